@@ -1,0 +1,162 @@
+"""The comparison in docs/results.md: every contender, the same budget, three seeds, two datasets.
+
+    python recipes/results.py run  [--data ../shared/data] [--out runs/results] [--seeds 0 1 2] [--part 0/2]
+    python recipes/results.py table [--out runs/results] > docs/results-tables.md
+
+``run`` trains what is not there yet, so it can be stopped and started again; two of them with ``--part 0/2`` and
+``--part 1/2`` share the work. Each uses one thread, which on two cores is faster than one run with two.
+
+All contenders share the backbone and its weights, input size, embedding size (512), batches, steps and learning rates;
+the best epoch is chosen on held-out training classes. Nothing is chosen on test classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bier import runs
+from bier.config import Config
+from bier.files import write_json
+
+BUDGET = Config().replace(
+    optimizer__epochs=2,
+    optimizer__learning_rate=3e-5,
+    optimizer__head_factor=30.0,
+    optimizer__freeze=5,  # stem and the first four of seven stages: twice the speed on a CPU
+    image__size=128,
+    data__workers=1,
+    hardware__threads=1,
+    checkpoint_seconds=600.0,
+)
+DATASETS = ("cub100", "cars196")
+NO_DIVERSITY = {"diversity__loss": "none"}
+CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "single": ("one 512-d embedding", {"model__learners": 1, "loss__schedule": "independent", **NO_DIVERSITY}),
+    "unboosted": ("three learners, no boosting", {"loss__schedule": "independent", **NO_DIVERSITY}),
+    "convex": ("BIER, convex", {"loss__schedule": "convex", **NO_DIVERSITY}),
+    "additive": ("BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY}),
+    "stagewise": ("BIER, stagewise", {"loss__schedule": "stagewise", **NO_DIVERSITY}),
+    "activation": ("BIER, additive, activation loss", {"loss__schedule": "additive", "diversity__loss": "activation"}),
+    "adversarial": (
+        "BIER, additive, adversarial loss",
+        {"loss__schedule": "additive", "diversity__loss": "adversarial"},
+    ),
+    "initialized": (
+        "BIER, additive, activation loss as initialisation",
+        {
+            "loss__schedule": "additive",
+            "diversity__loss": "activation",
+            "diversity__initialize": True,
+            "diversity__during_training": False,
+        },
+    ),
+}
+
+
+def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int) -> None:
+    """Train every contender whose turn it is and which is not finished yet."""
+    console = Console()
+    everything = [
+        (seed, dataset, name) for seed in seeds for name in ("pretrained", *CONTENDERS) for dataset in DATASETS
+    ]
+    for seed, dataset, name in everything[part::parts]:
+        source, folder = str(data / dataset), out / dataset / f"{name}-{seed}"
+        console.rule(f"{dataset} {name} seed {seed}")
+        began = time.monotonic()
+        if name == "pretrained":
+            if not (out / dataset / "pretrained.json").exists():
+                write_json(out / dataset / "pretrained.json", runs.pretrained_features(source, BUDGET, console))
+        elif not (folder / "metrics.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            runs.train(source, BUDGET.replace(seed=seed, **CONTENDERS[name][1]), folder, console)
+        console.print(f"{time.monotonic() - began:.0f} s")
+
+
+def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
+    """The metrics of every finished seed."""
+    files = sorted((out / dataset).glob(f"{name}-*/metrics.json"))
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+def row(metrics: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(r for r in metrics["rows"] if r["kind"] == kind)
+    return found
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation, in percent."""
+    mean = f"{100 * statistics.mean(values):.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+
+
+def print_tables(out: Path) -> None:
+    for dataset in DATASETS:
+        print(f"\n## {dataset}\n")
+        print(
+            "| embedding | Recall@1 | Recall@8 | MAP@R | Recall@1 of the features beneath | between learners | seeds |"
+        )
+        print("|---|---|---|---|---|---|---|")
+        pretrained = json.loads((out / dataset / "pretrained.json").read_text(encoding="utf-8"))
+        print(
+            f"| pooled pretrained features, 1280-d | {100 * pretrained['recall']['1']:.1f} "
+            f"| {100 * pretrained['recall']['8']:.1f} | {100 * pretrained['map_at_r']:.1f} | | | |"
+        )
+        for name, (title, _) in CONTENDERS.items():
+            found = results(out, dataset, name)
+            if not found:
+                continue
+            whole = [row(metrics, "ensemble") for metrics in found]
+            features = [row(metrics, "features") for metrics in found]
+            between = [metrics["correlation"].get("between_learners_mean_abs") for metrics in found]
+            shown = f"{statistics.mean(between):.3f}" if None not in between else ""
+            print(
+                f"| {title} "
+                f"| {spread([r['recall']['1'] for r in whole])} | {spread([r['recall']['8'] for r in whole])} "
+                f"| {spread([r['map_at_r'] for r in whole])} | {spread([r['recall']['1'] for r in features])} "
+                f"| {shown} | {len(found)} |"
+            )
+        print("\nRecall@1 of each learner and each prefix, mean over seeds:\n")
+        print("| embedding | learner 1 (85-d) | learner 2 (171-d) | learner 3 (256-d) | learners 1-2 (256-d) | all |")
+        print("|---|---|---|---|---|---|")
+        for name, (title, _) in CONTENDERS.items():
+            found = results(out, dataset, name)
+            if not found or name == "single":
+                continue
+            by_learners = [
+                {
+                    (r["kind"], len(r["learners"]), r["learners"][-1]): r["recall"]["1"]
+                    for r in m["rows"]
+                    if r["learners"]
+                }
+                for m in found
+            ]
+            keys = [("learner", 1, 0), ("learner", 1, 1), ("learner", 1, 2), ("prefix", 2, 1), ("ensemble", 3, 2)]
+            cells = [spread([values[key] for values in by_learners if key in values] or [0.0]) for key in keys]
+            print(f"| {title} | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["run", "table"])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/results"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--part", default="0/1", help="which share of the work, for example 0/2")
+    arguments = parser.parse_args()
+    if arguments.action == "run":
+        part, parts = map(int, arguments.part.split("/"))
+        train_all(arguments.data, arguments.out, arguments.seeds, part, parts)
+    else:
+        print_tables(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""BIER: train image-retrieval embeddings by Boosting Independent Embeddings Robustly.
+
+>>> from bier import EmbeddingEnsemble, OnlineBoosting
+>>> from bier.losses import BinomialDeviance
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ActivationLoss": "bier.diversity",
+    "AdversarialLoss": "bier.diversity",
+    "BierError": "bier.errors",
+    "EmbeddingEnsemble": "bier.ensemble",
+    "OnlineBoosting": "bier.boosting",
+    "RetrievalModel": "bier.model",
+    "create_backbone": "bier.backbones",
+    "evaluate_retrieval": "bier.evaluate",
+    "initialize": "bier.initialize",
+    "learner_sizes": "bier.ensemble",
+    "load_model": "bier.checkpoint",
+    "read_image": "bier.data",
+}
+
+__all__ = [
+    "ActivationLoss",
+    "AdversarialLoss",
+    "BierError",
+    "EmbeddingEnsemble",
+    "OnlineBoosting",
+    "RetrievalModel",
+    "create_backbone",
+    "evaluate_retrieval",
+    "initialize",
+    "learner_sizes",
+    "load_model",
+    "read_image",
+]
+
+if TYPE_CHECKING:
+    from bier.backbones import create_backbone
+    from bier.boosting import OnlineBoosting
+    from bier.checkpoint import load_model
+    from bier.data import read_image
+    from bier.diversity import ActivationLoss, AdversarialLoss
+    from bier.ensemble import EmbeddingEnsemble, learner_sizes
+    from bier.errors import BierError
+    from bier.evaluate import evaluate_retrieval
+    from bier.initialize import initialize
+    from bier.model import RetrievalModel
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for: ``import bier`` and ``bier --help`` do not load torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bier' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,184 @@
+"""The only place where settings become objects."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bier import losses
+from bier.backbones import create_backbone
+from bier.boosting import OnlineBoosting
+from bier.config import Config, LossConfig, OptimizerConfig
+from bier.data import TestTransform, TrainTransform
+from bier.diversity import ActivationLoss, AdversarialLoss
+from bier.ensemble import EmbeddingEnsemble
+from bier.errors import ConfigError, nearest
+from bier.model import RetrievalModel
+
+LOSSES: dict[str, type[losses.Loss]] = {
+    "binomial_deviance": losses.BinomialDeviance,
+    "contrastive": losses.Contrastive,
+    "triplet": losses.Triplet,
+    "multi_similarity": losses.MultiSimilarity,
+    "normalized_softmax": losses.NormalizedSoftmax,
+    "proxy_anchor": losses.ProxyAnchor,
+}
+
+
+def device(config: Config) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    name = config.hardware.device
+    if name == "auto":
+        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
+    if not available[name]:
+        raise ConfigError(f"no {name} device here", where="hardware.device", remedy="use 'auto' or 'cpu'")
+    return torch.device(name)
+
+
+def precision(config: Config, device: torch.device) -> torch.dtype:
+    """bfloat16 or float32 for the network; losses are always float32."""
+    if config.hardware.precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if config.hardware.precision == "bfloat16" else torch.float32
+
+
+def image_size(config: Config, device: torch.device) -> int:
+    """Side of the input in pixels: 224 on a GPU and 128 on a CPU unless the settings say."""
+    return config.image.size or (128 if device.type == "cpu" else 224)
+
+
+def workers(config: Config) -> int:
+    if config.data.workers is not None:
+        return config.data.workers
+    return max(1, min(8, (os.cpu_count() or 1) - 1))
+
+
+def train_transform(config: Config, size: int) -> TrainTransform:
+    image = config.image
+    return TrainTransform(
+        size=size, fit=image.fit, crop_scale=image.crop_scale, flip=image.flip, color_jitter=image.color_jitter
+    )
+
+
+def test_transform(config: Config, size: int) -> TestTransform:
+    return TestTransform(size=size, fit=config.image.fit)
+
+
+def model(config: Config) -> RetrievalModel:
+    """A new model: pretrained backbone, fresh head. Random numbers come from ``config.seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        backbone = create_backbone(config.model.backbone, config.model.weights)
+        sizes = config.model.sizes
+        head = EmbeddingEnsemble(
+            backbone.features,
+            sizes,
+            dimensions=config.model.dimensions,
+            learners=config.model.learners,
+            weighting=config.model.weighting,
+        )
+    backbone.freeze(config.optimizer.freeze)
+    backbone.freeze_batch_norm = config.optimizer.freeze_batch_norm
+    return RetrievalModel(backbone, head)
+
+
+def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoosting:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        return OnlineBoosting(_loss(config.loss, sizes, classes), config.loss.schedule, config.loss.shrinkage)
+
+
+def _loss(config: LossConfig, sizes: tuple[int, ...], classes: int) -> losses.Loss:
+    if config.name not in LOSSES:
+        raise ConfigError(f"unknown loss {config.name!r}", where="loss.name", remedy=nearest(config.name, LOSSES))
+    kind = LOSSES[config.name]
+    derived: dict[str, Any] = {"classes": classes, "sizes": sizes} if issubclass(kind, losses.ProxyLoss) else {}
+    allowed = [name for name in inspect.signature(kind).parameters if name not in derived]
+    for option in config.options:
+        if option not in allowed:
+            raise ConfigError(
+                f"{config.name} has no option {option!r}", where="loss.options", remedy=nearest(option, allowed)
+            )
+    return kind(**derived, **config.options)
+
+
+class DiversitySum(nn.Module):
+    """The sum of several diversity losses; of none, zero."""
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, features: Tensor, head: EmbeddingEnsemble) -> Tensor:
+        return torch.stack([part(features, head) for part in self.parts]).sum()
+
+
+def diversity(config: Config, sizes: tuple[int, ...]) -> nn.Module | None:
+    """The diversity loss of the settings, or ``None``: there is one learner only, or none is wanted."""
+    settings = config.diversity
+    if settings.loss == "none" or len(sizes) == 1 or not (settings.during_training or settings.initialize):
+        return None
+    given = {
+        key: value
+        for key, value in (("weight", settings.weight), ("regularization", settings.regularization))
+        if value is not None
+    }
+    parts: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 2)
+        if settings.loss in ("activation", "both"):
+            parts.append(ActivationLoss(**given))
+        if settings.loss in ("adversarial", "both"):
+            parts.append(AdversarialLoss(sizes, settings.hidden, **given))
+    return parts[0] if len(parts) == 1 else DiversitySum(parts)
+
+
+def parameter_groups(config: OptimizerConfig, model: RetrievalModel, extra: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """Head first, then the backbone's layer groups from output to input, each with its rate.
+
+    Weight decay applies to matrices and filters only (the authors' recipe: "on weights").
+    """
+    rate = config.learning_rate
+    layers = [(rate * config.head_factor, [*model.head.parameters(), *extra])]
+    for _, parameters in reversed(model.backbone.groups()):
+        layers.append((rate, parameters))
+        rate *= config.layer_decay
+    groups = []
+    for peak, parameters in layers:
+        trainable = [p for p in parameters if p.requires_grad]
+        for decay, chosen in (
+            (config.weight_decay, [p for p in trainable if p.ndim > 1]),
+            (0.0, [p for p in trainable if p.ndim <= 1]),
+        ):
+            if chosen:
+                groups.append({"params": chosen, "lr": peak, "peak_lr": peak, "weight_decay": decay})
+    return groups
+
+
+def optimizer(config: OptimizerConfig, model: RetrievalModel, extra: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW over the head, whatever trains beside it (``extra``), and the layer groups of the backbone."""
+    return torch.optim.AdamW(parameter_groups(config, model, extra))
+
+
+def rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[int], float]:
+    """The factor on every rate at a step: a linear rise over ``warmup`` of the steps, then half a cosine to 0."""
+    rise = config.warmup * steps
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+
+    return factor

@@ -1,0 +1,5 @@
+"""``python -m bier.cli``."""
+
+from bier.cli import main
+
+main()

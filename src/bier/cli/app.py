@@ -1,0 +1,44 @@
+"""The command line's frame: one message and an exit code for every mistake, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+
+from bier import __version__
+from bier.errors import BierError
+
+app = App(
+    name="bier",
+    version=__version__,
+    help="Train image-retrieval embeddings by Boosting Independent Embeddings Robustly, and measure them honestly.",
+    help_format="plaintext",
+)
+
+
+def terminal() -> Console:
+    return Console(soft_wrap=False)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one message and exit code 2, never a traceback."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        result: Any = app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        errors.print("error: ", style="bold red", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(2)
+    except BierError as error:
+        errors.print("error: ", style="bold red", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,134 @@
+"""``bier embed``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from bier.cli.app import app, terminal
+
+if TYPE_CHECKING:
+    import torch
+
+    from bier.vectors import VectorsInfo
+
+LINE_SECONDS = 30.0
+"""Where there is no terminal, a line this often instead of a bar."""
+
+
+@app.command
+def embed(
+    model: Path,
+    *images: Path,
+    out: Annotated[Path, Parameter(name=["--out", "-o"], help="Folder of the vectors; new, or to go on with.")],
+    type: Annotated[Literal["float32", "float16", "int8"], Parameter(help="Of the stored numbers.")] = "float32",
+    learners: Annotated[int | None, Parameter(help="Store the first so many only. [default: all]")] = None,
+    batch_size: Annotated[int, Parameter(help="Pictures at once.")] = 64,
+    workers: Annotated[int | None, Parameter(help="Processes that decode. [default: cores - 1, at most 8]")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16"], Parameter(help="bfloat16 is faster and changes vectors slightly.")
+    ] = "float32",
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")] = "auto",
+) -> None:
+    """Vectors of a catalogue, as Parquet files.
+
+    IMAGES is a folder of pictures, a CSV or Parquet table (columns image and label), a benchmark's directory, a folder
+    of tar files, or several tar files. After a stop of any kind the same command goes on.
+    """
+    from bier import build
+    from bier.catalogue import embed_catalogue
+    from bier.config import Config, HardwareConfig
+    from bier.encoder import Encoder
+    from bier.errors import ConfigError
+
+    if not images:
+        raise ConfigError("no pictures given", where="bier embed", remedy=f"write: bier embed {model} photos/ -o {out}")
+    config = Config(hardware=HardwareConfig(device=device))
+    place = build.device(config)
+    encoder = Encoder.load(model, place, _precision(precision, place))
+    console = terminal()
+    with _Progress(console) as progress:
+        info = embed_catalogue(
+            encoder,
+            images,
+            out,
+            type=type,
+            learners=learners,
+            batch_size=batch_size,
+            workers=build.workers(config) if workers is None else max(0, workers),
+            progress=progress.show,
+        )
+    speed = f", {progress.speed():.0f} images/s" if progress.done else " (they were there already)"
+    console.print(
+        f"{info.count:,} vectors of {info.dimensions} dimensions, {info.type}, in {out}{speed}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if info.failed:
+        console.print(f"left out: {info.failed:,}, see {out / 'failed.csv'}", highlight=False, soft_wrap=True)
+
+
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    import torch
+
+    from bier.errors import ConfigError
+    from bier.inference import has_bfloat16
+
+    if name == "float32":
+        return torch.float32
+    if not has_bfloat16(device):
+        raise ConfigError(
+            f"{device.type} does not compute in bfloat16 here, so it would be slower",
+            where="--precision",
+            remedy="leave it out: float32 is the default",
+        )
+    return torch.bfloat16
+
+
+class _Progress:
+    """A bar on a terminal, and a line now and then elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            TextColumn("embedding"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=None, text="starting")
+        self.done = self.before = 0
+        self.began = self.last_line = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, info: VectorsInfo, total: int | None, new: int) -> None:
+        if not self.done:
+            self.before = info.count + info.failed - new
+            if self.before:
+                self.console.print(f"going on after {self.before:,} pictures", highlight=False)
+        self.done += new
+        seen = info.count + info.failed
+        of = "" if total is None else f" of {total:,}"
+        failed = f", {info.failed:,} cannot be read" if info.failed else ""
+        text = f"{seen:,}{of} pictures, {self.speed():.0f} images/s{failed}"
+        self.bar.update(self.task, total=total, completed=seen, text=text)
+        if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
+            self.last_line = time.monotonic()
+            self.console.print(text, highlight=False)
+
+    def speed(self) -> float:
+        """Pictures a second, since this command began."""
+        return self.done / max(time.monotonic() - self.began, 1e-9)

@@ -1,0 +1,232 @@
+"""``bier index``, ``bier search``, ``bier duplicates``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from bier.cli.app import app, terminal
+
+if TYPE_CHECKING:
+    from bier.search import Hit, Index, Rows
+
+index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
+app.command(index)
+
+IndexFolder = Annotated[Path, Parameter(name="INDEX")]
+ModelPath = Annotated[Path | None, Parameter(help="Run or model file. [default: where it lay when indexed]")]
+
+
+@index.default
+def fill_index(
+    source: str,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"], help="The index's folder.")],
+    model: Annotated[Path | None, Parameter(help="Run or model file; needed for pictures.")] = None,
+    engine: Annotated[str | None, Parameter(help="lancedb, exact or milvus. [default: lancedb]")] = None,
+    uri: Annotated[str | None, Parameter(help="The server, for milvus: http://HOST:19530")] = None,
+    device: Annotated[str, Parameter(help="Where the model computes: cpu, cuda, ...")] = "cpu",
+) -> None:
+    """Index SOURCE: pictures (a folder, a table, a benchmark) or a folder of vectors made by `bier embed`.
+
+    Run it again to add what is new and replace what has changed. Ids are the pictures' paths within the source.
+    """
+    from bier.search.fill import fill
+
+    console = terminal()
+    info, count, batches = _source(source, model, device)
+    with _opened_or_new(out, info, engine, uri) as opened, _progress(count) as progress:
+        filled = fill(opened, batches, progress)
+        total = opened.count()
+    console.print(
+        f"{filled.added:,} added, {filled.replaced:,} replaced, {filled.unchanged:,} unchanged; "
+        f"{out} holds {total:,} pictures\nnext: bier search {out} QUERY.jpg",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@index.command
+def remove(folder: IndexFolder, ids: Annotated[tuple[str, ...], Parameter(name="ID")]) -> None:
+    """Remove pictures by their ids."""
+    from bier.search import open_index
+
+    with open_index(folder) as opened:
+        count = opened.delete(ids)
+        terminal().print(f"{count:,} removed, {opened.count():,} left", highlight=False)
+
+
+@index.command(name="info")
+def show_info(folder: IndexFolder) -> None:
+    """What an index holds, and of which model."""
+    from bier.search import open_index
+
+    with open_index(folder) as opened:
+        info = opened.info
+        lines = {
+            "pictures": f"{opened.count():,}",
+            "engine": info.engine if info.uri is None else f"{info.engine} at {info.uri}, {info.collection}",
+            "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
+            "fields": ", ".join(info.fields),
+            "model": info.model_path or "place unknown",
+            "fingerprint": info.model,
+        }
+    for name, text in lines.items():
+        terminal().print(f"{name + ':':13}{text}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command
+def search(
+    folder: IndexFolder,
+    query: Annotated[Path, Parameter(name="QUERY")],
+    *,
+    top: Annotated[int, Parameter(help="How many pictures.", validator=Number(gte=1))] = 10,
+    where: Annotated[
+        tuple[str, ...], Parameter(help="Only these, as field=value; repeat for several.", negative="")
+    ] = (),
+    learners: Annotated[str | None, Parameter(help="A prefix such as 1-2, or one learner such as 2.")] = None,
+    staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
+    html: Annotated[Path | None, Parameter(help="Write a page with the pictures.")] = None,
+    model: ModelPath = None,
+) -> None:
+    """The pictures of an index that are most like QUERY."""
+    from bier.errors import ConfigError
+    from bier.search import StagedSearch, load_encoder, open_index, parse_learners, query_vectors
+    from bier.search.page import write_page
+
+    if staged and learners is not None:
+        raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
+    with open_index(folder) as opened:
+        filters = _filters(where)
+        chosen = None if learners is None else parse_learners(learners, len(opened.info.sizes))
+        encoder = load_encoder(opened, path=model)
+        vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query)]), chosen)
+        searcher = StagedSearch(opened) if staged else opened
+        [hits] = searcher.search(vectors, top, filters)
+        count = opened.count()
+    _print_hits(hits)
+    if html is not None:
+        how = " · in stages" * staged + f" · learners {learners}" * (learners is not None)
+        write_page(query, hits, html, count=count, how=how)
+        terminal().print(f"page: {html}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def duplicates(
+    folder: IndexFolder,
+    *,
+    threshold: Annotated[float, Parameter(help="Cosine similarity from which two pictures are the same.")] = 0.98,
+) -> None:
+    """Groups of pictures of an index that are nearly the same, one group a paragraph."""
+    from bier.search import open_index
+    from bier.search.duplicates import duplicate_groups
+
+    with open_index(folder) as opened:
+        groups = duplicate_groups(opened, threshold)
+    console = terminal()
+    for group in groups:
+        console.print("\n".join(group) + "\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{len(groups):,} groups, {sum(map(len, groups)) - len(groups):,} pictures more than needed", highlight=False
+    )
+
+
+def _source(source: str, model: Path | None, device: str) -> tuple[Any, int, Iterator[Rows]]:
+    """What is indexed: the info of an index for it, the number of pictures, and their vectors."""
+    from bier.data import open_source
+    from bier.errors import ConfigError
+    from bier.export import load_encoder
+    from bier.search import IndexInfo
+    from bier.search.pictures import embedded
+
+    if (Path(source) / "vectors.json").exists():
+        return _vectors(Path(source), model)
+    if model is None:
+        raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
+    encoder = load_encoder(model, device)
+    manifest = open_source(source)
+    info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=str(model.resolve()))
+    console = terminal()
+
+    def failed(error: Exception) -> None:
+        console.print(f"left out: {error}", highlight=False, markup=False, soft_wrap=True)
+
+    return info, len(manifest), embedded(encoder, manifest, failed)
+
+
+def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[Rows]]:
+    from bier.errors import SearchError
+    from bier.export import load_encoder
+    from bier.search import IndexInfo, Rows
+    from bier.vectors import read_info, read_vectors
+
+    stored = read_info(folder)
+    if model is not None and load_encoder(model).fingerprint != stored.model:
+        raise SearchError(f"are not vectors of {model}", where=folder, remedy="give the model that made them")
+    place = None if model is None else str(model.resolve())
+    info = IndexInfo(stored.model, tuple(stored.sizes), tuple(stored.scales), model_path=place)
+    rows = (Rows(batch.ids, batch.vectors, batch.metadata) for batch in read_vectors(folder))
+    return info, stored.count, rows
+
+
+def _opened_or_new(out: Path, info: Any, engine: str | None, uri: str | None) -> Index:
+    from bier.errors import SearchError
+    from bier.search import create_index, open_index
+
+    if not (out / "index.json").exists():
+        return create_index(out, info, engine, uri=uri)
+    opened = open_index(out)
+    there = opened.info
+    if (there.model, there.sizes) != (info.model, info.sizes):
+        opened.close()
+        raise SearchError(
+            f"holds vectors of the model {there.model[:12]}, {there.dimensions} dimensions; "
+            f"these are of {info.model[:12]}, {info.dimensions} dimensions",
+            where=out,
+            remedy="give the model that filled it, or another folder for a new index",
+        )
+    if engine not in (None, there.engine):
+        opened.close()
+        raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
+    return opened
+
+
+def _filters(where: Sequence[str]) -> dict[str, list[str]]:
+    from bier.errors import ConfigError
+
+    filters: dict[str, list[str]] = {}
+    for text in where:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"{text!r} is not field=value", where="--where", remedy="--where label=shoes")
+        filters.setdefault(field, []).append(value)
+    return filters
+
+
+def _print_hits(hits: Sequence[Hit]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("score", justify="right")
+    table.add_column("label")
+    table.add_column("picture", overflow="fold")
+    for hit in hits:
+        texts = hit.metadata.get("label") or "", hit.metadata.get("image") or hit.id
+        table.add_row(f"{hit.score:.4f}", *map(Text, texts))
+    terminal().print(table if hits else "nothing found")
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=terminal(), transient=True) as progress:
+        task = progress.add_task("indexing", total=count)
+        yield lambda done: progress.advance(task, done)

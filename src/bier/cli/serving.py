@@ -1,0 +1,66 @@
+"""``bier serve``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from bier.cli.app import app, terminal
+
+
+@app.command
+def serve(
+    index: Path,
+    *,
+    model: Annotated[str | None, Parameter(help="Run or model file. [default: where it lay when indexed]")] = None,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="0 takes a free one.", validator=Number(gte=0, lte=65535))] = 8000,
+    device: Annotated[str, Parameter(help="Where the model computes: cpu, cuda, ...")] = "cpu",
+    batch: Annotated[int, Parameter(help="Most pictures in one go of the model.", validator=Number(gte=1))] = 16,
+    queue: Annotated[
+        int, Parameter(help="Most uploads in hand; one more is told to wait.", validator=Number(gte=1))
+    ] = 64,
+    max_megabytes: Annotated[float, Parameter(help="Largest request.", validator=Number(gt=0))] = 20,
+    timeout: Annotated[float, Parameter(help="Seconds that a request may take.", validator=Number(gt=0))] = 30,
+    allow_anonymous: Annotated[bool, Parameter(negative="", help="Let other machines in without a token.")] = False,
+) -> None:
+    """Search an index over HTTP and on a page in the browser.
+
+    The environment variable BIER_TOKEN is the secret that requests must carry; without it only this machine is served.
+    """
+    from bier.errors import ConfigError
+    from bier.serve import ServeSettings
+    from bier.serve import serve as run
+
+    token = os.environ.get("BIER_TOKEN")
+    if token is not None and not (token.isascii() and token.strip() == token and token):
+        raise ConfigError("is empty, or has spaces around it or letters beyond ASCII", where="BIER_TOKEN")
+    settings = ServeSettings(
+        title=index.resolve().name,
+        token=token,
+        marks=index / "marks.jsonl",
+        batch=batch,
+        queue=queue,
+        body=int(max_megabytes * 1e6),
+        seconds=timeout,
+    )
+    console = terminal()
+
+    def listening(address: str) -> None:
+        console.print(f"search: {address}\napi: {address}api\nstop: Ctrl-C", highlight=False, soft_wrap=True)
+
+    run(
+        index,
+        settings,
+        host=host,
+        port=port,
+        model=model,
+        device=device,
+        anonymous=allow_anonymous,
+        listening=listening,
+    )
+    console.print("stopped")

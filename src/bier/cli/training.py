@@ -1,0 +1,158 @@
+"""``bier train``, ``evaluate``, ``report``, ``demo``, ``settings``, ``data check``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from bier.cli.app import app, terminal
+
+data = App(name="data", help="Look at a source of pictures before training on it.")
+app.command(data)
+
+Set = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        help="Settings as key=value, for example optimizer.epochs=20; repeat as needed.",
+        negative="",
+        show_default=False,
+    ),
+]
+
+
+@app.command
+def train(
+    source: str | None = None,
+    *,
+    config: Annotated[Path | None, Parameter(help="YAML file of settings (see `bier settings`).")] = None,
+    set_: Set = (),
+    out: Annotated[Path | None, Parameter(help="The run's folder. [default: runs/SOURCE-TIME]")] = None,
+    resume: Annotated[Path | None, Parameter(help="Go on with this interrupted run.")] = None,
+) -> None:
+    """Train a model on a folder of class folders, a CSV or Parquet table, or a benchmark's own directory.
+
+    Needs no settings. Ends with a table of test figures and a report, if the source has test classes.
+    """
+    from bier import runs
+    from bier.config import load
+    from bier.errors import ConfigError
+    from bier.report import write_report
+    from bier.train import Interrupted
+
+    console = terminal()
+    if (source is None) == (resume is None):
+        raise ConfigError("give either a SOURCE or --resume RUN", remedy="bier train photos/")
+    if resume is not None and (config is not None or set_ or out is not None):
+        raise ConfigError("--resume takes the run's own settings", remedy=f"bier train --resume {resume}")
+    folder = resume if resume is not None else out or runs.new_folder(str(source))
+    try:
+        if resume is not None:
+            metrics = runs.resume(resume, console)
+        else:
+            metrics = runs.train(str(source), load(config, set_), folder, console)
+    except Interrupted:
+        console.print(f"stopped; everything is saved. Go on with:\n  bier train --resume {folder}", highlight=False)
+        sys.exit(130)
+    if metrics is None:
+        console.print(f"model: {folder / 'model.safetensors'}", highlight=False)
+        return
+    report_file = write_report([folder], folder / "report.html")
+    console.print(
+        f"report: {report_file}\nnext: bier index PICTURES -o INDEX --model {folder}, then bier serve INDEX",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command
+def evaluate(
+    model: Path,
+    source: str | None = None,
+    *,
+    split: Annotated[str, Parameter(help="test, val or train.")] = "test",
+    recall_at: Annotated[
+        tuple[int, ...],
+        Parameter(help="Every K of Recall@K.", consume_multiple=True, negative="", validator=Number(gte=1)),
+    ] = (1, 2, 4, 8),
+    set_: Set = (),
+    out: Annotated[Path | None, Parameter(help="File of the metrics. [default: in the run's folder]")] = None,
+) -> None:
+    """Recall@K, MAP@R and R-precision of a run or model file, for the ensemble, each learner, each prefix.
+
+    The source is by default the one it was trained on.
+    """
+    from bier import runs
+
+    runs.evaluate(model, source, terminal(), split=split, overrides=set_, output=out, recall_at=sorted(set(recall_at)))
+
+
+@app.command
+def report(
+    *run: Path, out: Annotated[Path | None, Parameter(help="The HTML file. [default: report.html in RUN]")] = None
+) -> None:
+    """One self-contained HTML page about one or several runs: table, curves, correlation, weights, pictures."""
+    from bier.errors import ConfigError
+    from bier.report import write_report
+
+    if not run:
+        raise ConfigError("no run given", where="bier report", remedy="write: bier report runs/NAME [runs/OTHER ...]")
+    target = out or (run[0] / "report.html" if len(run) == 1 else Path("report.html"))
+    terminal().print(f"report: {write_report(list(run), target)}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def demo(
+    *,
+    data: Annotated[str | None, Parameter(help="Your own source of pictures instead of OpenMoji.")] = None,
+    out: Annotated[Path, Parameter(help="Folder of the demo's runs.")] = Path("runs/demo"),
+    epochs: Annotated[int, Parameter(help="Of each of the two trainings.")] = 3,
+    serve: Annotated[bool, Parameter(help="Open the search page on a demo that has run.", negative="")] = False,
+    port: Annotated[int, Parameter(help="Of the search page.", validator=Number(gte=0, lte=65535))] = 8000,
+) -> None:
+    """A plain embedding against BIER with the same budget, in a few minutes, without any download."""
+    from bier.demo import demo as run_demo
+    from bier.demo import serve_demo
+
+    if serve:
+        serve_demo(data, out, terminal(), host="127.0.0.1", port=port)
+    else:
+        run_demo(data, out, terminal(), epochs=epochs)
+
+
+@app.command
+def settings() -> None:
+    """Print every setting with its default, as a YAML file for --config."""
+    import yaml
+
+    from bier.config import Config
+
+    sys.stdout.write(yaml.safe_dump(Config().as_dict(), sort_keys=False))
+
+
+@data.command
+def check(source: str, *, set_: Set = ()) -> None:
+    """List all faults of a source at once, with row numbers; the exit code is 2 if there are any."""
+    from bier.config import load
+    from bier.data import open_source
+    from bier.data.check import check as find_faults
+    from bier.data.check import describe
+
+    console = terminal()
+    manifest = open_source(source, load(None, set_).data)
+    counts = {split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))}
+    console.print(
+        f"{manifest.source}: {len(manifest):,} images of {len(manifest.classes()):,} classes; "
+        + ", ".join(f"{count:,} {split}" for split, count in counts.items()),
+        highlight=False,
+    )
+    with console.status("reading every picture"):
+        faults = find_faults(manifest)
+    for line in describe(faults):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if any(not fault.note for fault in faults):
+        sys.exit(2)

@@ -1,0 +1,185 @@
+"""All faults of a manifest at once: `check` finds them, `describe` says them in lines of text."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bier.data.manifest import Manifest, natural
+from bier.errors import DataError
+
+KINDS = {
+    "empty": "no pictures",
+    "single class": "one class only",
+    "missing file": "missing files",
+    "unreadable image": "unreadable images",
+    "box outside": "boxes outside of their image",
+    "class on both sides": "classes on both sides of the split",
+    "duplicate across splits": "exact duplicates across splits",
+    "duplicate across classes": "exact duplicates with different labels",
+    "class of one image": "training classes with one image",
+    "query without positive": "queries without a positive",
+    "duplicate": "exact duplicates within a split and class",
+    "gallery only": "test classes with one image, which no query asks for",
+}
+"""Every kind of fault, in the order in which they are told, with its heading."""
+
+NOTES = frozenset({"duplicate", "gallery only"})
+"""Kinds that are worth knowing and no reason to stop."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with one row, or with the whole manifest."""
+
+    kind: str
+    """A key of `KINDS`."""
+    row: int | None
+    """The row's number in the source, or none for the whole manifest."""
+    image: str | None
+    message: str
+
+    @property
+    def note(self) -> bool:
+        """Worth knowing, but no reason to stop."""
+        return self.kind in NOTES
+
+
+def check(
+    manifest: Manifest, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> list[Fault]:
+    """Every fault and note of the manifest; each picture is read and decoded in full.
+
+    Args:
+        manifest: with its splits decided.
+        workers: threads that read; none given: one a core.
+        progress: called with the number of pictures read and of all, after each.
+
+    Returns:
+        Faults in the order of `KINDS`, then of rows; an empty list is a clean manifest.
+    """
+    if not len(manifest):
+        return [Fault("empty", None, None, f"{manifest.source} holds no pictures")]
+    faults = [*_classes(manifest), *_positives(manifest), *_files(manifest, workers, progress)]
+    order = {kind: position for position, kind in enumerate(KINDS)}
+    return sorted(faults, key=lambda fault: (order[fault.kind], fault.row or 0))
+
+
+def describe(faults: Iterable[Fault]) -> list[str]:
+    """Lines of text: a heading with the count for each kind, then one indented line for each fault."""
+    kinds: dict[str, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        kinds[fault.kind].append(fault)
+    lines = []
+    for kind, found in kinds.items():
+        lines.append(f"{'note: ' if found[0].note else ''}{KINDS[kind]}: {len(found):,}")
+        for fault in found:
+            where = "" if fault.row is None else f"row {fault.row}: "
+            image = "" if fault.image is None else f"{fault.image}: "
+            lines.append(f"  {where}{image}{fault.message}")
+    return lines
+
+
+def _fault(manifest: Manifest, index: int, kind: str, message: str) -> Fault:
+    return Fault(kind, int(manifest.row[index]), str(manifest.image[index]), message)
+
+
+def _classes(manifest: Manifest) -> Iterator[Fault]:
+    if len(set(manifest.label)) == 1:
+        yield Fault("single class", None, None, f"every picture is of class {manifest.label[0]!r}")
+    first: dict[tuple[str, str], int] = {}
+    for index, (label, split) in enumerate(zip(manifest.label, manifest.split, strict=True)):
+        first.setdefault((label, _side(split)), index)
+    sides: dict[str, list[str]] = defaultdict(list)
+    for label, side in first:
+        sides[label].append(side)
+    for label in sorted(sides, key=natural):
+        if len(sides[label]) > 1:
+            rows = " and ".join(f"{side} (row {manifest.row[first[label, side]]})" for side in sorted(sides[label]))
+            index = max(first[label, side] for side in sides[label])
+            yield _fault(manifest, index, "class on both sides", f"class {label!r} is in {rows}")
+
+
+def _side(split: str) -> str:
+    """Query and gallery are one side: they share their classes by design."""
+    return "query/gallery" if split in ("query", "gallery") else split
+
+
+def _positives(manifest: Manifest) -> Iterator[Fault]:
+    counts = Counter(zip(manifest.label, manifest.split, strict=True))
+    for index, (label, split) in enumerate(zip(manifest.label, manifest.split, strict=True)):
+        if split == "query" and not counts[label, "gallery"]:
+            yield _fault(manifest, index, "query without positive", f"class {label!r} is not in the gallery")
+        if counts[label, split] > 1 or split in ("query", "gallery"):
+            continue
+        if split == "train":
+            yield _fault(manifest, index, "class of one image", f"class {label!r} has one image, and so no pair")
+        elif split == "test" and manifest.protocol == "vehicleid-draws":
+            yield _fault(manifest, index, "gallery only", f"class {label!r} has one image, always in the gallery")
+        else:
+            yield _fault(manifest, index, "query without positive", f"class {label!r} has one image in {split}")
+
+
+def _files(manifest: Manifest, workers: int | None, progress: Callable[[int, int], None] | None) -> Iterator[Fault]:
+    same: dict[bytes, list[int]] = defaultdict(list)
+    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    try:
+        results = pool.map(lambda index: _inspect(manifest, index), range(len(manifest)))
+        for index, (digest, faults) in enumerate(results):
+            yield from faults
+            if digest is not None:
+                same[digest].append(index)
+            if progress is not None:
+                progress(index + 1, len(manifest))
+    finally:
+        # Ctrl-C does not wait for the pictures that are still to come.
+        pool.shutdown(cancel_futures=True)
+    for first, *others in same.values():
+        for index in others:
+            yield _duplicate(manifest, first, index)
+
+
+def _inspect(manifest: Manifest, index: int) -> tuple[bytes | None, list[Fault]]:
+    """The digest of a picture's file (none where there is no file), and what is wrong with the picture."""
+    from bier.data.images import read_image
+
+    path = manifest.path(index)
+    try:
+        digest = _digest(path)
+    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+        kind = "missing file" if isinstance(error, FileNotFoundError) else "unreadable image"
+        return None, [_fault(manifest, index, kind, getattr(error, "strerror", None) or str(error))]
+    try:
+        height, width = read_image(path).shape[-2:]
+    except DataError as error:
+        return digest, [_fault(manifest, index, "unreadable image", error.what)]
+    box = np.full(4, np.nan) if manifest.bbox is None else manifest.bbox[index]
+    x, y, w, h = box.tolist()
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        message = f"x {x:g}, y {y:g}, width {w:g}, height {h:g} in an image of {width} x {height}"
+        return digest, [_fault(manifest, index, "box outside", message)]
+    return digest, []
+
+
+def _digest(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise OSError("not a file")  # a device or a pipe might never end
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _duplicate(manifest: Manifest, first: int, index: int) -> Fault:
+    """How a picture repeats the first one of the same content."""
+    columns = {"duplicate across splits": manifest.split, "duplicate across classes": manifest.label}
+    message = f"same file as row {manifest.row[first]}, {manifest.image[first]}"
+    for kind, column in columns.items():
+        if column[first] != column[index]:
+            return _fault(manifest, index, kind, f"{message} ({column[first]!r} there, {column[index]!r} here)")
+    return _fault(manifest, index, "duplicate", message)

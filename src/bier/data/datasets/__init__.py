@@ -1,0 +1,139 @@
+"""From a path to a manifest: which reader fits, and what every source must offer. One file a kind of source."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from bier.config import DataConfig
+from bier.data.datasets import cars196, cub, folder, inshop, sop, table, vehicleid
+from bier.data.manifest import UNDECIDED, Manifest, split_by_class
+from bier.errors import DataError, nearest
+
+__all__ = ["open_source"]
+
+LABELS = "labels.csv"
+BENCHMARKS = {"cub": cub, "cars196": cars196, "sop": sop, "inshop": inshop, "vehicleid": vehicleid}
+TABLES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+
+
+def open_source(source: str | Path, config: DataConfig | None = None) -> Manifest:
+    """The manifest of a folder, table or benchmark.
+
+    Pictures are not opened, nor looked for: that is what `bier.data.check.check` does.
+
+    Args:
+        source: a CSV or Parquet file, a folder with ``labels.csv``, a benchmark's directory, or a folder of class
+            folders.
+        config: the format (``auto`` looks at the source), what to do where no split is given, and whether to keep the
+            bounding boxes: a manifest has them only if pictures are to be cut. None given: the defaults.
+
+    Raises:
+        DataError: there is no such source, it is malformed, or nothing can be learned from it: no pictures, one class
+            only, fewer than two pictures in every class, queries without a gallery.
+    """
+    config = config or DataConfig()
+    path = Path(os.path.abspath(Path(source).expanduser()))
+    if not os.path.exists(path):
+        _refuse_missing(path)
+    try:
+        kind = _kind(path) if config.format == "auto" else config.format
+        manifest = _reader(kind, config)(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot be read: {error.strerror or error}",
+            where=error.filename or path,
+            remedy="check that you may read the folder and what is in it",
+        ) from error
+    _refuse_useless(manifest, path)
+    if (manifest.split == UNDECIDED).all():
+        manifest = split_by_class(manifest, config.test_classes)
+    manifest = _with_protocol(manifest)
+    return manifest if config.crop_to_bbox else replace(manifest, bbox=None)
+
+
+def _kind(path: Path) -> str:
+    if path.is_file():
+        if path.suffix.lower() not in TABLES:
+            raise DataError(
+                f"files of kind {path.suffix or path.name!r} are no source of pictures",
+                where=path,
+                remedy="give a .csv or .parquet file, or a folder",
+            )
+        return TABLES[path.suffix.lower()]
+    if (path / LABELS).is_file():
+        return "csv"
+    return next((name for name, benchmark in BENCHMARKS.items() if benchmark.recognises(path)), "folder")
+
+
+def _reader(kind: str, config: DataConfig) -> Callable[[Path], Manifest]:
+    strict = config.strict
+    readers: dict[str, Callable[[Path], Manifest]] = {
+        "folder": folder.read,
+        "csv": lambda path: table.read_csv(path / LABELS if path.is_dir() else path),
+        "parquet": table.read_parquet,
+        "cub": lambda path: cub.read(path, strict),
+        "cars196": lambda path: cars196.read(path, strict),
+        "sop": lambda path: sop.read(path, strict),
+        "inshop": lambda path: inshop.read(path, strict),
+        "vehicleid": lambda path: vehicleid.read(path, config.vehicleid_list, config.vehicleid_protocol, strict),
+    }
+    if kind not in readers:
+        raise DataError(f"unknown format {kind!r}", where="data.format", remedy=nearest(kind, ("auto", *readers)))
+    return readers[kind]
+
+
+def _refuse_missing(path: Path) -> None:
+    try:
+        close = get_close_matches(path.name, os.listdir(path.parent), n=1, cutoff=0.6)
+    except OSError:
+        close = []
+    raise DataError(
+        "there is no such file or folder",
+        where=path,
+        remedy=f"did you mean {str(path.parent / close[0])!r}?" if close else "check the path",
+    )
+
+
+def _refuse_useless(manifest: Manifest, path: Path) -> None:
+    counts = Counter(manifest.label)
+    if not counts:
+        raise DataError("there are no pictures", where=path, remedy="add rows, or class folders with pictures")
+    if len(counts) == 1:
+        raise DataError(
+            f"there is one class only, {next(iter(counts))!r}",
+            where=path,
+            remedy="give at least two classes; a folder should hold one folder for each class",
+        )
+    if max(counts.values()) < 2:
+        raise DataError(
+            f"each of the {len(counts):,} classes has a single picture",
+            where=path,
+            remedy="give classes of two pictures or more: similarity is learned, and measured, between pictures of "
+            "one class",
+        )
+
+
+def _with_protocol(manifest: Manifest) -> Manifest:
+    splits = set(manifest.split)
+    pair = splits & {"query", "gallery"}
+    if not pair:
+        return manifest
+    if len(pair) == 1:
+        missing = "gallery" if "query" in pair else "query"
+        raise DataError(
+            f"there are pictures of split {next(iter(pair))!r}, but none of split {missing!r}",
+            where=manifest.source,
+            remedy=f"name the {missing} pictures too, or use 'test' to search among the test pictures themselves",
+        )
+    if "test" in splits:
+        raise DataError(
+            "there are pictures of split 'test' beside 'query' and 'gallery'",
+            where=manifest.source,
+            remedy="use either test (each picture searches among the others) or query and gallery",
+        )
+    return replace(manifest, protocol="query-gallery")

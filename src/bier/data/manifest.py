@@ -1,0 +1,268 @@
+"""One table for every source of pictures: what each picture is, and which side of the experiment it is on.
+
+A folder, a CSV, a Parquet file and each benchmark become a `Manifest`; nothing downstream knows where it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bier.errors import DataError
+from bier.files import write_atomically
+
+Split = Literal["train", "val", "test", "query", "gallery"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+SPLIT_NAMES: dict[str, Split] = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}
+"""Every spelling of a split that a source may use, in lower case."""
+
+UNDECIDED = ""
+"""The split of a row whose source names none; `split_by_class` decides it."""
+
+Protocol = Literal["self", "query-gallery", "vehicleid-draws", "vehicleid-leave-one-out"]
+
+_FORMAT = "bier-manifest-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """A table of ``n`` pictures; columns are arrays of equal length."""
+
+    root: Path
+    """Image paths are relative to it, or absolute."""
+    image: NDArray[np.object_]
+    label: NDArray[np.object_]
+    """Class names or ids as the source writes them: ``001`` stays ``001``."""
+    split: NDArray[np.object_]
+    row: NDArray[np.int64]
+    """Line of a text file (1 is the first line), record of a binary one, or position + 1 in a folder."""
+    source: str
+    """What messages call the source, such as ``cub100/labels.csv``."""
+    group: NDArray[np.object_] | None = None
+    """Something coarser than the label, such as a super-class."""
+    bbox: NDArray[np.float32] | None = None
+    """(n, 4): x, y of the upper left corner, width, height in pixels; NaN where a picture has none."""
+    name: NDArray[np.object_] | None = None
+    """What a person calls the class, where the source says so beside the label."""
+    protocol: Protocol = "self"
+    """How the pictures that are not for training are searched."""
+
+    def __post_init__(self) -> None:
+        for column in (self.label, self.split, self.row, self.group, self.bbox, self.name):
+            assert column is None or len(column) == len(self.image)
+
+    @classmethod
+    def of(
+        cls,
+        root: Path,
+        source: str,
+        *,
+        image: Sequence[str],
+        label: Sequence[str],
+        split: Sequence[str] | None = None,
+        row: Sequence[int] | None = None,
+        group: Sequence[str] | None = None,
+        bbox: ArrayLike | None = None,
+        name: Sequence[str] | None = None,
+        protocol: Protocol = "self",
+    ) -> Manifest:
+        """A manifest from plain sequences; no ``split`` leaves it undecided, no ``row`` counts from 1."""
+        count = len(image)
+        return cls(
+            root=root,
+            image=_objects(image),
+            label=_objects(label),
+            split=_objects([UNDECIDED] * count if split is None else split),
+            row=np.asarray(range(1, count + 1) if row is None else row, dtype=np.int64),
+            source=source,
+            group=None if group is None else _objects(group),
+            bbox=None if bbox is None else np.asarray(bbox, dtype=np.float32).reshape(count, 4),
+            name=None if name is None else _objects(name),
+            protocol=protocol,
+        )
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def __repr__(self) -> str:
+        sides = ", ".join(f"{split} {int((self.split == split).sum()):,}" for split in sorted(set(self.split)))
+        return f"Manifest({self.source!r}, {len(self):,} images: {sides})"
+
+    def classes(self) -> list[str]:
+        """The labels that occur, once each, in natural order (numbers numerically)."""
+        return sorted(set(self.label), key=natural)
+
+    def codes(self) -> NDArray[np.int64]:
+        """(n,) index of each row's label in `classes`."""
+        index = {label: code for code, label in enumerate(self.classes())}
+        return np.fromiter((index[label] for label in self.label), dtype=np.int64, count=len(self))
+
+    def take(self, rows: NDArray[Any]) -> Manifest:
+        """The rows at these positions (or under this boolean mask), in this order."""
+        return replace(
+            self,
+            image=self.image[rows],
+            label=self.label[rows],
+            split=self.split[rows],
+            row=self.row[rows],
+            group=None if self.group is None else self.group[rows],
+            bbox=None if self.bbox is None else self.bbox[rows],
+            name=None if self.name is None else self.name[rows],
+        )
+
+    def only(self, *splits: Split) -> Manifest:
+        """The rows of these splits, in the order of the table; none of them is an empty manifest."""
+        return self.take(np.flatnonzero(np.isin(self.split.astype(str), splits)))
+
+    def title(self, index: int) -> str:
+        """What a person calls the class of a picture: its name if the source has one, else its label."""
+        return str(self.label[index] if self.name is None else self.name[index])
+
+    def path(self, index: int) -> Path:
+        """Where the picture at this position lies."""
+        return self.root / str(self.image[index])
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over paths, labels, splits and boxes, in order; not over root nor the files' contents."""
+        digest = hashlib.sha256(json.dumps([list(self.image), list(self.label), list(self.split)]).encode())
+        if self.bbox is not None:
+            # One bit pattern for every NaN.
+            digest.update(np.where(np.isnan(self.bbox), np.float32(-1), self.bbox).astype("<f4").tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path | str) -> None:
+        """Write the table as Parquet; the file is complete or untouched.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        from pyarrow import parquet
+
+        table = _to_arrow(self)
+        write_atomically(Path(path), lambda file: parquet.write_table(table, file))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Manifest:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is missing, damaged, or no manifest.
+        """
+        import pyarrow as arrow
+        from pyarrow import parquet
+
+        try:
+            table = parquet.read_table(path)
+            about = json.loads((table.schema.metadata or {})[b"bier"])
+            if about["format"] != _FORMAT:
+                raise ValueError(about["format"])
+            columns = {name: table.column(name).to_pylist() for name in table.column_names}
+            return cls.of(Path(about["root"]), about["source"], protocol=about["protocol"], **columns)
+        except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"no manifest can be read from this file: {error or type(error).__name__}",
+                where=path,
+                remedy="give a file that Manifest.save wrote; other tables are opened with open_source",
+            ) from error
+
+
+def split_by_class(manifest: Manifest, share: float) -> Manifest:
+    """Decide an undecided split: the last ``share`` of the classes, in natural order, are for testing.
+
+    A share of 0 leaves everything for training and 1 everything for testing; any other keeps at least two classes on
+    each side, since a search among pictures of one class cannot go wrong.
+
+    Raises:
+        DataError: there are too few classes for two sides.
+    """
+    classes = manifest.classes()
+    held = _share(len(classes), share)
+    if 0 < share < 1:
+        if len(classes) < 4:
+            raise DataError(
+                f"{len(classes)} classes are too few to train on some and test on others",
+                where=manifest.source,
+                remedy="add classes (four or more), say which rows are for what in a column 'split', "
+                "or set data.test_classes=0 to train on all of them",
+            )
+        held = min(max(held, 2), len(classes) - 2)
+    test = set(classes[len(classes) - held :])
+    return replace(manifest, split=_objects(["test" if label in test else "train" for label in manifest.label]))
+
+
+def hold_out(manifest: Manifest, share: float, seed: int) -> Manifest:
+    """Move a share of the training classes to the split ``val``, unless the manifest has one already.
+
+    The classes are drawn by a hash of seed and label, so neither the order of rows nor a library's version matters.
+    Half a class rounds up, at least two are moved and two stay; classes with one picture are not drawn, since they have
+    no positive to find.
+
+    Args:
+        manifest: with rows of split ``train``.
+        share: of the training classes, 0 to 1; 0 moves none.
+        seed: another seed, other classes.
+
+    Raises:
+        DataError: there are too few training classes.
+    """
+    if share == 0 or (manifest.split == "val").any():
+        return manifest
+    train = manifest.only("train")
+    labels, counts = np.unique(train.label.astype(str), return_counts=True)
+    eligible = [str(label) for label in labels[counts > 1]]
+    if len(labels) < 4 or len(eligible) < 2:
+        raise DataError(
+            f"{len(labels)} training classes, {len(eligible)} with two images or more: too few to hold some out",
+            where=manifest.source,
+            remedy="add classes, or set data.validation_classes=0 to train on all of them and keep the last epoch",
+        )
+    held = min(max(_share(len(labels), share), 2), len(labels) - 2)
+    drawn = set(sorted(eligible, key=lambda label: hashlib.sha256(f"{seed}:{label}".encode()).digest())[:held])
+    moved = [
+        "val" if split == "train" and label in drawn else split
+        for split, label in zip(manifest.split, manifest.label, strict=True)
+    ]
+    return replace(manifest, split=_objects(moved))
+
+
+def natural(text: str) -> tuple[Any, ...]:
+    """A key that sorts ``2`` before ``10`` and ``img9`` before ``img10``; equal numbers by their spelling."""
+    parts = re.split(r"([0-9]+)", text)
+    # A number compares by length, then digits: int() refuses very long ones.
+    key = [(len(part.lstrip("0")), part.lstrip("0")) if odd % 2 else (0, part) for odd, part in enumerate(parts)]
+    # Text that starts with a number has an empty part first, and so comes before words.
+    return (*key, (0, text))
+
+
+def _share(count: int, share: float) -> int:
+    return math.floor(round(count * share, 9) + 0.5)
+
+
+def _objects(values: Sequence[str]) -> NDArray[np.object_]:
+    return np.array(list(values), dtype=object)
+
+
+def _to_arrow(manifest: Manifest) -> Any:
+    import pyarrow as arrow
+
+    text = {name: getattr(manifest, name) for name in ("image", "label", "split", "group", "name")}
+    columns = {name: arrow.array(column, arrow.string()) for name, column in text.items() if column is not None}
+    columns["row"] = arrow.array(manifest.row)
+    if manifest.bbox is not None:
+        columns["bbox"] = arrow.FixedSizeListArray.from_arrays(arrow.array(manifest.bbox.ravel()), 4)
+    about = {
+        "format": _FORMAT,
+        "root": str(manifest.root.absolute()),
+        "source": manifest.source,
+        "protocol": manifest.protocol,
+    }
+    return arrow.table(columns).replace_schema_metadata({"bier": json.dumps(about)})

@@ -1,0 +1,117 @@
+"""``bier demo``: a plain embedding against BIER with the same budget, on pictures that need no download.
+
+Then a search page on what it has trained.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bier import runs
+from bier.config import Config
+from bier.data import open_source
+from bier.data.openmoji import render_openmoji
+from bier.encoder import Encoder
+from bier.errors import ConfigError
+from bier.report import write_report
+from bier.search import IndexInfo, create_index, read_info
+from bier.search.fill import fill
+from bier.search.pictures import embedded
+
+EPOCHS = 3
+FROZEN_GROUPS = 5
+
+
+def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOCHS) -> Path:
+    """Train both, evaluate both on classes that neither has seen, and write a report.
+
+    Args:
+        data: a source of the user's own; ``None`` takes OpenMoji, rendered once.
+        folder: gets a run's folder for each, and ``report.html``; an earlier demo in it is replaced.
+        epochs: of each training.
+
+    Returns:
+        the report's path.
+    """
+    source = str(_openmoji(folder / "openmoji", console)) if data is None else data
+    rows: list[tuple[str, dict[str, Any]]] = []
+    config = Config().replace(optimizer__epochs=epochs, optimizer__freeze=FROZEN_GROUPS)
+    console.rule("the backbone as it comes, without training")
+    rows.append(("pretrained features", runs.pretrained_features(source, config, console)))
+    console.print(f"Recall@1 {100 * rows[0][1]['recall']['1']:.1f} % of its pooled features", highlight=False)
+    folders = []
+    for title, name, settings in (
+        ("one plain embedding", "plain", config.replace(model__learners=1, loss__schedule="independent")),
+        ("BIER, three boosted learners", "bier", config),
+    ):
+        console.rule(title)
+        target = folder / name
+        shutil.rmtree(target, ignore_errors=True)
+        metrics = runs.train(source, settings, target, console)
+        assert metrics is not None
+        rows.append((title, metrics["rows"][0]))
+        folders.append(target)
+    report = write_report(folders[::-1], folder / "report.html")
+    console.rule("result, on classes unseen in training")
+    console.print(_table(rows))
+    console.print("One seed, few epochs: a difference of a point is chance. docs/results.md compares over seeds.")
+    console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    own = "" if data is None else f" --data {data}"
+    console.print(f"next, search these pictures in a browser:  bier demo --serve{own}", highlight=False, soft_wrap=True)
+    if data is None:
+        console.print("and on your own pictures:  bier train FOLDER_OF_CLASS_FOLDERS", highlight=False)
+    else:
+        console.print(f"and with more epochs:  bier train {source} --set optimizer.epochs=20", highlight=False)
+    return report
+
+
+def serve_demo(data: str | None, folder: Path, console: Console, *, host: str, port: int) -> None:
+    """The search page on all pictures of the demo, by its BIER model; runs until it is stopped.
+
+    The index is made when there is none yet, or the model is a newer one.
+
+    Raises:
+        ConfigError: the demo has not run in this folder; the port is taken.
+    """
+    from bier.serve import ServeSettings, serve  # needs packages that training does without
+
+    if not (folder / "bier" / "model.safetensors").is_file():
+        raise ConfigError("no demo has run here yet", where=folder, remedy="first: bier demo")
+    encoder = Encoder.load(folder / "bier")
+    place = folder / "index"
+    if (place / "index.json").is_file() and read_info(place).model != encoder.fingerprint:
+        shutil.rmtree(place)
+    if not (place / "index.json").is_file():
+        shutil.rmtree(place, ignore_errors=True)
+        source = str(_openmoji(folder / "openmoji", console)) if data is None else data
+        _index(source, encoder, folder, place, console)
+    settings = ServeSettings(title="demo", marks=place / "marks.jsonl")
+    serve(place, settings, host=host, port=port, listening=lambda address: console.print(f"search: {address}"))
+
+
+def _index(source: str, encoder: Encoder, folder: Path, place: Path, console: Console) -> None:
+    manifest = open_source(source)
+    info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=str((folder / "bier").resolve()))
+    with console.status(f"indexing {len(manifest):,} pictures"), create_index(place, info) as index:
+        fill(index, embedded(encoder, manifest, lambda error: console.print(f"left out: {error}")))
+
+
+def _openmoji(folder: Path, console: Console) -> Path:
+    with console.status("rendering OpenMoji (once)"):
+        return Path(render_openmoji(folder))
+
+
+def _table(rows: list[tuple[str, dict[str, Any]]]) -> Table:
+    table = Table()
+    table.add_column("embedding")
+    for heading in ("dims", "R@1", "R@2", "R@4", "R@8", "MAP@R"):
+        table.add_column(heading, justify="right")
+    for title, row in rows:
+        recalls = [f"{100 * value:.1f}" for value in row["recall"].values()]
+        table.add_row(title, str(row["dimensions"]), *recalls, f"{100 * row['map_at_r']:.1f}")
+    return table

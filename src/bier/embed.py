@@ -1,0 +1,111 @@
+"""Pictures to vectors: one pass of a trained model over a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bier.data.images import TestTransform
+from bier.data.loader import image_loader
+from bier.data.manifest import Manifest
+from bier.ensemble import normalize
+from bier.errors import DataError, ImageError
+from bier.inference import InferenceBackbone
+from bier.model import RetrievalModel
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What a model makes of n pictures, float32, on the CPU."""
+
+    learners: tuple[Tensor, ...]
+    """M tensors (n, d_m): the normalised outputs ``z_m``, not yet weighted."""
+    features: Tensor
+    """(n, F): the backbone's pooled features, as they are."""
+    index: NDArray[np.int64]
+    """(n,): the manifest's row of each."""
+    failed: list[ImageError]
+    """Pictures that could not be read, in the manifest's order; the others are all there."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def embed(
+    model: RetrievalModel,
+    manifest: Manifest,
+    *,
+    transform: TestTransform,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: torch.device | str | None = None,
+    precision: torch.dtype = torch.float32,
+    channels_last: bool = True,
+    progress: Callable[[int], object] | None = None,
+) -> Embeddings:
+    """Learners' outputs and backbone features of every readable picture, in the manifest's order.
+
+    A twin of the backbone in evaluation mode does the work; the model is left as it was found.
+
+    Args:
+        model: backbone and head.
+        manifest: the pictures.
+        transform: what makes a picture (3, h, w) ready for the model, the same view every time.
+        batch_size: pictures at once; it changes speed and memory only.
+        workers: processes that decode pictures; 0 decodes in this one.
+        device: moves the model there; none uses it where it is.
+        precision: of the backbone, bfloat16 or float32; the head always computes in float32.
+        channels_last: the memory layout of images, usually the faster one.
+        progress: called after each batch with the number of pictures done, readable or not.
+
+    Raises:
+        DataError: no picture at all, or none that can be read, or a vector with NaN or infinity (by picture).
+    """
+    if not len(manifest):
+        raise DataError("there are no pictures to embed", where=manifest.source, remedy="choose a split that has some")
+    if device is not None:
+        model.to(device)
+    sizes = [model.backbone.features, *model.head.sizes]
+    outputs = [torch.empty(len(manifest), size) for size in sizes]
+    index = np.empty(len(manifest), dtype=np.int64)
+    failed: list[ImageError] = []
+    count = 0
+    backbone = InferenceBackbone(model.backbone, precision, channels_last)
+    with torch.inference_mode():
+        for batch in image_loader(manifest, transform, batch_size, workers):
+            failed += batch.failed
+            rows = slice(count, count + len(batch.index))
+            if len(batch.index):
+                features = backbone(batch.images)
+                learners = [normalize(output) for output in model.head.learners(features)]
+                for output, values in zip(outputs, [features, *learners], strict=True):
+                    output[rows] = values.float().cpu()
+                index[rows] = batch.index.numpy()
+                _check_finite([output[rows] for output in outputs], manifest, index[rows])
+            count = rows.stop
+            if progress is not None:
+                progress(len(batch.index) + len(batch.failed))
+    if not count:
+        raise DataError(
+            f"none of the {len(manifest):,} pictures can be read; the first: {failed[0].what if failed else 'missing'}",
+            where=manifest.source,
+            remedy="look at the files with 'bier data check'",
+        )
+    kept = [output[:count] for output in outputs]
+    return Embeddings(tuple(kept[1:]), kept[0], index[:count], failed)
+
+
+def _check_finite(outputs: Sequence[Tensor], manifest: Manifest, index: NDArray[np.int64]) -> None:
+    finite = torch.stack([output.isfinite().all(1) for output in outputs]).all(0).numpy()
+    if not finite.all():
+        names = [str(manifest.image[row]) for row in index[~finite]]
+        raise DataError(
+            f"the model gives NaN or infinity for {', '.join(names[:5])}{' and others' * (len(names) > 5)}",
+            where=manifest.source,
+            remedy="train again, or load the last good checkpoint; with bfloat16, try float32",
+        )

@@ -1,0 +1,90 @@
+"""The one way from a picture to its vector: evaluation, bulk embedding, search and HTTP all go through here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from bier.checkpoint import load_model, model_fingerprint
+from bier.data import TestTransform, read_image
+from bier.inference import InferenceBackbone
+from bier.model import RetrievalModel
+
+
+class PictureEncoder(Protocol):
+    """What search and serving need of a model: `Encoder`, or an exported file (`bier.export.load_encoder`)."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+    @property
+    def scales(self) -> tuple[float, ...]: ...
+    @property
+    def dimensions(self) -> int: ...
+    @property
+    def transform(self) -> TestTransform: ...
+    def prepare(self, picture: Path | bytes, name: str = "") -> Tensor: ...
+    def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A trained model, ready for pictures."""
+
+    model: RetrievalModel
+    transform: TestTransform
+    fingerprint: str
+    """sha256 of weights and description: vectors of two models must never meet in one index."""
+    precision: torch.dtype = torch.float32
+    """Of the backbone: float32, or bfloat16, which is faster and changes a vector's third decimal."""
+
+    @classmethod
+    def load(
+        cls, path: Path | str, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32
+    ) -> Encoder:
+        """The model of a run's folder or of a model file.
+
+        Raises:
+            ModelError: no such file, a truncated one, or one of another kind.
+        """
+        model, info = load_model(path)
+        transform = TestTransform(info.image["size"], info.image["fit"])
+        return cls(model.to(device).eval(), transform, model_fingerprint(path), precision)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.model.head.sizes
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """``s_m``: what each learner's normalised output is multiplied by in the retrieval vector."""
+        return tuple(self.model.head.scales().tolist())
+
+    @property
+    def dimensions(self) -> int:
+        return sum(self.sizes)
+
+    @cached_property
+    def _backbone(self) -> InferenceBackbone:
+        return InferenceBackbone(self.model.backbone, self.precision)
+
+    def prepare(self, picture: Path | bytes, name: str = "") -> Tensor:
+        """uint8 (3, size, size); raises `ImageError` as `read_image`."""
+        return self.transform(read_image(picture, name=name))
+
+    def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor:
+        """Retrieval vectors (b, D) float32 on the CPU, of prepared pictures uint8 (b, 3, size, size).
+
+        With ``learners``, those of the first so many alone, a smaller embedding.
+        """
+        batch = images if isinstance(images, Tensor) else torch.stack(list(images))
+        with torch.inference_mode():
+            vectors: Tensor = self.model.head(self._backbone(batch), learners)
+        return vectors.float().cpu()

@@ -1,0 +1,17 @@
+"""Honest figures for an embedding: exact ranks, named conventions, the protocols of the benchmarks."""
+
+from bier.evaluate.learners import evaluate_learners, feature_correlation, learner_correlation
+from bier.evaluate.neighbours import neighbours
+from bier.evaluate.protocols import evaluate_manifest
+from bier.evaluate.retrieval import RECALL_AT, RetrievalResult, evaluate_retrieval
+
+__all__ = [
+    "RECALL_AT",
+    "RetrievalResult",
+    "evaluate_learners",
+    "evaluate_manifest",
+    "evaluate_retrieval",
+    "feature_correlation",
+    "learner_correlation",
+    "neighbours",
+]

@@ -1,0 +1,237 @@
+"""Who searches whom: the protocols of the benchmarks, from a model's vectors to the whole of ``metrics.json``.
+
+``self``
+    Every picture of the split searches all others (CUB-200-2011, Cars-196, Stanford Online Products).
+``query-gallery``
+    The split ``query`` searches the split ``gallery`` (In-Shop).
+``vehicleid-draws``
+    One random picture of each vehicle makes the gallery, all others are queries; ten draws, of which the mean and the
+    standard deviation (with n - 1) are given. VehicleID's own protocol.
+``vehicleid-leave-one-out``
+    The test list of VehicleID searched like ``self``. Its figures must not be compared with those of the draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bier.errors import DataError, ImageError
+from bier.evaluate.learners import (
+    Found,
+    Row,
+    Weights,
+    feature_correlation,
+    figures,
+    learner_correlation,
+    search_learners,
+)
+from bier.evaluate.neighbours import neighbours
+from bier.evaluate.retrieval import RECALL_AT, Missing, Options, RetrievalResult
+
+if TYPE_CHECKING:
+    from bier.data.manifest import Manifest
+
+FORMAT = "bier-metrics-1"
+DRAWS = 10
+
+CONVENTIONS = {
+    "ties": "a positive that ties with a negative ranks after it; cosines within 2^-24 tie",
+    "self": "a query's own row is left out by identity; exact duplicates of it stay",
+    "exclude": "queries without a positive are counted and left out of the means",
+    "miss": "queries without a positive are counted as misses",
+}
+
+
+class Vectors(Protocol):
+    """What a model makes of a manifest (`bier.embed.Embeddings`)."""
+
+    @property
+    def learners(self) -> Sequence[Tensor]:
+        """M outputs (n, d_m)."""
+
+    @property
+    def features(self) -> Tensor | None:
+        """(n, F) pooled features of the backbone."""
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """(n,) rows of the manifest that were read."""
+
+    @property
+    def failed(self) -> Sequence[ImageError]:
+        """Pictures that were not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One search: positions, among the vectors, of queries and gallery (none: the queries themselves)."""
+
+    query: NDArray[np.int64]
+    gallery: NDArray[np.int64] | None = None
+
+    def positions(self) -> NDArray[np.int64]:
+        return self.query if self.gallery is None else np.concatenate([self.query, self.gallery])
+
+
+def trials(protocol: str, split: NDArray[np.object_], label: NDArray[np.object_], of: str, seed: int) -> list[Trial]:
+    """The searches of a protocol.
+
+    Args:
+        protocol: one of those above.
+        split: (n,) of each vector's row.
+        label: (n,) likewise.
+        of: the split to evaluate. Protocols are for ``test``; any other split is searched by itself.
+        seed: of the ten draws.
+
+    Raises:
+        DataError: a side without pictures.
+    """
+    if protocol == "query-gallery" and of == "test":
+        return [Trial(_at(split, "query"), _at(split, "gallery"))]
+    rows = _at(split, of)
+    if protocol == "vehicleid-draws" and of == "test":
+        return list(_draws(rows, label[rows], seed))
+    return [Trial(rows)]
+
+
+def evaluate_manifest(
+    vectors: Vectors,
+    manifest: Manifest,
+    alpha: Weights,
+    *,
+    name: str,
+    split: str = "test",
+    seed: int = 0,
+    recall_at: Sequence[int] = RECALL_AT,
+    missing: Missing = "exclude",
+    device: torch.device | str = "cpu",
+    distributed: bool = False,
+) -> dict[str, Any]:
+    """Everything that is said of a model on a manifest: the contents of ``metrics.json``.
+
+    Args:
+        vectors: of rows of this manifest; rows of other splits may be among them.
+        manifest: it names the protocol.
+        alpha: (M,) weight of each learner in the ensemble's score.
+        name: of the run.
+        split: ``test`` (which stands for query and gallery too), ``val`` or ``train``.
+        seed: of drawn galleries and of the pairs for the correlation.
+        recall_at: every K of Recall@K.
+        missing: see `evaluate_retrieval`.
+        device: where to search.
+        distributed: share the search with the other processes of ``torch.distributed``.
+
+    Raises:
+        DataError: nothing to search in this split; vectors that are all zero or not finite.
+    """
+    rows = vectors.index
+    searches = trials(manifest.protocol, manifest.split[rows], manifest.label[rows], split, seed)
+    labels = manifest.label[rows]
+    everyone = np.unique(np.concatenate([trial.positions() for trial in searches]))
+
+    options = Options(recall_at, missing=missing, distributed=distributed)
+    learners = [part.to(device) for part in vectors.learners]
+    draws = [search_learners(*_sides(learners, labels, trial), alpha, options) for trial in searches]
+    table = [_row([draw[position] for draw in draws]) for position in range(len(draws[0]))]
+    if vectors.features is not None:
+        features = [vectors.features.to(device)]
+        draws_of_features = [search_learners(*_sides(features, labels, trial), [1.0], options) for trial in searches]
+        results = [draw[0].result for draw in draws_of_features]
+        table.append(figures("backbone features", "features", (), vectors.features.shape[1], results))
+    first = draws[0][0].result
+    return {
+        "format": FORMAT,
+        "name": name,
+        "source": manifest.source,
+        "split": split,
+        "protocol": manifest.protocol if split == "test" else "self",
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seed": seed,
+        "draws": len(searches),
+        "queries": first.queries,
+        "gallery": first.gallery,
+        "classes": len(set(labels[everyone])),
+        "queries_without_positive": first.queries_without_positive,
+        "conventions": [CONVENTIONS["ties"], CONVENTIONS["self"], CONVENTIONS[missing]],
+        "unreadable": [f"{error.where}: {error.what}" if error.where else error.what for error in vectors.failed],
+        "rows": table,
+        "correlation": _correlation([part[everyone] for part in vectors.learners], seed),
+        "neighbours": _neighbours(learners, alpha, labels, searches[0], first, manifest, rows),
+    }
+
+
+_Sides = tuple[list[Tensor], NDArray[np.object_], list[Tensor] | None, NDArray[np.object_] | None]
+
+
+def _row(draws: Sequence[Found]) -> Row:
+    one = draws[0]
+    return figures(one.name, one.kind, one.learners, one.dimensions, [draw.result for draw in draws])
+
+
+def _sides(learners: Sequence[Tensor], labels: NDArray[np.object_], trial: Trial) -> _Sides:
+    """Outputs and labels of the queries and of the gallery of a trial."""
+    query = [part[trial.query] for part in learners]
+    if trial.gallery is None:
+        return query, labels[trial.query], None, None
+    return query, labels[trial.query], [part[trial.gallery] for part in learners], labels[trial.gallery]
+
+
+def _at(split: NDArray[np.object_], name: str) -> NDArray[np.int64]:
+    rows = np.flatnonzero(split == name)
+    if not len(rows):
+        raise DataError(
+            f"no pictures in the split {name!r}",
+            remedy=f"evaluate another split: there are {', '.join(sorted(set(split))) or 'no readable pictures'}",
+        )
+    return rows
+
+
+def _draws(rows: NDArray[np.int64], label: NDArray[np.object_], seed: int) -> Iterator[Trial]:
+    codes = np.unique(label.astype(str), return_inverse=True)[1]
+    if len(codes) == codes.max() + 1:
+        raise DataError("every vehicle has one picture only", remedy="give some vehicles two pictures or more")
+    for draw in range(DRAWS):
+        order = np.random.default_rng([seed, draw]).permutation(len(rows))
+        first = order[np.unique(codes[order], return_index=True)[1]]
+        yield Trial(np.delete(rows, first), rows[np.sort(first)])
+
+
+def _correlation(learners: Sequence[Tensor], seed: int) -> dict[str, Any]:
+    outputs = torch.cat(list(learners), dim=1)
+    return {
+        "learners": learner_correlation(learners, seed=seed).tolist(),
+        **feature_correlation(outputs, [part.shape[1] for part in learners]),
+    }
+
+
+def _neighbours(
+    learners: Sequence[Tensor],
+    alpha: Weights,
+    labels: NDArray[np.object_],
+    trial: Trial,
+    result: RetrievalResult,
+    manifest: Manifest,
+    rows: NDArray[np.int64],
+) -> list[dict[str, Any]]:
+    def pictures(positions: NDArray[np.int64]) -> list[dict[str, Any]]:
+        return [_picture(manifest, row) for row in rows[positions].tolist()]
+
+    others = None if trial.gallery is None else pictures(trial.gallery)
+    return neighbours(*_sides(learners, labels, trial), alpha, result, pictures(trial.query), others)
+
+
+def _picture(manifest: Manifest, row: int) -> dict[str, Any]:
+    picture: dict[str, Any] = {"image": str(manifest.path(row).absolute()), "label": str(manifest.label[row])}
+    if manifest.name is not None:
+        picture["name"] = str(manifest.name[row])
+    if manifest.bbox is not None and np.isfinite(manifest.bbox[row]).all():
+        picture["bbox"] = manifest.bbox[row].tolist()
+    return picture

@@ -1,0 +1,152 @@
+"""From picture to vector with an exported file, as `bier.encoder.Encoder` does with the model itself."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bier.data import TestTransform, read_image
+from bier.encoder import Encoder
+from bier.errors import ConfigError, ModelError
+from bier.export import description as descriptions
+from bier.extras import need
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedEncoder(ABC):
+    """What every exported file can tell and do."""
+
+    description: Mapping[str, Any]
+    """The JSON inside the file."""
+
+    @property
+    def transform(self) -> TestTransform:
+        return TestTransform(self.description["image"]["size"], self.description["image"]["fit"])
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's own where vectors agree with it; an int8 file has one of its own."""
+        return str(self.description["fingerprint"])
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(self.description["sizes"])
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        return tuple(self.description["scales"])
+
+    @property
+    def dimensions(self) -> int:
+        return sum(self.sizes)
+
+    def prepare(self, picture: Path | bytes, name: str = "") -> Tensor:
+        """uint8 (3, size, size); raises `ImageError` as `read_image`."""
+        return self.transform(read_image(picture, name=name))
+
+    def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor:
+        """Retrieval vectors (b, D) float32 on the CPU, of prepared pictures uint8 (b, 3, size, size).
+
+        With ``learners``, those of the first so many alone, a smaller embedding.
+        """
+        vectors = self._run(images if isinstance(images, Tensor) else torch.stack(list(images)))
+        return vectors if learners is None else self._prefix(vectors, learners)
+
+    def _prefix(self, vectors: Tensor, learners: int) -> Tensor:
+        if not 1 <= learners <= len(self.sizes):
+            raise ConfigError(f"no prefix of {learners} learners", remedy=f"choose 1 to {len(self.sizes)}")
+        sizes = self.sizes[:learners]
+        wanted = torch.tensor(self.description["prefix_scales"][learners - 1])
+        factors = wanted / torch.tensor(self.scales[:learners])
+        return vectors[:, : sum(sizes)] * factors.repeat_interleave(torch.tensor(sizes))
+
+    @abstractmethod
+    def _run(self, images: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxEncoder(ExportedEncoder):
+    """An ONNX file, run by onnxruntime on as many threads as torch uses; no network is built."""
+
+    session: Any
+
+    @classmethod
+    def load(cls, path: Path | str) -> OnnxEncoder:
+        """Of a file of ``bier export --to onnx``.
+
+        Raises:
+            ModelError: no such file, a damaged one, or one of another kind.
+            ConfigError: onnxruntime is not installed.
+        """
+        return cls.of(_read(path), path)
+
+    @classmethod
+    def of(cls, content: bytes, where: Path | str) -> OnnxEncoder:
+        """The same, of the file's bytes; messages call it ``where``."""
+        runtime = need("onnxruntime", "export")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors; they are raised as well
+        try:
+            session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a class of its own for each kind of damage
+            raise _unusable(where, "ONNX", error) from error
+        text = session.get_modelmeta().custom_metadata_map.get(descriptions.KEY)
+        return cls(descriptions.from_json(text, where), session)
+
+    def _run(self, images: Tensor) -> Tensor:
+        [vectors] = self.session.run([descriptions.OUTPUT], {descriptions.INPUT: images.cpu().numpy()})
+        return torch.from_numpy(vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramEncoder(ExportedEncoder):
+    """A torch program (.pt2): torch runs it, nothing of bier is inside."""
+
+    program: Any
+
+    @classmethod
+    def load(cls, path: Path | str) -> ProgramEncoder:
+        """Of a file of ``bier export --to torch``; raises as `OnnxEncoder.load`."""
+        texts = {descriptions.FILE: ""}
+        content = io.BytesIO(_read(path))
+        try:
+            program = torch.export.load(content, extra_files=texts)
+        except Exception as error:  # a damaged archive ends in many kinds of error
+            raise _unusable(path, "torch program", error) from error
+        return cls(descriptions.from_json(texts[descriptions.FILE], path), program.module())
+
+    def _run(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            vectors: Tensor = self.program(images.cpu())
+        return vectors
+
+
+def load_encoder(path: Path | str, device: torch.device | str = "cpu") -> Encoder | OnnxEncoder | ProgramEncoder:
+    """What turns pictures into vectors, of a run's folder, a model file or an exported one.
+
+    Raises:
+        ModelError: no such file, a damaged one, or one of another kind.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".onnx":
+        return OnnxEncoder.load(path)
+    return ProgramEncoder.load(path) if suffix == ".pt2" else Encoder.load(path, device)
+
+
+def _read(path: Path | str) -> bytes:
+    if not Path(path).is_file():
+        raise ModelError("no such file", where=path, remedy="give a file that `bier export` wrote")
+    return Path(path).read_bytes()
+
+
+def _unusable(where: Path | str, kind: str, error: Exception) -> ModelError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return ModelError(f"cannot be loaded as {kind} ({reason})", where=where, remedy="export the model again")

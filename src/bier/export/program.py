@@ -1,0 +1,40 @@
+"""A torch program (.pt2): the graph as torch.export sees it, for Python and C++ without bier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bier.encoder import Encoder
+from bier.export import description as descriptions
+from bier.export import parity
+from bier.export.encoders import ProgramEncoder
+from bier.export.onnx import cannot_export, example
+from bier.export.parity import Parity
+from bier.files import write_atomically
+
+
+def write_program(encoder: Encoder, out: Path, images: Tensor) -> Parity:
+    """A file that is kept only if it agrees with the model on ``images``, uint8 (n, 3, size, size).
+
+    Raises:
+        ModelError: torch cannot export this backbone, or the file gives other vectors; nothing is left behind.
+    """
+    try:
+        program = torch.export.export(
+            encoder.model.cpu().eval(), (example(encoder),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+        )
+    except Exception as error:  # from the depths of the tracer
+        raise cannot_export(encoder, error) from error
+    described = descriptions.describe(encoder)
+    found: list[Parity] = []
+
+    def write(file: Path) -> None:
+        with file.open("wb") as stream:
+            torch.export.save(program, stream, extra_files={descriptions.FILE: descriptions.to_json(described)})
+        found.append(parity.check(encoder, ProgramEncoder.load(file), images, out))
+
+    write_atomically(out, write)
+    return found[0]

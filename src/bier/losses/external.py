@@ -1,0 +1,77 @@
+"""Losses of embeddings, those of pytorch-metric-learning above all, boosted as they come.
+
+Every learner's loss sees the vector ``[sqrt(1 - nu_m) E_{m-1}, sqrt(nu_m) z_m]``, the ensemble ``E_{m-1}`` before it
+held constant. Its length is 1 and its dot products are the scores ``(1 - nu_m) A_{m-1} + nu_m S_m``, so the loss may
+use any distance, and mine and reduce as it likes: what reaches ``S_m`` is its functional gradient at the ensemble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bier.errors import ConfigError, LossError
+from bier.losses.base import Loss, check_scalar
+
+
+class EmbeddingLoss(Loss):
+    """A loss of embeddings and labels, with one instance per learner; boosted stagewise.
+
+    Args:
+        make: ``make(dimensions) -> module``, called as ``module(embeddings, labels) -> scalar``; ``dimensions`` are
+            ``d_1``, ``d_1 + d_2``, ...
+        sizes: dimensions of the learners.
+
+    >>> from pytorch_metric_learning.losses import ProxyAnchorLoss
+    >>> loss = EmbeddingLoss(lambda dimensions: ProxyAnchorLoss(100, dimensions), sizes=(96, 160, 256))
+    """
+
+    def __init__(self, make: Callable[[int], nn.Module], sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([make(sum(sizes[: m + 1])) for m in range(len(sizes))])
+
+    def stage(self, learner: int, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of learner ``learner``, 0-based, on embeddings (n, d_1 + ... + d_m)."""
+        if learner >= len(self.stages):
+            raise LossError(
+                f"made for {len(self.stages)} learners, called with more",
+                where=type(self).__name__,
+                remedy="give it the sizes of the ensemble",
+            )
+        module = self.stages[learner]
+        return check_scalar(module(embeddings, labels), module)
+
+
+class PytorchMetricLearning(EmbeddingLoss):
+    """A loss of pytorch-metric-learning without proxies; one instance serves all learners.
+
+    Args:
+        loss: for example ``pytorch_metric_learning.losses.CircleLoss()``.
+        miner: for example ``pytorch_metric_learning.miners.MultiSimilarityMiner()``; it mines at the ensemble's scores.
+
+    Raises:
+        ConfigError: the loss holds proxies, whose dimensions would fit one learner only.
+    """
+
+    def __init__(self, loss: nn.Module, miner: nn.Module | None = None) -> None:
+        super().__init__(lambda dimensions: loss, sizes=())
+        if any(parameter.ndim > 1 for parameter in loss.parameters()):
+            raise ConfigError(
+                f"{type(loss).__name__} holds proxies, and learners need proxies of their own",
+                where="PytorchMetricLearning",
+                remedy="boost it with bier.losses.EmbeddingLoss(lambda dimensions: ..., sizes)",
+            )
+        self.loss, self.miner = loss, miner
+
+    def stage(self, learner: int, embeddings: Tensor, labels: Tensor) -> Tensor:
+        mined = () if self.miner is None else (self.miner(embeddings, labels),)
+        return check_scalar(self.loss(embeddings, labels, *mined), self.loss)
+
+
+def extend(ensemble: Tensor | None, z: Tensor, rate: float) -> Tensor:
+    """``[sqrt(1 - rate) E, sqrt(rate) z]`` with E held constant; z alone where there is no E yet."""
+    if ensemble is None:
+        return z
+    return torch.cat([(1 - rate) ** 0.5 * ensemble.detach(), rate**0.5 * z], dim=1)

@@ -1,0 +1,83 @@
+"""Losses against class proxies. Every learner has proxies of its own; they are not part of the final embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bier.errors import LossError
+from bier.losses.base import Loss, Schedule
+
+
+class ProxyLoss(Loss):
+    """A loss of the similarities between samples and class proxies.
+
+    Args:
+        classes: number of training classes; labels are 0 .. classes - 1.
+        sizes: dimensions of the learners, as in the ensemble.
+    """
+
+    def __init__(self, classes: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.classes = classes
+        self.proxies = nn.ParameterList(
+            [nn.Parameter(F.normalize(torch.randn(classes, size), dim=1)) for size in sizes]
+        )
+
+    def scores(self, z: Tensor, learner: int) -> Tensor:
+        """Cosine of each sample with each proxy of the learner, shape (n, classes)."""
+        return z @ F.normalize(self.proxies[learner], dim=1).T
+
+    def check_classes(self, labels: Tensor) -> None:
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+            raise LossError(
+                f"label {int(labels.max())} for {self.classes} proxies",
+                where=type(self).__name__,
+                remedy="number the training classes 0, 1, 2, ... and give `classes` their count",
+            )
+
+
+class NormalizedSoftmax(ProxyLoss):
+    """Cross entropy of cosine similarities with the proxies (Zhai and Wu, BMVC 2019).
+
+    A sum of one term per sample, so it can be reweighted: ``-dl/ds`` at the sample's own proxy is ``1 - p_y``.
+    """
+
+    default_schedule: ClassVar[Schedule] = "convex"
+
+    def __init__(self, classes: int, sizes: Sequence[int], temperature: float = 0.05) -> None:
+        super().__init__(classes, sizes)
+        self.temperature = temperature
+
+    def terms(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Unreduced terms, shape (n,)."""
+        self.check_classes(labels)
+        return F.cross_entropy(scores / self.temperature, labels, reduction="none")
+
+    def weight(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """``1 - p_y``, shape (n,): minus the derivative of a sample's term in its own score, times temperature."""
+        return -torch.expm1(-self.terms(scores, labels))
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return self.terms(scores, labels).mean()
+
+
+class ProxyAnchor(ProxyLoss):
+    """Proxy-Anchor (Kim et al., CVPR 2020, equation 4). Its sums run over the batch, so it is boosted stagewise."""
+
+    def __init__(self, classes: int, sizes: Sequence[int], alpha: float = 32.0, margin: float = 0.1) -> None:
+        super().__init__(classes, sizes)
+        self.alpha, self.margin = alpha, margin
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        self.check_classes(labels)
+        positive = F.one_hot(labels, self.classes).bool()  # (n, classes)
+        pull = (-self.alpha * (scores - self.margin)).masked_fill(~positive, -torch.inf)
+        push = (self.alpha * (scores + self.margin)).masked_fill(positive, -torch.inf)
+        present = positive.any(dim=0)
+        pulled = F.softplus(pull[:, present].logsumexp(dim=0)).mean()
+        return pulled + F.softplus(push.logsumexp(dim=0)).mean()

@@ -1,0 +1,46 @@
+"""Losses of a whole similarity matrix, which do not split into terms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bier.losses.base import Loss, check_two_classes
+
+
+class MultiSimilarity(Loss):
+    """Multi-similarity with its own pair mining (Wang et al., CVPR 2019, equations 10-12).
+
+    Args:
+        alpha: sharpness over positives.
+        beta: sharpness over negatives.
+        base: the similarity that separates them.
+        epsilon: a pair is mined when it lies within epsilon of the hardest pair of the other kind; ``None`` keeps all.
+    """
+
+    def __init__(self, alpha: float = 2.0, beta: float = 50.0, base: float = 0.5, epsilon: float | None = 0.1) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.base, self.epsilon = alpha, beta, base, epsilon
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """A scalar, of scores (n, n) and labels (n,): the mean over anchors."""
+        check_two_classes(labels)
+        positive = labels[:, None] == labels
+        negative = ~positive
+        positive.fill_diagonal_(False)
+        if self.epsilon is not None:
+            s = scores.detach()
+            easiest_allowed = s.masked_fill(~negative, -torch.inf).amax(dim=1, keepdim=True) + self.epsilon
+            hardest_positive = s.masked_fill(~positive, torch.inf).amin(dim=1, keepdim=True) - self.epsilon
+            positive = positive & (s < easiest_allowed)
+            negative = negative & (s > hardest_positive)
+        pull = _log_one_plus_sum_exp(-self.alpha * (scores - self.base), positive) / self.alpha
+        push = _log_one_plus_sum_exp(self.beta * (scores - self.base), negative) / self.beta
+        return (pull + push).mean()
+
+
+def _log_one_plus_sum_exp(exponents: Tensor, mask: Tensor) -> Tensor:
+    """``log(1 + sum_j exp(e_ij))`` over the masked entries of each row, without overflow."""
+    masked = exponents.masked_fill(~mask, -torch.inf)
+    return F.pad(masked, (1, 0), value=0.0).logsumexp(dim=1)

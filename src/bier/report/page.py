@@ -1,0 +1,96 @@
+"""Runs -> the page. How it looks is in template.html, macros.html and style.css."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bier.report import charts, tables, wording
+from bier.report.load import GROUPS, Metrics, Query, Run
+from bier.report.thumbnails import Thumbnails
+
+QUERIES = 48
+"""Queries with pictures on one page, shared out among the runs."""
+SHARED_QUERIES = 6
+
+
+def render(runs: Sequence[Run], thumbnail: int) -> str:
+    """The whole page, with pictures of at most `thumbnail` pixels."""
+    # Autoescape: labels, paths and settings come from other people's files.
+    environment = Environment(
+        loader=PackageLoader("bier.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=wording.percent, words=wording.words)
+    environment.globals["thumbnail"] = Thumbnails(thumbnail)
+    several = len(runs) > 1
+    return environment.get_template("template.html").render(
+        title=f"{len(runs)} runs compared" if several else runs[0].name,
+        headline=wording.compared(runs) if several else wording.headline(runs[0]),
+        comparison=_comparison(runs) if several else None,
+        runs=[_section(run, i, QUERIES // len(runs)) for i, run in enumerate(runs)],
+        side=thumbnail,
+    )
+
+
+def picture_groups(metrics: Metrics, at_most: int) -> list[tuple[str, list[Query]]]:
+    """Queries by group, worst first; if there are too many, each group gives up the same share."""
+    keep = min(1.0, at_most / max(len(metrics.neighbours), 1))
+    groups = [(name, [query for query in metrics.neighbours if query.group == name]) for name in GROUPS]
+    return [(name, queries[: max(1, int(len(queries) * keep))]) for name, queries in groups if queries]
+
+
+def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Query]]]:
+    """The first few queries that at least two runs show, most widely shared first: for each, (run, its answer)."""
+    answers: dict[str, dict[int, Query]] = {}
+    for i, run in enumerate(runs):
+        for query in run.metrics.neighbours:
+            answers.setdefault(str(query.picture.path), {})[i] = query
+    widely = sorted(answers.values(), key=len, reverse=True)
+    return [list(entry.items()) for entry in widely if len(entry) > 1][:SHARED_QUERIES]
+
+
+def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
+    ensembles = [(wording.letter(i), tables.color(i), run.metrics.ensemble) for i, run in enumerate(runs)]
+    return {
+        "table": tables.comparison_table(runs),
+        "comparable": wording.comparable(runs),
+        "differences": tables.differences(runs),
+        "recall": charts.recall_chart(ensembles),
+        "validation": charts.compared_over_epochs(
+            runs, lambda epoch: 100 * epoch.validation_recall, "Validation Recall at 1 in percent"
+        ),
+        "loss": charts.compared_over_epochs(runs, lambda epoch: epoch.loss, "Training loss"),
+        "shared": shared_queries(runs),
+    }
+
+
+def _section(run: Run, index: int, queries: int) -> dict[str, Any]:
+    return {
+        "id": f"run-{index}",
+        "letter": wording.letter(index),
+        "style": tables.color(index),
+        "run": run,
+        "cropped": run.setting("data.crop_to_bbox") is True,
+        "headline": wording.headline(run),
+        "facts": wording.facts(run),
+        "table": tables.run_table(run.metrics),
+        "recall": charts.run_recall_chart(run.metrics),
+        "prefixes": charts.prefix_chart(run.metrics),
+        "chosen": charts.chosen_epoch(run.history),
+        "loss": charts.loss_chart(run),
+        "learner_loss": charts.learner_loss_chart(run),
+        "validation": charts.validation_chart(run),
+        "epochs": tables.epochs_table(run.history),
+        "sharing": wording.sharing(run),
+        "dimensions": wording.dimension_correlation(run.metrics),
+        "correlation": charts.correlation_map(run.metrics),
+        "weights": charts.weight_charts(run),
+        "pictures": picture_groups(run.metrics, queries),
+        "origin": wording.origin(run),
+    }

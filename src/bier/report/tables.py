@@ -1,0 +1,142 @@
+"""Runs -> rows of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bier.report.load import Epoch, Metrics, Row, Run
+from bier.report.wording import comparable, flatten, letter, number, percent, shown
+
+COLORS = 6
+"""Line colours in the style sheet; a seventh line starts again."""
+KINDS = {
+    "ensemble": "All learners together",
+    "learner": "Each learner alone",
+    "prefix": "The first learners together",
+    "features": "Without the embedding",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    spread: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row as it is drawn: its name, its class in the style sheet, and where its name leads."""
+
+    name: str
+    style: str
+    href: str | None
+    row: Row
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: list[str]
+    groups: list[tuple[str, list[tuple[Line, list[Cell]]]]]
+    best_of: str
+    """``column``, ``group``, or empty where nothing is marked."""
+
+
+def table(groups: Sequence[tuple[str, Sequence[Line]]], best_of: Literal["column", "group", ""] = "column") -> Table:
+    """Groups of lines as text; groups without lines are left out.
+
+    Args:
+        groups: titles and their lines.
+        best_of: among which lines the best of each column is marked; empty for nowhere.
+    """
+    groups = [(title, lines) for title, lines in groups if lines]
+    rows = [line.row for _, lines in groups for line in lines]
+    columns = sorted(dict.fromkeys(name for row in rows for name in row.figures), key=_order)
+    filled = []
+    for title, lines in groups:
+        rivals = {"column": rows, "group": [line.row for line in lines], "": []}[best_of]
+        best = [max((row.figures[name] for row in rivals if name in row.figures), default=math.nan) for name in columns]
+        cells = [[_cell(line.row, name, top) for name, top in zip(columns, best, strict=True)] for line in lines]
+        filled.append((title, list(zip(lines, cells, strict=True))))
+    return Table(columns, filled, best_of)
+
+
+def run_table(metrics: Metrics) -> Table:
+    """The figures of one run: the ensemble, each learner, each prefix, the features."""
+    if len(metrics.learners) < 2:  # the learner and its prefix are the embedding itself
+        groups = {
+            "The embedding": [metrics.ensemble],
+            KINDS["features"]: [metrics.features] if metrics.features else [],
+        }
+    else:
+        kinds = dict.fromkeys([*KINDS, *(row.kind for row in metrics.rows)])
+        groups = {KINDS.get(kind, kind): [row for row in metrics.rows if row.kind == kind] for kind in kinds}
+    return table([(title, [Line(row.name, style(row), None, row) for row in rows]) for title, rows in groups.items()])
+
+
+def comparison_table(runs: Sequence[Run]) -> Table:
+    """The ensembles of several runs, and their backbones' features beneath."""
+    names = [(f"{letter(i)} · {run.name}", color(i)) for i, run in enumerate(runs)]
+    ensembles = [Line(*name, f"#run-{i}", runs[i].metrics.ensemble) for i, name in enumerate(names)]
+    features = [
+        Line(*name, None, run.metrics.features)
+        for name, run in zip(names, runs, strict=True)
+        if run.metrics.features is not None
+    ]
+    groups = [("The embedding of each run", ensembles), ("Its backbone’s own features", features)]
+    return table(groups, best_of="group" if comparable(runs) else "")
+
+
+def epochs_table(history: Sequence[Epoch]) -> tuple[list[str], list[list[str]]]:
+    """The heads of the columns, and a row for each epoch."""
+    learners = max((len(epoch.learner_losses) for epoch in history), default=0)
+    names = [f"learner {m + 1}" for m in range(learners)]
+    heads = ["epoch", "loss", *names, "diversity", "validation R@1, %", "learning rate", "images/s", "seconds"]
+    rows = [
+        [
+            str(epoch.number),
+            number(epoch.loss),
+            *(number(loss) for loss in epoch.learner_losses),
+            *("–" for _ in range(learners - len(epoch.learner_losses))),
+            number(epoch.diversity),
+            percent(epoch.validation_recall),
+            number(epoch.learning_rate),
+            number(epoch.images_per_second),
+            number(epoch.seconds),
+        ]
+        for epoch in history
+    ]
+    return heads, rows
+
+
+def differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """The settings in which the runs differ, as far as their settings are known."""
+    flat = [dict(flatten(run.config)) for run in runs]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    values = {key: [shown(settings.get(key)) for settings in flat] for key in keys}
+    known = [i for i, settings in enumerate(flat) if settings]
+    return [(key, row) for key, row in values.items() if len({row[i] for i in known}) > 1]
+
+
+def color(index: int) -> str:
+    """The style of a learner or run."""
+    return f"c{index % COLORS}"
+
+
+def style(row: Row) -> str:
+    return color(row.learners[0]) if row.kind == "learner" and row.learners else row.kind
+
+
+def _order(column: str) -> tuple[bool, int]:
+    return (False, int(column[2:])) if column.startswith("R@") else (True, 0)
+
+
+def _cell(row: Row, column: str, best: float) -> Cell:
+    value = row.figures.get(column, math.nan)
+    spread = row.spread.get(column)
+    # Best as it is shown: a difference that the table hides is no reason to prefer one.
+    marked = math.isfinite(value) and percent(value) == percent(best)
+    return Cell(percent(value), "" if spread is None else f"±{percent(spread)}", marked)

@@ -1,0 +1,43 @@
+"""Pictures as small JPEGs in data: URIs, made from pixels alone, so no EXIF data (place, camera, owner) gets out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from bier.data.images import read_image
+from bier.errors import ImageError
+from bier.report.load import Picture
+
+QUALITY = 80
+Box = tuple[float, ...]
+
+
+class Thumbnails:
+    """Thumbnails of at most `side` pixels, each picture read once."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._made: dict[tuple[Path, Box | None], str | None] = {}
+
+    def __call__(self, picture: Picture, cropped: bool) -> str | None:
+        """The data: URI of a picture, or of its box alone; None if it is missing or cannot be read."""
+        key = picture.path, picture.bbox if cropped else None
+        if key not in self._made:
+            try:
+                self._made[key] = _encode(*key, self.side)
+            except (ImageError, OSError, ValueError):  # ValueError: a path that no system can have
+                self._made[key] = None
+        return self._made[key]
+
+
+def _encode(path: Path, box: Box | None, side: int) -> str:
+    pixels = read_image(path, box).permute(1, 2, 0).numpy()  # (H, W, 3) uint8
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,251 @@
+"""Numbers and runs in words: the headline, the facts of a run, where it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bier.report.load import Metrics, Row, Run
+
+PROTOCOLS = {
+    "self": "every picture searches all others",
+    "query-gallery": "queries search a separate gallery",
+    "vehicleid-draws": "one picture of each class makes the gallery",
+    "vehicleid-leave-one-out": "every picture searches all others",
+}
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage with one decimal, without the sign."""
+    return f"{100 * value:.1f}" if math.isfinite(value) else "–"
+
+
+def with_sign(value: float) -> str:
+    return f"{percent(value)}\u00a0%"
+
+
+def number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "–"
+
+
+def count(amount: int, noun: str, plural: str | None = None) -> str:
+    return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def words(label: str) -> str:
+    """A class name as a person writes it."""
+    return label.replace("_", " ").strip()
+
+
+def letter(index: int) -> str:
+    """The short name of a run in charts: A, B, C ..."""
+    return chr(ord("A") + index) if index < 26 else str(index + 1)
+
+
+def listed(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def shown(value: Any) -> str:
+    """A setting as a person writes it."""
+    if value is None or value == {} or value == []:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(shown(entry) for entry in value) if isinstance(value, list) else str(value)
+
+
+def flatten(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested settings as (dotted name, value)."""
+    for key, value in record.items():
+        if isinstance(value, dict) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def headline(run: Run) -> str:
+    """What the run achieved, in one sentence."""
+    metrics = run.metrics
+    k = min(metrics.ensemble.recall)
+    found = "a right match first" if k == 1 else f"a right match among the first {k}"
+    sentence = f"{_method(run)} finds {found} for {_recall(metrics.ensemble, k)} of {_asked(metrics)}"
+    if metrics.features is None:
+        return f"{sentence}."
+    return f"{sentence}; its backbone’s own features {_recall(metrics.features, k)}."
+
+
+def compared(runs: Sequence[Run]) -> str:
+    """What several runs achieved beside each other, in one sentence."""
+    if not comparable(runs):
+        return f"{len(runs)} runs, measured on different pictures: compare each with its own backbone only."
+    # Runs that read the same share the first place: a difference that the page hides ranks nobody.
+    best = max(map(first_recall, runs))
+    leaders = [run.name for run in runs if percent(first_recall(run)) == percent(best)]
+    others = sorted((first_recall(run) for run in runs if percent(first_recall(run)) != percent(best)), reverse=True)
+    verb = "finds" if len(leaders) == 1 else "find"
+    sentence = (
+        f"Of {len(runs)} runs, {listed([f'“{name}”' for name in leaders])} {verb} a right match first most often: "
+        f"for {with_sign(best)} of {_asked(runs[0].metrics)}"
+    )
+    return f"{sentence}{_rest(others)}{_features_of(runs)}."
+
+
+def _rest(others: Sequence[float]) -> str:
+    if not others:
+        return ""
+    if len(others) > 3:
+        return f"; the others {percent(others[-1])} to {with_sign(others[0])}"
+    return f"; the {'other' if len(others) == 1 else 'others'} {listed([with_sign(value) for value in others])}"
+
+
+def _features_of(runs: Sequence[Run]) -> str:
+    found = [run.metrics.features for run in runs if run.metrics.features is not None]
+    values = [row.recall[k] for row in found for k in list(row.recall)[:1]]
+    if not values:
+        return ""
+    low, high = percent(min(values)), with_sign(max(values))
+    return f"; their backbones’ own features {high if high.startswith(low) else f'{low} to {high}'}"
+
+
+def comparable(runs: Sequence[Run]) -> bool:
+    """Whether all runs answered the same queries with the same K."""
+    asked = {
+        (m.source, m.split, m.protocol, m.queries, m.gallery, m.classes, min(m.ensemble.recall))
+        for m in (run.metrics for run in runs)
+    }
+    return len(asked) == 1
+
+
+def first_recall(run: Run) -> float:
+    """Recall of the ensemble at its smallest K."""
+    return next(iter(run.metrics.ensemble.recall.values()))
+
+
+def _method(run: Run) -> str:
+    if len(run.metrics.learners) == 1:
+        return "One plain embedding"
+    return "An ensemble without boosting" if run.setting("loss.schedule") == "independent" else "BIER"
+
+
+def _asked(metrics: Metrics) -> str:
+    seen = {"train": "it was trained on", "val": "held out to choose the epoch"}.get(metrics.split, "it never saw")
+    return f"{count(metrics.queries, 'picture')} of {count(metrics.classes, 'class', 'classes')} {seen}"
+
+
+def _recall(row: Row, k: int) -> str:
+    return with_sign(row.recall.get(k, math.nan))
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What was run, as a few terms and plain words."""
+    found = [
+        ("Data", _data(run.metrics)),
+        ("Embedding", _embedding(run)),
+        ("Loss", _loss(run)),
+        ("Learners kept apart by", _diversity(run)),
+        ("Training", _training(run)),
+        ("Seed", shown(run.provenance.get("seed", run.metrics.seed))),
+    ]
+    return [(term, text) for term, text in found if text]
+
+
+def _data(metrics: Metrics) -> str:
+    gallery = "" if metrics.gallery == metrics.queries else f" against a gallery of {metrics.gallery:,}"
+    draws = "" if metrics.draws == 1 else f", mean of {metrics.draws} draws"
+    asked = f"{count(metrics.queries, 'query', 'queries')}{gallery}, {count(metrics.classes, 'class', 'classes')}"
+    how = PROTOCOLS.get(metrics.protocol, metrics.protocol)
+    return f"{metrics.source}, {metrics.split} split: {asked}; {how}{draws}"
+
+
+def _embedding(run: Run) -> str:
+    sizes = [row.dimensions for row in run.metrics.learners]
+    text = count(run.metrics.ensemble.dimensions, "dimension")
+    if len(sizes) > 1:
+        text += f" = {' + '.join(map(str, sizes))}, {len(sizes)} learners in the order of boosting"
+    backbone = run.setting("model.backbone")
+    return f"{text}, on {backbone}" if backbone else text
+
+
+def _loss(run: Run) -> str:
+    name, schedule = run.setting("loss.name"), run.setting("loss.schedule")
+    if not name or len(run.metrics.learners) < 2:
+        return words(str(name or ""))
+    if schedule == "independent":
+        return f"{words(str(name))}, each learner on its own, without boosting"
+    shrinkage = run.setting("loss.shrinkage")
+    details = [f"schedule {schedule}"] if schedule else []
+    details += [] if shrinkage is None else [f"shrinkage {shown(shrinkage)}"]
+    return ", ".join([f"{words(str(name))}, boosted", *details])
+
+
+def _diversity(run: Run) -> str:
+    kind = run.setting("diversity.loss")
+    if not kind or len(run.metrics.learners) < 2:
+        return ""
+    before = ["as initialisation"] if run.setting("diversity.initialize") else []
+    during = ["during training"] if run.setting("diversity.during_training") else []
+    if kind == "none" or not before + during:
+        return "boosting alone" if run.setting("loss.schedule") != "independent" else "nothing"
+    return f"the {'activation and the adversarial' if kind == 'both' else kind} loss, {listed(before + during)}"
+
+
+def _training(run: Run) -> str:
+    parts = [count(len(run.history), "epoch")] if run.history else []
+    classes, images = run.setting("data.classes_per_batch"), run.setting("data.images_per_class")
+    if classes and images:
+        parts.append(f"batches of {classes} classes × {images} pictures")
+    if run.setting("image.size"):
+        parts.append(f"{run.setting('image.size')} px")
+    seconds, device = run.provenance.get("seconds"), run.provenance.get("device")
+    if isinstance(seconds, int | float):
+        parts.append(duration(seconds))
+    return ", ".join([*parts, *([f"on {device}"] if device else [])])
+
+
+def sharing(run: Run) -> str:
+    """How the learners were trained beside each other."""
+    schedule = run.setting("loss.schedule")
+    if schedule == "independent":
+        return "The learners were trained side by side, each on its own: nothing was boosted."
+    if schedule == "stagewise":
+        goal = "Each learns what those before it, together, still lack."
+    else:
+        goal = "Each gives most weight to the pairs that those before it, together, handle badly."
+    return (
+        f"The learners are trained one after the other inside every batch. {goal} "
+        "That pays if they make different mistakes: if what they say correlates little."
+    )
+
+
+def dimension_correlation(metrics: Metrics) -> list[tuple[str, str]]:
+    """Mean absolute correlation of output dimensions, as terms and numbers."""
+    names = {
+        "between_learners_mean_abs": "in different learners",
+        "within_learners_mean_abs": "in the same learner",
+        "features_mean_abs": "any two",
+    }
+    means = metrics.correlation_means
+    return [(name, f"{means[key]:.3f}") for key, name in names.items() if math.isfinite(means.get(key, math.nan))]
+
+
+def origin(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Provenance as titled lists of (name, value)."""
+    plain = [(key, shown(value)) for key, value in run.provenance.items() if not isinstance(value, dict)]
+    groups = [("run", [("evaluated", run.metrics.created), *plain])]
+    groups += [
+        (key, [(name, shown(entry)) for name, entry in flatten(value)])
+        for key, value in run.provenance.items()
+        if isinstance(value, dict)
+    ]
+    return [(title.capitalize(), [row for row in rows if row[1]]) for title, rows in groups if rows]

@@ -1,0 +1,436 @@
+"""The main jobs, as functions: train a run's folder, evaluate a model, compare with the backbone as it came."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bier import build
+from bier.checkpoint import STATE_FORMAT, load_model, read_description
+from bier.config import Config, load, override, save
+from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source
+from bier.embed import Embeddings, embed
+from bier.errors import ConfigError, DataError, ModelError
+from bier.evaluate import RECALL_AT, evaluate_manifest
+from bier.files import write_atomically, write_json
+from bier.initialize import initialize
+from bier.model import RetrievalModel
+from bier.monitor import Monitor
+from bier.train import Job, run
+
+VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
+
+
+def train(
+    source: str,
+    config: Config,
+    folder: Path,
+    console: Console,
+    *,
+    resume: bool = False,
+    evaluate_after: bool = True,
+) -> dict[str, Any] | None:
+    """Train on a source and fill the run's folder; returns the test metrics where the source has test images.
+
+    Raises:
+        BierError: any of its kinds; :class:`bier.train.Interrupted` after a checkpoint was saved on request.
+    """
+    began = time.monotonic()
+    manifest = _hold_out(open_source(source, config.data), config, console)
+    config = _resolved(config)
+    _set_threads(config)
+    if not resume:
+        _refuse_to_overwrite(folder)
+    job = _job(manifest, config, folder)
+    describe(job, manifest, console)
+    if resume:
+        provenance = _same_data(folder, manifest)
+    else:
+        provenance = _provenance(source, manifest, config, job)
+        write_atomically(folder / "config.yaml", lambda file: save(config, file))
+        write_json(folder / "provenance.json", provenance)
+        if config.diversity.initialize:
+            _initialize(job, config, console)
+    start = _saved_step(folder) if resume else 0
+    with Monitor(folder, config.optimizer.epochs, console, start) as monitor:
+        progress = run(_without_diversity(job, config), monitor, resume)
+    if job.validation is not None:
+        console.print(
+            f"best epoch: {progress.best_epoch}, with Recall@1 {100 * progress.best[0]:.1f} % on the validation classes"
+        )
+    provenance |= {
+        "seconds": round(provenance.get("seconds", 0) + time.monotonic() - began, 1),
+        "best_epoch": progress.best_epoch,
+        "unreadable": progress.unreadable,
+        "finished": _now(),
+    }
+    write_json(folder / "provenance.json", provenance)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    if not evaluate_after or not _has_test(manifest):
+        return None
+    return evaluate(folder, None, console, manifest=manifest)
+
+
+def resume(folder: Path, console: Console) -> dict[str, Any] | None:
+    """Go on with an interrupted run from its last checkpoint, with its own settings and source."""
+    provenance = read_provenance(folder)
+    if "finished" in provenance:
+        raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {folder}")
+    if not (folder / "checkpoint.safetensors").is_file():
+        raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
+    return train(provenance["data"]["path"], load(folder / "config.yaml"), folder, console, resume=True)
+
+
+def evaluate(
+    model_path: Path,
+    source: str | None,
+    console: Console,
+    *,
+    manifest: Manifest | None = None,
+    split: str = "test",
+    overrides: tuple[str, ...] = (),
+    output: Path | None = None,
+    recall_at: Sequence[int] = RECALL_AT,
+) -> dict[str, Any]:
+    """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
+
+    They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
+    """
+    model, info = load_model(model_path)
+    folder = model_path if model_path.is_dir() else model_path.parent
+    config_file = folder / "config.yaml"
+    config = override(_portable(load(config_file if config_file.is_file() else None)), overrides)
+    provenance = read_provenance(folder) if (folder / "provenance.json").is_file() else {}
+    if manifest is None:
+        if source is None and not provenance:
+            raise ConfigError("no source of pictures", where=model_path, remedy="write: bier evaluate MODEL SOURCE")
+        same = source is None or _source_path(source) == provenance.get("data", {}).get("path")
+        settings = config.data if same else load(None, overrides).data
+        manifest = open_source(source or provenance["data"]["path"], settings)
+        if same:  # validation classes are not part of the training split, and stay out of it here
+            manifest = _hold_out(manifest, config, console)
+    _set_threads(config)
+    wanted = _of_split(manifest, split)
+    vectors = _embed(model, wanted, TestTransform(info.image["size"], info.image["fit"]), config, console)
+    metrics = metrics_of(
+        model, vectors, wanted, name=folder.resolve().name, split=split, seed=config.seed, recall_at=recall_at
+    )
+    if output is None:
+        trained_on = provenance.get("data", {}).get("fingerprint")
+        own = split == "test" and trained_on in (None, manifest.fingerprint())
+        output = folder / ("metrics.json" if own else f"metrics-{slug(manifest.source)}-{split}.json")
+    write_json(output, metrics)
+    console.print(table(metrics))
+    console.print(f"written to {output}", highlight=False, soft_wrap=True)
+    return metrics
+
+
+def metrics_of(
+    model: RetrievalModel,
+    vectors: Embeddings,
+    manifest: Manifest,
+    *,
+    name: str,
+    split: str = "test",
+    seed: int = 0,
+    recall_at: Sequence[int] = RECALL_AT,
+) -> dict[str, Any]:
+    """The contents of ``metrics.json``, with the weights of learners that the model's head has."""
+    alpha = model.head.scales().square()
+    return evaluate_manifest(vectors, manifest, alpha, name=name, split=split, seed=seed, recall_at=recall_at)
+
+
+def pretrained_features(source: str, config: Config, console: Console) -> dict[str, Any]:
+    """Metrics of the backbone as it came, before any training: the row of its pooled features."""
+    config = _resolved(config)
+    manifest = _of_split(open_source(source, config.data), "test")
+    model = build.model(config)
+    size = build.image_size(config, build.device(config))
+    vectors = _embed(model, manifest, build.test_transform(config, size), config, console)
+    metrics = metrics_of(model, vectors, manifest, name="pretrained", seed=config.seed)
+    row: dict[str, Any] = next(row for row in metrics["rows"] if row["kind"] == "features")
+    return row
+
+
+def table(metrics: dict[str, Any]) -> Table:
+    """The rows of ``metrics.json`` as a person reads them."""
+    k = list(metrics["rows"][0]["recall"])
+    view = Table(
+        title=f"{metrics['name']}: {metrics['queries']:,} queries of {metrics['classes']:,} classes, "
+        f"{metrics['split']} split of {metrics['source']}",
+        title_justify="left",
+    )
+    view.add_column("embedding")
+    for heading in ("dims", *(f"R@{n}" for n in k), "MAP@R", "R-prec."):
+        view.add_column(heading, justify="right")
+    for row in _distinct(metrics["rows"]):
+        values = [*(row["recall"][n] for n in k), row["map_at_r"], row["r_precision"]]
+        view.add_row(row["name"], str(row["dimensions"]), *(f"{100 * value:.1f}" for value in values))
+    if metrics["queries_without_positive"]:
+        view.caption = f"{metrics['queries_without_positive']:,} queries without a positive are left out"
+    return view
+
+
+def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without prefixes of one learner or of all, and without the learner that is the whole embedding."""
+    everyone = len(rows[0]["learners"])
+    new = {"learner": range(1, everyone), "prefix": range(2, everyone)}
+    return [row for row in rows if row["kind"] not in new or len(row["learners"]) in new[row["kind"]]]
+
+
+def describe(job: Job, manifest: Manifest, console: Console) -> None:
+    counts = ", ".join(
+        f"{len(part):,} {name} of {len(part.classes()):,} classes"
+        for name, part in (
+            ("training images", job.train),
+            ("for validation", job.validation),
+            ("for testing", _test_part(manifest)),
+        )
+        if part is not None and len(part)
+    )
+    console.print(f"{manifest.source}: {counts}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{job.model.backbone.name} at {job.image['size']} px, learners of "
+        f"{' + '.join(map(str, job.model.head.sizes))} dimensions, {type(job.boost.loss).__name__} boosted "
+        f"{job.boost.schedule}, {job.epochs} epochs of {len(job.plan)} batches on {job.device.type}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    path = folder / "provenance.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            "is not the folder of a run", where=folder, remedy="give the --out of a `bier train`"
+        ) from error
+    except ValueError as error:
+        raise ModelError(f"is broken ({error})", where=path, remedy="copy the run again") from error
+    return content
+
+
+def new_folder(source: str, name: str | None = None) -> Path:
+    """``runs/<source>-<time>``, or with a name ``runs/<name>``."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / (name or f"{slug(source)}-{stamp}")
+
+
+def slug(source: str) -> str:
+    path = Path(source)
+    stem = path.stem if path.suffix.lower() in (".csv", ".parquet") else path.name
+    stem = path.resolve().parent.name if stem in ("labels", "", ".", "..") else stem
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "run"
+
+
+def _resolved(config: Config) -> Config:
+    """The settings with everything that depends on the machine filled in, as they are kept with the run."""
+    device = build.device(config)
+    precision = "bfloat16" if build.precision(config, device) is torch.bfloat16 else "float32"
+    return config.replace(
+        image__size=build.image_size(config, device),
+        data__workers=build.workers(config),
+        hardware__device=device.type,
+        hardware__precision=precision,
+        hardware__threads=config.hardware.threads or torch.get_num_threads(),
+    )
+
+
+def _portable(config: Config) -> Config:
+    """The settings of a run without those of the machine that it ran on."""
+    return config.replace(
+        hardware__device="auto", hardware__precision="auto", hardware__threads=None, data__workers=None
+    )
+
+
+def _set_threads(config: Config) -> None:
+    if config.hardware.threads is not None:
+        torch.set_num_threads(config.hardware.threads)
+
+
+def _hold_out(manifest: Manifest, config: Config, console: Console) -> Manifest:
+    """Set training classes aside for validation, where there are enough of them."""
+    if len(manifest.only("train").classes()) < 4 and "val" not in manifest.split:
+        console.print("too few training classes to hold some out for validation: the last epoch is kept")
+        return manifest
+    return hold_out(manifest, config.data.validation_classes, config.seed)
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    if (folder / "provenance.json").exists():
+        raise ConfigError(
+            "holds a run already",
+            where=folder,
+            remedy=f"go on with: bier train --resume {folder}; or give another --out",
+        )
+
+
+def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
+    training = manifest.only("train")
+    if not len(training):
+        raise DataError("no training images", where=manifest.source, remedy="lower data.test_classes or mend `split`")
+    validation = manifest.only("val")
+    device = build.device(config)
+    size = build.image_size(config, device)
+    plan = BatchPlan(training.codes(), config.data.classes_per_batch, config.data.images_per_class, config.seed)
+    model = build.model(config)
+    boost = build.boosting(config, model.head.sizes, len(training.classes()))
+    diversity = build.diversity(config, model.head.sizes)
+    model.to(device)
+    if config.hardware.channels_last:
+        model.to(memory_format=torch.channels_last)
+    extra = [*boost.to(device).parameters()]
+    if diversity is not None:
+        extra += diversity.to(device).parameters()
+    return Job(
+        folder=folder,
+        model=model,
+        boost=boost,
+        diversity=diversity,
+        optimizer=build.optimizer(config.optimizer, model, extra),
+        rate=build.rate_schedule(config.optimizer, config.optimizer.epochs * len(plan)),
+        train=training,
+        validation=validation if len(validation) else None,
+        plan=plan,
+        transform=build.train_transform(config, size),
+        test_transform=build.test_transform(config, size),
+        image={"size": size, "fit": config.image.fit},
+        epochs=config.optimizer.epochs,
+        seed=config.seed,
+        workers=build.workers(config),
+        device=device,
+        precision=build.precision(config, device),
+        clip_norm=config.optimizer.clip_norm,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+def _without_diversity(job: Job, config: Config) -> Job:
+    """Diversity may be wanted for initialisation alone."""
+    return job if config.diversity.during_training else dataclasses.replace(job, diversity=None)
+
+
+def _initialize(job: Job, config: Config, console: Console) -> None:
+    if job.diversity is None:
+        return
+    vectors = _embed(job.model, job.train, job.test_transform, config, console)
+    began = time.monotonic()
+    done = initialize(job.model.head, vectors.features.to(job.device), job.diversity, seed=config.seed)
+    console.print(
+        f"initialised the head for diversity in {done.steps} steps, {time.monotonic() - began:.0f} s: joint activation "
+        f"{done.joint_activation_before:.3g} → {done.joint_activation_after:.3g}"
+    )
+
+
+def _embed(
+    model: RetrievalModel, manifest: Manifest, transform: TestTransform, config: Config, console: Console
+) -> Embeddings:
+    device = build.device(config)
+    with console.status(f"embedding {len(manifest):,} images"):
+        vectors = embed(
+            model,
+            manifest,
+            transform=transform,
+            workers=build.workers(config),
+            device=device,
+            precision=build.precision(config, device),
+            channels_last=config.hardware.channels_last,
+        )
+    for error in vectors.failed:
+        console.print(f"left out: {error.where}: {error.what}", highlight=False, markup=False, soft_wrap=True)
+    return vectors
+
+
+def _of_split(manifest: Manifest, split: str) -> Manifest:
+    if split not in ("test", "val", "train"):
+        raise ConfigError(f"unknown split {split!r}", where="--split", remedy="choose test, val or train")
+    wanted = _test_part(manifest) if split == "test" else manifest.only(split)  # type: ignore[arg-type]
+    if not len(wanted):
+        held = ", ".join(sorted(set(manifest.split.tolist())))
+        raise DataError(
+            f"no images in the split {split!r}; there are: {held}",
+            where=manifest.source,
+            remedy="choose one of these with --split, or keep classes for testing (data.test_classes)",
+        )
+    return wanted
+
+
+def _test_part(manifest: Manifest) -> Manifest:
+    return manifest.only("test", "query", "gallery")
+
+
+def _has_test(manifest: Manifest) -> bool:
+    return len(_test_part(manifest)) > 0
+
+
+def _same_data(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    provenance = read_provenance(folder)
+    if provenance["data"]["fingerprint"] != manifest.fingerprint():
+        raise DataError(
+            "the images, labels or splits are not those that this run started with",
+            where=provenance["data"]["path"],
+            remedy="restore them, or start a new run",
+        )
+    return provenance
+
+
+def _saved_step(folder: Path) -> int:
+    return int(read_description(folder / "checkpoint.safetensors", STATE_FORMAT)["step"])
+
+
+def _provenance(source: str, manifest: Manifest, config: Config, job: Job) -> dict[str, Any]:
+    return {
+        "format": "bier-run-1",
+        "command": " ".join(sys.argv),
+        "started": _now(),
+        "seed": config.seed,
+        "device": _device_name(job.device),
+        "threads": torch.get_num_threads(),
+        "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "cores": os.cpu_count(),
+        "versions": {name: _version(name) for name in VERSIONS},
+        "parameters": sum(p.numel() for p in job.model.parameters()),
+        "data": {
+            "path": _source_path(source),
+            "source": manifest.source,
+            "protocol": manifest.protocol,
+            "fingerprint": manifest.fingerprint(),
+            "images": {split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))},
+            "classes": len(manifest.classes()),
+        },
+        "backbone": job.model.backbone.spec(),
+    }
+
+
+def _source_path(source: str) -> str:
+    return str(Path(source).resolve())
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

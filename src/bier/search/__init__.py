@@ -1,0 +1,57 @@
+"""An index of pictures' vectors: one protocol, several engines.
+
+    index = create_index("shop-index", IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales))
+    index.add(ids, vectors, [{"image": path, "label": label}, ...])
+    index.search(queries, top=10, where={"label": ["boots", "shoes"]})
+
+What needs torch is imported when it is first asked for, so that opening an index stays quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bier.extras import importing_later
+from bier.search.base import Hit, Index, IndexInfo, Record, Rows
+from bier.search.folder import create_index, open_index, read_info
+
+if TYPE_CHECKING:
+    from bier.search.queries import (
+        Learners,
+        check_model,
+        choose_learners,
+        load_encoder,
+        parse_learners,
+        query_vectors,
+    )
+    from bier.search.staged import StagedSearch
+
+__all__ = [
+    "Hit",
+    "Index",
+    "IndexInfo",
+    "Learners",
+    "Record",
+    "Rows",
+    "StagedSearch",
+    "check_model",
+    "choose_learners",
+    "create_index",
+    "load_encoder",
+    "open_index",
+    "parse_learners",
+    "query_vectors",
+    "read_info",
+]
+
+_LATER = {
+    "Learners": "queries",
+    "StagedSearch": "staged",
+    "check_model": "queries",
+    "choose_learners": "queries",
+    "load_encoder": "queries",
+    "parse_learners": "queries",
+    "query_vectors": "queries",
+}
+
+__getattr__ = importing_later(__name__, _LATER)

@@ -1,0 +1,303 @@
+"""What every engine promises, and what all of them do alike: check what comes in, order what goes out."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bier.errors import SearchError, nearest
+
+Item = TypeVar("Item")
+Vectors = NDArray[np.float32]
+Filters = dict[str, list[str | None]]
+"""Field to the values that it may have."""
+
+LONGEST_ID = 4096
+"""Bytes of an id in UTF-8: as long as a path may be."""
+
+LONGEST_VALUE = 8192
+"""Bytes of a metadata value in UTF-8."""
+
+_SPARE = 16
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What an index is for; it stands in the folder's index.json.
+
+    Raises:
+        SearchError: sizes and scales do not belong together, or a field has a name that an engine cannot have.
+    """
+
+    model: str
+    """Fingerprint of the model whose vectors it holds."""
+    sizes: tuple[int, ...]
+    """Dimensions of each learner that is stored."""
+    scales: tuple[float, ...]
+    """``s_m`` of each learner in the stored vectors."""
+    engine: str = "lancedb"
+    model_path: str | None = None
+    """Where the model lay when the index was made."""
+    fields: tuple[str, ...] = ("image", "label")
+    """What is known of each picture, texts or None; all of them can be searched by."""
+    uri: str | None = None
+    """The server, for engines that have one."""
+    collection: str | None = None
+    """The name there."""
+
+    def __post_init__(self) -> None:
+        if not self.sizes or len(self.sizes) != len(self.scales):
+            raise SearchError(f"{len(self.scales)} scales for {len(self.sizes)} learners")
+        for field in self.fields:
+            if not _FIELD.fullmatch(field) or field in ("id", "vector"):
+                raise SearchError(
+                    f"a field cannot be called {field!r}", remedy="use small letters, digits and _; not id nor vector"
+                )
+
+    @property
+    def dimensions(self) -> int:
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer."""
+
+    id: str
+    score: float
+    """Dot product of query and stored vector."""
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One stored picture."""
+
+    id: str
+    vector: Vectors
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Stored pictures as engines hand them around: each id once, every field present."""
+
+    ids: list[str]
+    vectors: Vectors
+    """(n, D)."""
+    metadata: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def records(self) -> Iterator[Record]:
+        return map(Record, self.ids, self.vectors, self.metadata)
+
+
+class Index(ABC):
+    """Vectors under the ids of their user, in a folder.
+
+    An engine supplies the methods below the line. It may be used from several threads.
+    """
+
+    most = 1_000_000_000
+    """Hits that the engine can give at once."""
+
+    def __init__(self, folder: Path, info: IndexInfo) -> None:
+        self.folder = folder
+        self.info = info
+
+    def add(self, ids: Sequence[str], vectors: ArrayLike, metadata: Sequence[Mapping[str, Any]]) -> None:
+        """Store pictures; an id that is there already is replaced. What is added is durable when this returns.
+
+        Args:
+            ids: of the caller's choice; of one that occurs twice, the last counts.
+            vectors: (n, D), finite.
+            metadata: of each, a text or None for some of the index's fields.
+
+        Raises:
+            SearchError: something of that does not fit the index, and nothing is stored; or the engine fails.
+        """
+        rows = self._checked(ids, vectors, metadata)
+        if len(rows):
+            self._add(rows)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove pictures, durably; gives the number of those that were there."""
+        return self._delete(_checked_ids(ids)) if ids else 0
+
+    def search(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
+        """The pictures of the highest scores for each query, best first, equal scores by id.
+
+        Args:
+            queries: (q, D), finite; or (D,), one query.
+            top: hits per query; fewer where fewer are stored.
+            where: only pictures whose fields have these values: field to a value or to a list of allowed ones.
+        """
+        asked, filters = self.checked_query(queries, top, where)
+        hits: list[list[Hit]] = [[] for _ in asked]
+        # Candidates first, a few more than needed; then scores in float64, the same from every engine. More
+        # candidates for queries whose last place may be shared by some that were not fetched.
+        fetch, pending = min(top + _SPARE, self.most), list(range(len(asked)))
+        while pending:
+            found = self._nearest(asked[pending], fetch, filters)
+            settled = [self._rank(asked[q], rows, hits[q], top, fetch) for q, rows in zip(pending, found, strict=True)]
+            pending = [q for q, done in zip(pending, settled, strict=True) if not done and fetch < self.most]
+            fetch = min(4 * fetch, self.most)
+        return hits
+
+    def checked_query(self, queries: ArrayLike, top: int, where: Mapping[str, Any] | None) -> tuple[Vectors, Filters]:
+        """The arguments of `search`, found sound; raises as it does."""
+        asked = self._checked_vectors(np.atleast_2d(np.asarray(queries)), "queries")
+        filters = self._filters(where)
+        if not 1 <= top <= self.most:
+            raise SearchError(f"top {top:,} is out of range", remedy=f"choose 1 to {self.most:,}")
+        return asked, filters
+
+    def get(self, ids: Sequence[str]) -> list[Record | None]:
+        """The pictures of these ids, in this order; None where there is none."""
+        found = {record.id: record for record in self._get(_checked_ids(ids)).records()} if ids else {}
+        return [found.get(name) for name in ids]
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """The number of pictures, or of those whose fields have these values."""
+        return self._count(self._filters(where))
+
+    def _rank(self, query: Vectors, rows: Rows, hits: list[Hit], top: int, fetched: int) -> bool:
+        """Fill in the hits; False if more candidates are needed to tell who shares the last place."""
+        scores = exact_scores(query, rows.vectors)
+        order = sorted(range(len(rows)), key=lambda row: (-scores[row], rows.ids[row]))
+        hits[:] = [Hit(rows.ids[row], float(scores[row]), rows.metadata[row]) for row in order[:top]]
+        if len(rows) < fetched:
+            return True
+        rounding = 1e-6 * float(np.linalg.norm(query) * np.linalg.norm(rows.vectors, axis=1).max())
+        return bool(scores[order[-1]] < scores[order[top - 1]] - rounding)
+
+    def _checked(self, ids: Sequence[str], vectors: ArrayLike, metadata: Sequence[Mapping[str, Any]]) -> Rows:
+        checked = self._checked_vectors(np.asarray(vectors), "vectors") if len(ids) else np.empty((0, 0), np.float32)
+        if not len(ids) == len(checked) == len(metadata):
+            raise SearchError(f"{len(ids):,} ids, {len(checked):,} vectors and {len(metadata):,} metadata do not match")
+        _checked_ids(ids)
+        last = {name: row for row, name in enumerate(ids)}
+        rows = list(last.values())
+        return Rows(list(last), checked[rows], [self._checked_metadata(metadata[row]) for row in rows])
+
+    def _checked_vectors(self, vectors: NDArray[Any], what: str) -> Vectors:
+        if vectors.ndim != 2 or vectors.shape[1] != self.info.dimensions:
+            raise SearchError(
+                f"{what} of shape {vectors.shape}, where the index has {self.info.dimensions} dimensions",
+                where=self.folder,
+                remedy="use the model that filled the index",
+            )
+        with np.errstate(over="ignore"):
+            vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        bad = np.flatnonzero(~np.isfinite(vectors).all(1))
+        if len(bad):
+            raise SearchError(f"NaN or infinity in row {bad[0]} of the {what}", remedy="leave those pictures out")
+        return vectors
+
+    def _checked_metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        self._check_fields(metadata)
+        return {field: _text(metadata.get(field), field) for field in self.info.fields}
+
+    def _filters(self, where: Mapping[str, Any] | None) -> Filters:
+        self._check_fields(where or {})
+        return {
+            field: [_text(value, field) for value in (values if isinstance(values, (list, tuple, set)) else [values])]
+            for field, values in (where or {}).items()
+        }
+
+    def _check_fields(self, named: Mapping[str, Any]) -> None:
+        for field in named:
+            if field not in self.info.fields:
+                raise SearchError(
+                    f"no field {field!r}", where=self.folder, remedy=nearest(str(field), self.info.fields)
+                )
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- what an engine supplies; everything it is given has been checked ---
+
+    @abstractmethod
+    def scan(self, batch: int = 4096) -> Iterator[Rows]:
+        """Everything, in some order, in batches of at most so many."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Tidy up after many small changes: merge small files, forget what was replaced. Never needed."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections; the index cannot be used afterwards."""
+
+    @abstractmethod
+    def _add(self, rows: Rows) -> None: ...
+
+    @abstractmethod
+    def _delete(self, ids: list[str]) -> int: ...
+
+    @abstractmethod
+    def _get(self, ids: list[str]) -> Rows:
+        """Those that are there, in any order."""
+
+    @abstractmethod
+    def _count(self, filters: Filters) -> int: ...
+
+    @abstractmethod
+    def _nearest(self, queries: Vectors, count: int, filters: Filters) -> list[Rows]:
+        """For each query the ``count`` nearest, in any order; float32 is accurate enough."""
+
+
+def exact_scores(query: Vectors, vectors: Vectors) -> NDArray[np.float64]:
+    """(n,) dot products, in float64; equal vectors get equal scores wherever they stand."""
+    # Row by row: matrix products round the rows at the edge of a block differently.
+    scores: NDArray[np.float64] = (vectors.astype(np.float64) * query.astype(np.float64)).sum(1)
+    return scores
+
+
+def portions(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Consecutive parts of at most ``size`` items."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _checked_ids(ids: Sequence[str]) -> list[str]:
+    """Each once."""
+    if isinstance(ids, str):
+        raise SearchError("ids are a list of texts, not one text")
+    for name in ids:
+        if not isinstance(name, str) or not name or "\0" in name or _bytes(name) > LONGEST_ID:
+            raise SearchError(
+                f"{str(name)[:80]!r} cannot be an id", remedy=f"use texts of 1 to {LONGEST_ID:,} bytes without NUL"
+            )
+    return list(dict.fromkeys(ids))
+
+
+def _text(value: Any, field: str) -> str | None:
+    if value is None or (isinstance(value, str) and "\0" not in value and _bytes(value) <= LONGEST_VALUE):
+        return value
+    raise SearchError(
+        f"{str(value)[:80]!r} cannot be a value of the field {field!r}",
+        remedy=f"use texts of at most {LONGEST_VALUE:,} bytes without NUL, or nothing",
+    )
+
+
+def _bytes(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:  # half a surrogate pair, as Python reads a path that is not UTF-8
+        return LONGEST_VALUE + 1

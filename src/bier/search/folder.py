@@ -1,0 +1,79 @@
+"""An index is a folder: index.json says what is in it, beside it lies what the engine needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from bier.errors import SearchError, nearest
+from bier.files import write_json
+from bier.search.base import Index, IndexInfo
+
+FORMAT = "bier-index-1"
+ENGINES = {"lancedb": ("lance", "LanceIndex"), "exact": ("exact", "ExactIndex"), "milvus": ("milvus", "MilvusIndex")}
+
+
+def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *, uri: str | None = None) -> Index:
+    """An empty index in a new folder.
+
+    Args:
+        path: the folder; there is none yet, or an empty one.
+        info: what the index is for.
+        engine: ``lancedb``, ``exact`` or ``milvus``; by default the info's.
+        uri: the server of engines that have one.
+
+    Raises:
+        SearchError: there is an index already, the engine is unknown, or its server cannot be reached.
+        StorageError: the folder cannot be written.
+    """
+    folder = Path(path).resolve()
+    if (folder / "index.json").exists():
+        raise SearchError("there is an index already", where=path, remedy="choose another folder, or open that one")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SearchError("is not an empty folder", where=path, remedy="choose a new folder for the index")
+    info = replace(info, engine=engine or info.engine, uri=uri or info.uri)
+    kind = _engine(info.engine, folder)
+    info = kind.create(folder, info)
+    # Last: a folder without this file is no index, whatever else was interrupted.
+    write_json(folder / "index.json", {"format": FORMAT, **asdict(info)})
+    index: Index = kind(folder, info)
+    return index
+
+
+def open_index(path: Path | str) -> Index:
+    """The index of a folder.
+
+    Raises:
+        SearchError: there is none, it is damaged, or its server cannot be reached.
+    """
+    folder = Path(path).resolve()
+    info = read_info(folder)
+    index: Index = _engine(info.engine, folder)(folder, info)
+    return index
+
+
+def read_info(folder: Path) -> IndexInfo:
+    """What index.json says; raises as `open_index`."""
+    file = folder / "index.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise SearchError("is an index of another version", where=file, remedy=f"this program reads {FORMAT}")
+        lists = {name: tuple(content[name]) for name in ("sizes", "scales", "fields")}
+        return IndexInfo(**{**content, **lists})
+    except (FileNotFoundError, NotADirectoryError):
+        raise SearchError(
+            "is no index: it has no index.json", where=folder, remedy="make one: bier index SOURCE -o INDEX --model RUN"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise SearchError(f"cannot be read ({error})", where=file, remedy="restore the file from a backup") from error
+
+
+def _engine(name: str, where: Path) -> Any:
+    if name not in ENGINES:
+        raise SearchError(f"unknown engine {name!r}", where=where, remedy=nearest(name, ENGINES))
+    module, kind = ENGINES[name]
+    return getattr(import_module(f"bier.search.{module}"), kind)

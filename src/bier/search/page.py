@@ -1,0 +1,43 @@
+"""A search as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bier.files import write_text
+from bier.report.load import Picture
+from bier.report.thumbnails import Thumbnails
+from bier.search.base import Hit
+
+_SIDE = 240
+
+
+def write_page(query: Path, hits: Sequence[Hit], out: Path, *, count: int, how: str = "") -> None:
+    """Query and hits as thumbnails with labels and scores; a picture that is gone is said to be missing.
+
+    Args:
+        query: the picture that was searched for.
+        hits: what was found.
+        out: the HTML file.
+        count: pictures in the index.
+        how: how it was searched, in words.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    thumbnails = Thumbnails(_SIDE)
+    found = [
+        {
+            "id": hit.id,
+            "label": hit.metadata.get("label"),
+            "score": hit.score,
+            "thumbnail": thumbnails(Picture(Path(hit.metadata.get("image") or ""), ""), False),
+        }
+        for hit in hits
+    ]
+    environment = Environment(loader=PackageLoader("bier.search", "."), autoescape=True, undefined=StrictUndefined)
+    shown = {"name": query.name, "thumbnail": thumbnails(Picture(query, ""), False)}
+    write_text(out, environment.get_template("page.html").render(query=shown, hits=found, count=count, how=how))

@@ -1,0 +1,84 @@
+"""The app: routes, page and guard around one index and its model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from fastapi import FastAPI, Response
+from jinja2 import Environment, PackageLoader
+
+from bier import __version__
+from bier.encoder import PictureEncoder
+from bier.search import Index, check_model
+from bier.serve.guard import Guard
+from bier.serve.marks import MarksFile
+from bier.serve.metrics import Metrics
+from bier.serve.problems import answer_problems
+from bier.serve.routes import api, watch
+from bier.serve.service import Service
+from bier.serve.settings import ServeSettings
+
+ASSETS = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/api.css": ("api.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/grid.js": ("grid.js", "text/javascript"),
+    "/client.js": ("client.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+
+def create_app(index: Index, encoder: PictureEncoder, settings: ServeSettings | None = None) -> FastAPI:
+    """The search server as an ASGI app.
+
+    Raises:
+        SearchError: another model filled the index.
+    """
+    check_model(index, encoder)
+    settings, metrics = settings or ServeSettings(), Metrics()
+    service = Service(index, encoder, settings, metrics)
+    app = FastAPI(
+        title="bier",
+        version=__version__,
+        summary="Search for pictures by pictures.",
+        docs_url=None,  # these two pages load their scripts from elsewhere
+        redoc_url=None,
+        lifespan=_running(service),
+    )
+    app.state.service, app.state.settings, app.state.metrics = service, settings, metrics
+    app.state.marks = None if settings.marks is None else MarksFile(settings.marks)
+    answer_problems(app)
+    app.include_router(api)
+    app.include_router(watch)
+    _add_page(app)
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    return app
+
+
+def _running(service: Service):  # type: ignore[no-untyped-def]
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.batches.start()
+        yield
+        service.batches.stop()
+
+    return lifespan
+
+
+def _add_page(app: FastAPI) -> None:
+    """The page's few files, read once, under paths of their own."""
+    folder = files("bier.serve") / "page"
+    for path, (name, kind) in ASSETS.items():
+        _add_document(app, path, (folder / name).read_text(encoding="utf-8"), kind)
+    environment = Environment(loader=PackageLoader("bier.serve", "page"), autoescape=True, trim_blocks=True)
+    _add_document(app, "/api", environment.get_template("api.html").render(spec=app.openapi()), "text/html")
+
+
+def _add_document(app: FastAPI, path: str, text: str, kind: str) -> None:
+    async def document() -> Response:
+        return Response(text, media_type=f"{kind}; charset=utf-8", headers={"Cache-Control": "no-cache"})
+
+    app.add_api_route(path, document, include_in_schema=False)

@@ -1,0 +1,87 @@
+"""Good and bad results, as people marked them: pairs for the next training."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bier.errors import StorageError
+from bier.files import disk_is_full
+from bier.serve.schemas import Mark
+
+COLUMNS = ("query", "sha256", "result", "verdict", "time")
+
+
+class MarksFile:
+    """JSON lines that only grow; a line is on disk when `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def append(self, marks: Iterable[Mark]) -> int:
+        """Raises `StorageError` when the disk is full or the file cannot be written; then none of them is kept."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        lines = [json.dumps({**mark.model_dump(), "time": now}) + "\n" for mark in marks]
+        with self._lock:
+            try:
+                _append("".join(lines).encode(), self._path)
+            except OSError as error:
+                reason = "the disk is full" if disk_is_full(error) else error.strerror or str(error)
+                raise StorageError(
+                    f"marks cannot be saved: {reason}", where=self._path, remedy="free some space, then mark again"
+                ) from error
+        return len(lines)
+
+    def pairs(self) -> str:
+        """CSV of the pairs as they stand now: the last verdict on each, those taken back left out."""
+        latest: dict[tuple[object, ...], dict[str, Any]] = {}
+        for row in self._rows():
+            latest[row["query"], row["sha256"], row["result"]] = row
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row in latest.values() if row["verdict"] != "none")
+        return text.getvalue()
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        if not self._path.exists():
+            return
+        with self._lock:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except ValueError:  # half a line, from a power cut
+                continue
+
+
+def _append(content: bytes, path: Path) -> None:
+    with open(path, "a+b", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        whole = _line_end(file, before) + content
+        try:
+            if file.write(whole) < len(whole):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(before)
+            raise
+
+
+def _line_end(file: BinaryIO, size: int) -> bytes:
+    """What ends the half line that a power cut left."""
+    if not size:
+        return b""
+    file.seek(size - 1)
+    return b"" if file.read(1) == b"\n" else b"\n"

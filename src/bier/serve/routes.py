@@ -1,0 +1,233 @@
+"""The paths of the API. A picture is named by its id; no path of a request reaches the file system."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from bier.search import Hit
+from bier.serve import schemas
+from bier.serve.marks import MarksFile
+from bier.serve.metrics import Metrics
+from bier.serve.problems import Refusal
+from bier.serve.service import Service, Uploaded, read_name
+from bier.serve.settings import ServeSettings
+
+JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
+CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}, "description": "A CSV file."}}
+TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}, "description": "Prometheus text."}}
+MOST_PICTURES = 8
+PROBLEMS = {
+    400: "The body cannot be read.",
+    401: "The token is missing or wrong.",
+    403: "Another site's page asked.",
+    404: "There is no such picture.",
+    413: "The body is too large.",
+    421: "Another host is meant.",
+    422: "A picture or value cannot be used.",
+    429: "Too many uploads wait; see Retry-After.",
+    503: "The search engine cannot be reached.",
+    504: "It took too long.",
+    507: "The disk is full.",
+}
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _marks(request: Request) -> MarksFile:
+    marks: MarksFile | None = request.app.state.marks
+    if marks is None:
+        raise Refusal(404, "this server keeps no marks", "start it with bier serve INDEX")
+    return marks
+
+
+ServiceHere = Annotated[Service, Depends(_service)]
+MarksHere = Annotated[MarksFile, Depends(_marks)]
+Files = Annotated[list[UploadFile], File(max_length=MOST_PICTURES)]
+Ids = Annotated[list[schemas.Id], Form(max_length=schemas.MOST_EXAMPLES)]
+WhereText = Annotated[str, Form(max_length=100_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
+WhereQuery = Annotated[str, Query(max_length=10_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
+
+api = APIRouter(
+    prefix="/api",
+    responses={status: {"model": schemas.Problem, "description": text} for status, text in PROBLEMS.items()},
+)
+watch = APIRouter()
+
+
+@api.get("/info")
+async def info(request: Request, service: ServiceHere) -> schemas.Info:
+    """What is served: the index, its model, and the limits of a request."""
+    settings: ServeSettings = request.app.state.settings
+    about = service.index.info
+    return schemas.Info(
+        title=settings.title,
+        count=await service.count(),
+        engine=about.engine,
+        model=about.model,
+        sizes=list(about.sizes),
+        fields=service.fields,
+        marks=settings.marks is not None,
+        limits=schemas.Limits(
+            body=settings.body,
+            seconds=settings.seconds,
+            top=schemas.MOST_HITS,
+            examples=schemas.MOST_EXAMPLES,
+            pictures=MOST_PICTURES,
+        ),
+    )
+
+
+@api.post("/search")
+async def search(service: ServiceHere, asked: schemas.SearchRequest) -> schemas.Found:
+    """The pictures most like some examples, which are given by id or as vectors; several are averaged."""
+    started = time.perf_counter()
+    like, unlike = _vectors(asked.vectors), _vectors(asked.unlike_vectors)
+    query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
+    known = {*asked.ids, *asked.unlike_ids}
+    hits = await service.search(query, asked.top, asked.learners, asked.where, known)
+    return schemas.Found(hits=_found(hits), milliseconds=_since(started))
+
+
+@api.post("/search/pictures")
+async def search_by_pictures(
+    service: ServiceHere,
+    picture: Files = [],  # noqa: B006 (FastAPI copies it)
+    unlike_picture: Files = [],  # noqa: B006
+    id: Ids = [],  # noqa: B006
+    unlike_id: Ids = [],  # noqa: B006
+    unlike_weight: Annotated[schemas.UnlikeWeight, Form()] = 0.5,
+    top: Annotated[schemas.Top, Form()] = 24,
+    learners: Annotated[schemas.Learners, Form()] = None,
+    where: WhereText = "{}",
+) -> schemas.FoundByPicture:
+    """The same with uploaded pictures: fields `picture` and `unlike_picture`, each as often as needed."""
+    started = time.perf_counter()
+    like, unlike = await _uploaded(picture), await _uploaded(unlike_picture)
+    filters = _where(where)
+    vectors = await service.embed([*like, *unlike])
+    query = await service.query(vectors[: len(like)], vectors[len(like) :], id, unlike_id, unlike_weight)
+    hits = await service.search(query, top, learners, filters, {*id, *unlike_id})
+    hashes = [upload.sha256 for upload in [*like, *unlike]]
+    return schemas.FoundByPicture(hits=_found(hits), milliseconds=_since(started), sha256=hashes)
+
+
+@api.post("/embed")
+async def embed(service: ServiceHere, picture: UploadFile) -> schemas.Embedded:
+    """The vector of a picture, to search with again and again; and its sha256, by which marks name it."""
+    [upload] = await _uploaded([picture])
+    [vector] = await service.embed([upload])
+    return schemas.Embedded(vector=vector.tolist(), sha256=upload.sha256, model=service.encoder.fingerprint)
+
+
+@api.get("/pictures")
+async def pictures(
+    service: ServiceHere,
+    offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
+    limit: Annotated[int, Query(ge=1, le=schemas.MOST_LISTED)] = 100,
+    where: WhereQuery = "{}",
+) -> schemas.Listed:
+    """A page of what is in the index, sorted by id."""
+    entries, count = await service.page(offset, limit, _where(where))
+    return schemas.Listed(pictures=[_picture(*entry) for entry in entries], count=count)
+
+
+@api.get("/thumbnail", response_class=Response, responses=JPEG)
+async def thumbnail(
+    service: ServiceHere, id: Annotated[schemas.Id, Query()], side: Literal["320", "960"] = "320"
+) -> Response:
+    """A small copy of a picture, upright and without metadata; `side` is the longer one in pixels."""
+    content = await service.thumbnail(id, int(side))
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+
+@api.post("/marks")
+async def mark(service: ServiceHere, file: MarksHere, given: schemas.Marks) -> schemas.Saved:
+    """Save good and bad results as pairs for the next training."""
+    for pair in given.marks:
+        if (pair.query is None) == (pair.sha256 is None):
+            raise Refusal(422, "a mark needs either query or sha256", "name the example that was searched from")
+    ids = {name for pair in given.marks for name in (pair.query, pair.result) if name is not None}
+    await service.stored(sorted(ids))
+    return schemas.Saved(saved=await asyncio.to_thread(file.append, given.marks))
+
+
+@api.get("/marks.csv", response_class=PlainTextResponse, responses=CSV)
+async def pairs(file: MarksHere) -> Response:
+    """All pairs that were marked, each with its last verdict."""
+    headers = {"Content-Disposition": 'attachment; filename="pairs.csv"'}
+    return Response(await asyncio.to_thread(file.pairs), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@watch.get("/health")
+async def health() -> schemas.Health:
+    """The process answers."""
+    return schemas.Health(status="ok")
+
+
+@watch.get("/ready", responses={503: {"model": schemas.Problem}})
+async def ready(service: ServiceHere) -> schemas.Health:
+    """Model and engine answer, too."""
+    if not service.batches.alive:
+        raise Refusal(503, "the model is not running", "start the server again")
+    await service.count()
+    return schemas.Health(status="ready")
+
+
+@watch.get("/metrics", response_class=PlainTextResponse, responses=TEXT)
+async def metrics(request: Request) -> Response:
+    """For Prometheus."""
+    measured: Metrics = request.app.state.metrics
+    return Response(measured.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _uploaded(files: Sequence[UploadFile]) -> list[Uploaded]:
+    return [Uploaded(read_name(file.filename, i), await file.read()) for i, file in enumerate(files)]
+
+
+def _vectors(rows: list[list[float]]) -> Tensor:
+    if len({len(row) for row in rows}) > 1:
+        raise Refusal(422, "vectors of different lengths", "take them from /api/embed")
+    return torch.tensor(rows, dtype=torch.float32) if rows else torch.empty(0, 0)
+
+
+_WHERE: TypeAdapter[schemas.Where] = TypeAdapter(schemas.Where)
+
+
+def _where(text: str) -> schemas.Where:
+    try:
+        return _WHERE.validate_json(text)
+    except ValidationError:
+        raise Refusal(422, "where is not a filter", 'write JSON such as {"label": ["boots", "shoes"]}') from None
+
+
+def _picture(name: str, metadata: dict[str, Any]) -> schemas.Picture:
+    return schemas.Picture(id=name, label=metadata.get("label"), metadata=_public(metadata))
+
+
+def _found(hits: Sequence[Hit]) -> list[schemas.FoundPicture]:
+    return [
+        schemas.FoundPicture(id=h.id, label=h.metadata.get("label"), metadata=_public(h.metadata), score=h.score)
+        for h in hits
+    ]
+
+
+def _public(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Without the picture's place on this machine."""
+    return {field: value for field, value in metadata.items() if field != "image"}
+
+
+def _since(started: float) -> float:
+    return round(1000 * (time.perf_counter() - started), 2)

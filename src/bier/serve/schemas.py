@@ -1,0 +1,127 @@
+"""What requests and answers hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from bier.search.base import LONGEST_ID
+
+MOST_EXAMPLES = 32
+MOST_HITS = 1000
+MOST_LISTED = 500
+
+
+def _storable(text: str) -> str:
+    if "\0" in text or len(text.encode()) > LONGEST_ID:
+        raise ValueError(f"at most {LONGEST_ID:,} bytes, without NUL")
+    return text
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID), AfterValidator(_storable)]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Value = Annotated[str, StringConstraints(max_length=LONGEST_ID), AfterValidator(_storable)] | None
+Where = dict[FieldName, Value | Annotated[list[Value], Field(min_length=1, max_length=1000)]]
+Component = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Top = Annotated[int, Field(ge=1, le=MOST_HITS, description="How many hits.")]
+Learners = Annotated[
+    str | None,
+    Field(
+        pattern=r"^[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?$",
+        description="Which learners answer: `1-2` the first two together, `2` the second alone; all by default.",
+    ),
+]
+UnlikeWeight = Annotated[float, Field(ge=0, le=1, description="How strongly the unlike examples are subtracted.")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    error: str
+    remedy: str | None
+
+
+class SearchRequest(Strict):
+    """Examples of what is looked for, by id or as vectors of `/api/embed`; several are averaged."""
+
+    ids: list[Id] = Field(default=[], max_length=MOST_EXAMPLES)
+    vectors: list[list[Component]] = Field(default=[], max_length=MOST_EXAMPLES)
+    unlike_ids: list[Id] = Field(default=[], max_length=MOST_EXAMPLES, description="Less like these.")
+    unlike_vectors: list[list[Component]] = Field(default=[], max_length=MOST_EXAMPLES)
+    unlike_weight: UnlikeWeight = 0.5
+    top: Top = 24
+    learners: Learners = None
+    where: Where = Field(default={}, description="Field of the metadata to its value, or to a list of allowed values.")
+
+
+class Picture(BaseModel):
+    id: str
+    label: str | None
+    metadata: dict[str, str | None]
+
+
+class FoundPicture(Picture):
+    score: float
+
+
+class Found(BaseModel):
+    hits: list[FoundPicture] = Field(description="Best first; the examples given by id are left out.")
+    milliseconds: float
+
+
+class FoundByPicture(Found):
+    sha256: list[str] = Field(description="Of each uploaded picture, in order: what marks call it.")
+
+
+class Embedded(BaseModel):
+    vector: list[float]
+    sha256: str
+    model: str = Field(description="The model's fingerprint.")
+
+
+class Listed(BaseModel):
+    pictures: list[Picture]
+    count: int = Field(description="Pictures in all that the filter lets through.")
+
+
+class Limits(BaseModel):
+    body: int
+    seconds: float
+    top: int
+    examples: int
+    pictures: int
+
+
+class Info(BaseModel):
+    title: str
+    count: int
+    engine: str
+    model: str
+    sizes: list[int] = Field(description="Dimensions of each learner.")
+    fields: list[str] = Field(description="What `where` may name.")
+    marks: bool = Field(description="Whether marks can be saved.")
+    limits: Limits
+
+
+class Mark(Strict):
+    """One pair: an example, by its id or by the sha256 of an uploaded picture, and a result."""
+
+    query: Id | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    result: Id
+    verdict: Literal["good", "bad", "none"] = Field(description="`none` takes an earlier mark back.")
+
+
+class Marks(Strict):
+    marks: list[Mark] = Field(min_length=1, max_length=1000)
+
+
+class Saved(BaseModel):
+    saved: int
+
+
+class Health(BaseModel):
+    status: Literal["ok", "ready"]

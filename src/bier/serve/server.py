@@ -1,0 +1,116 @@
+"""From an index folder to a server that listens, and stops when it is told to."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import uvicorn
+
+from bier.errors import ConfigError
+from bier.search import load_encoder, open_index
+from bier.serve.app import create_app
+from bier.serve.settings import LOOPBACK_NAMES, ServeSettings
+
+GRACE = 5
+"""Seconds beyond a request's own limit that requests in flight are waited for."""
+
+
+def serve(
+    folder: Path,
+    settings: ServeSettings,
+    *,
+    host: str,
+    port: int,
+    model: str | None = None,
+    device: str = "cpu",
+    anonymous: bool = False,
+    listening: Callable[[str], object] = lambda address: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight.
+
+    Raises:
+        ConfigError: the port is taken, there is no such host, or it needs a token and has none.
+        SearchError, ModelError: the index cannot be opened, or its model is missing or another.
+    """
+    with closing(listen(host, port)) as server, open_index(folder) as index:
+        settings = replace(settings, hosts=_names(server, settings, anonymous))
+        app = create_app(index, load_encoder(index, device, model), settings)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=1000,
+            timeout_graceful_shutdown=int(settings.seconds) + GRACE,
+        )
+        _run(Server(config, lambda: listening(_address(server))), server)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to host and port, before anything slow is loaded."""
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        server = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"no such address ({error})", where=f"{host}:{port}", remedy="choose another --host"
+        ) from error
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(address)
+        server.listen(2048)
+    except OSError as error:
+        server.close()
+        taken = error.errno == errno.EADDRINUSE
+        what = "the port is taken by another program" if taken else f"cannot listen there ({error.strerror})"
+        remedy = f"choose another, such as --port {port + 1}" if taken else "choose another --host or --port"
+        raise ConfigError(what, where=f"{host}:{port}", remedy=remedy) from error
+    return server
+
+
+def _names(server: socket.socket, settings: ServeSettings, anonymous: bool) -> tuple[str, ...] | None:
+    """The names that this server answers to; refuses to be open to others without a token."""
+    if settings.token is not None or anonymous:
+        return None
+    host = server.getsockname()[0]
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ConfigError(
+            "other machines could reach this server, and it has no token",
+            where=f"--host {host}",
+            remedy="set the environment variable BIER_TOKEN to a secret, or add --allow-anonymous",
+        )
+    return (host, *LOOPBACK_NAMES)
+
+
+def _address(server: socket.socket) -> str:
+    host, port = server.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _run(server: uvicorn.Server, bound: socket.socket) -> None:
+    # uvicorn stops gently at these two, then raises them once more for whoever waits outside: nobody does.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.run(sockets=[bound])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,175 @@
+"""What the server does, without HTTP: examples to a query, a query to hits, an id to its picture."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from anyio import CapacityLimiter, to_thread
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bier.encoder import PictureEncoder
+from bier.ensemble import EPSILON
+from bier.errors import ImageError, SearchError
+from bier.search import Hit, Index, Record, choose_learners, parse_learners, query_vectors
+from bier.serve.batching import Batches
+from bier.serve.listing import Entry, Listing
+from bier.serve.metrics import Metrics
+from bier.serve.problems import Refusal
+from bier.serve.settings import ServeSettings
+from bier.serve.thumbnails import Thumbnails
+
+Vectors = NDArray[np.float32]
+Where = Mapping[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A picture that a request brought."""
+
+    name: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class Service:
+    """An index and its model. Everything that takes time happens in threads."""
+
+    def __init__(self, index: Index, encoder: PictureEncoder, settings: ServeSettings, metrics: Metrics) -> None:
+        self.index = index
+        self.encoder = encoder
+        self.batches = Batches(encoder.encode, settings.batch, settings.wait, metrics.batch)
+        self.fields = [field for field in index.info.fields if field != "image"]
+        self._metrics = metrics
+        self._listing = Listing(index, settings.listed)
+        self._thumbnails = Thumbnails(settings.thumbnails)
+        self._decoders = CapacityLimiter(settings.decoders)
+        self._shrinkers = CapacityLimiter(settings.decoders)
+        self._searches = CapacityLimiter(8)
+
+    async def embed(self, pictures: Sequence[Uploaded]) -> Tensor:
+        """Whole retrieval vectors (n, D of the model); raises `ImageError` if one of them cannot be read."""
+        images = [await self._in_thread(self._decoders, self._prepare, picture) for picture in pictures]
+        futures = [asyncio.wrap_future(self.batches.submit(image)) for image in images]
+        return torch.stack(await asyncio.gather(*futures)) if futures else torch.empty(0, self.encoder.dimensions)
+
+    async def stored(self, ids: Sequence[str]) -> list[Record]:
+        records = await self._asked(self.index.get, list(ids))
+        for name, record in zip(ids, records, strict=True):
+            if record is None:
+                raise Refusal(404, f"no picture with the id {name[:200]!r}", "take an id from /api/pictures")
+        return [record for record in records if record is not None]
+
+    async def query(
+        self, like: Tensor, unlike: Tensor, like_ids: Sequence[str], unlike_ids: Sequence[str], unlike_weight: float
+    ) -> Vectors:
+        """One vector (D of the index) from whole vectors of the model and from stored ones."""
+        wanted: list[Vectors] = [*self._fitted(like), *(record.vector for record in await self.stored(like_ids))]
+        unwanted: list[Vectors] = [*self._fitted(unlike), *(record.vector for record in await self.stored(unlike_ids))]
+        if not wanted:
+            raise Refusal(422, "there is no example to search from", "give a picture, an id or a vector")
+        if len(wanted) == 1 and not unwanted:
+            return wanted[0]
+        query = np.stack(wanted).mean(0, dtype=np.float64)
+        if unwanted:
+            query = query - unlike_weight * np.stack(unwanted).mean(0, dtype=np.float64)
+        return self._renormalised(query)
+
+    async def search(
+        self, query: Vectors, top: int, learners: str | None, where: Where, without: Set[str]
+    ) -> list[Hit]:
+        """The `top` nearest pictures, leaving out those `without`."""
+        asked = self._chosen(query, learners)[None]
+        answer: list[list[Hit]] = await self._asked(
+            self.index.search, asked, min(top + len(without), self.index.most), self._checked(where)
+        )
+        return [hit for hit in answer[0] if hit.id not in without][:top]
+
+    async def page(self, offset: int, limit: int, where: Where) -> tuple[list[Entry], int]:
+        """A page of ids and metadata, and how many pictures the filter lets through."""
+        return await self._asked(self._listing.page, offset, limit, self._checked(where))
+
+    async def count(self) -> int:
+        return await self._asked(self.index.count)
+
+    async def thumbnail(self, name: str, side: int) -> bytes:
+        """A JPEG."""
+        [record] = await self.stored([name])
+        image = str(record.metadata.get("image") or "")
+        kept = self._thumbnails.kept(image, side)
+        self._metrics.thumbnails.labels("memory" if kept is not None else "picture").inc()
+        if kept is not None:
+            return kept
+        try:
+            return await self._in_thread(self._shrinkers, self._thumbnails.make, image, side)
+        except ImageError as error:
+            raise Refusal(
+                404, f"the picture behind {name[:200]!r}: {error.what}", "put it back, or index again"
+            ) from error
+
+    def _prepare(self, picture: Uploaded) -> Tensor:
+        return self.encoder.prepare(picture.content, picture.name)
+
+    def _fitted(self, vectors: Tensor) -> Vectors:
+        if not len(vectors):
+            return np.empty((0, self.index.info.dimensions), np.float32)
+        if vectors.shape[1] != self.encoder.dimensions:
+            raise Refusal(
+                422, f"a vector of this model has {self.encoder.dimensions} numbers", "take it from /api/embed"
+            )
+        return query_vectors(self.index.info, self.encoder, vectors)
+
+    def _renormalised(self, query: NDArray[np.float64]) -> Vectors:
+        """Each learner's part gets the length ``s_m`` again, so that every learner keeps its say."""
+        ends = np.cumsum(self.index.info.sizes)[:-1]
+        parts = np.split(query, ends)
+        lengths = [float(np.linalg.norm(part)) for part in parts]
+        if max(lengths) < EPSILON:
+            raise Refusal(422, "the examples cancel each other out", "take away one of them")
+        scaled = [
+            s * part / max(length, EPSILON)
+            for s, part, length in zip(self.index.info.scales, parts, lengths, strict=True)
+        ]
+        return np.concatenate(scaled).astype(np.float32)
+
+    def _chosen(self, query: Vectors, learners: str | None) -> Vectors:
+        if learners is None:
+            return query
+        chosen = parse_learners(learners, len(self.index.info.sizes))
+        asked: Vectors = choose_learners(self.index.info, torch.tensor(query)[None], chosen)[0].numpy()
+        return asked
+
+    def _checked(self, where: Where) -> Where:
+        for field in where:
+            if field not in self.fields:
+                known = ", ".join(self.fields) or "none"
+                raise Refusal(422, f"no field {field!r} to filter by", f"this index has: {known}")
+        return where
+
+    async def _asked(self, ask: Callable[..., T], *arguments: object) -> T:
+        """What the engine answers, in a thread. What it is asked has been checked, so an error is the engine's own."""
+        try:
+            return await self._in_thread(self._searches, ask, *arguments)
+        except SearchError as error:
+            raise Refusal(503, f"the search engine fails: {error.what}", error.remedy, {"Retry-After": "5"}) from error
+
+    async def _in_thread(self, limiter: CapacityLimiter, work: Callable[..., T], *arguments: object) -> T:
+        # Abandoned at a time limit: the thread goes on, but nobody waits for it.
+        return await to_thread.run_sync(partial(work, *arguments), limiter=limiter, abandon_on_cancel=True)
+
+
+def read_name(name: str | None, position: int) -> str:
+    """What messages call an upload: the last part of the name it came with."""
+    return Path(name or "").name[:200] or f"picture {position + 1}"

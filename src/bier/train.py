@@ -1,0 +1,353 @@
+"""Training: a step, an epoch, a run that can be interrupted anywhere and goes on bit for bit.
+
+Everything that happens in a step is a function of the settings, the seed and the step's number: the batch plan, the
+augmentation and the generator are seeded from it. So a checkpoint needs weights, optimiser state and two counters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bier.boosting import Boosted, OnlineBoosting
+from bier.checkpoint import (
+    STATE_FORMAT,
+    load_tensors,
+    optimizer_tensors,
+    restore_optimizer,
+    save_model,
+    save_tensors,
+)
+from bier.data import Batch, BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
+from bier.embed import embed
+from bier.errors import ImageError, ModelError, NonFiniteLossError
+from bier.evaluate import evaluate_retrieval
+from bier.files import write_text
+from bier.model import RetrievalModel
+
+TRACE_EVERY = 10
+"""One batch in ten has its boosting weights counted for the report."""
+WEIGHT_EDGES = np.linspace(0.0, 2.0, 21)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, built: everything that :func:`run` needs. ``image`` describes the preprocessing in the model file."""
+
+    folder: Path
+    model: RetrievalModel
+    boost: OnlineBoosting
+    diversity: nn.Module | None
+    optimizer: torch.optim.Optimizer
+    rate: Callable[[int], float]
+    train: Manifest
+    validation: Manifest | None
+    plan: BatchPlan
+    transform: TrainTransform
+    test_transform: TestTransform
+    image: dict[str, Any]
+    epochs: int
+    seed: int
+    workers: int
+    device: torch.device
+    precision: torch.dtype
+    clip_norm: float | None = None
+    checkpoint_seconds: float = 60.0
+
+    def trained_modules(self) -> dict[str, nn.Module]:
+        modules: dict[str, nn.Module] = {"model": self.model, "loss": self.boost}
+        return modules if self.diversity is None else {**modules, "diversity": self.diversity}
+
+
+@dataclass
+class Sums:
+    """What the batches of the current epoch add up to."""
+
+    batches: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    diversity: float = 0.0
+    learner_losses: list[float] = field(default_factory=list)
+    positive: list[list[int]] = field(default_factory=list)
+    negative: list[list[int]] = field(default_factory=list)
+
+    def add(self, loss: float, diversity: float, last: Boosted, labels: Tensor, seconds: float) -> None:
+        losses = last.losses.tolist()
+        self.learner_losses = [a + b for a, b in zip(self.learner_losses or [0.0] * len(losses), losses, strict=True)]
+        self.batches += 1
+        self.images += len(labels)
+        self.seconds += seconds
+        self.loss += loss
+        self.diversity += diversity
+        if len(last.weights):
+            self._count(last.weights, labels)
+
+    def _count(self, weights: Sequence[Tensor], labels: Tensor) -> None:
+        same = labels[:, None] == labels
+        negative = ~same
+        same.fill_diagonal_(False)
+        if not self.positive:
+            self.positive = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
+            self.negative = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
+        for m, weight in enumerate(weights):
+            if weight.ndim == 1:  # one weight per sample (losses with proxies)
+                _histogram(weight, self.positive[m])
+            else:
+                _histogram(weight[same], self.positive[m])
+                _histogram(weight[negative], self.negative[m])
+
+    def summary(self) -> dict[str, Any]:
+        n = max(1, self.batches)
+        return {
+            "loss": self.loss / n,
+            "learner_losses": [value / n for value in self.learner_losses],
+            "diversity": self.diversity / n,
+            "images_per_second": self.images / max(self.seconds, 1e-9),
+            "seconds": self.seconds,
+            "weights": {"edges": WEIGHT_EDGES.tolist(), "positive": self.positive, "negative": self.negative},
+        }
+
+
+def _histogram(values: Tensor, counts: list[int]) -> None:
+    found, _ = np.histogram(values.clamp(0, float(WEIGHT_EDGES[-1])).cpu().numpy(), WEIGHT_EDGES)
+    for i, count in enumerate(found.tolist()):
+        counts[i] += count
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved in every checkpoint."""
+
+    epoch: int = 0
+    """Epochs that are complete."""
+    batch: int = 0
+    """Batches of the current epoch that are complete."""
+    step: int = 0
+    best_epoch: int = 0
+    best: list[float] = field(default_factory=lambda: [-1.0, -1.0])
+    """Recall@1, and MAP@R to decide ties, of the best epoch on validation classes."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    sums: Sums = field(default_factory=Sums)
+    unreadable: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> Progress:
+        return Progress(**{**content, "sums": Sums(**content["sums"])})
+
+
+class Listener(Protocol):
+    """What a run tells whoever watches it."""
+
+    def begin_epoch(self, epoch: int, batches: int, done: int) -> None: ...
+    def step(self, progress: Progress, rate: float) -> None: ...
+    def end_epoch(self, record: dict[str, Any], best: bool) -> None: ...
+    def message(self, text: str) -> None: ...
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its checkpoint is saved."""
+
+
+def run(job: Job, listener: Listener, resume: bool = False) -> Progress:
+    """Train to the end, or until asked to stop.
+
+    Raises:
+        Interrupted: after Ctrl-C or SIGTERM, with a checkpoint saved.
+        NonFiniteLossError: before the update that would have used a NaN or infinite loss or gradient.
+        StorageError: a checkpoint could not be written; the one before it stands.
+    """
+    progress = _restore(job) if resume else Progress()
+    with _stop_requested() as stop:
+        if not resume:
+            _checkpoint(job, progress)
+        while progress.epoch < job.epochs:
+            _epoch(job, progress, listener, stop)
+    return progress
+
+
+def _epoch(job: Job, progress: Progress, listener: Listener, stop: Callable[[], bool]) -> None:
+    epoch = progress.epoch
+    batches = len(job.plan.epoch(epoch))
+    listener.begin_epoch(epoch + 1, batches, progress.batch)
+    job.model.train()
+    saved, began = time.monotonic(), time.monotonic()
+    for batch in train_loader(
+        job.train, job.plan, job.transform, seed=job.seed, epoch=epoch, start_batch=progress.batch, workers=job.workers
+    ):
+        _note_unreadable(progress, batch.failed, listener)
+        factor = job.rate(progress.step)
+        if batch.labels.unique().numel() > 1:  # else nothing readable is left to compare
+            loss, diversity = step(job, batch, factor, progress)
+            progress.sums.add(loss, diversity, job.boost.last, batch.labels, time.monotonic() - began)
+        began = time.monotonic()
+        progress.step += 1
+        progress.batch += 1
+        listener.step(progress, factor)
+        if stop():
+            _checkpoint(job, progress)
+            raise Interrupted
+        if time.monotonic() - saved >= job.checkpoint_seconds:
+            _checkpoint(job, progress)
+            saved = time.monotonic()
+    _finish_epoch(job, progress, listener)
+
+
+def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[float, float]:
+    """One update: backbone, learners, boosted loss, diversity, backward, finite check, optimiser.
+
+    Returns:
+        the boosted loss and the diversity loss.
+    """
+    torch.manual_seed(job.seed * 1_000_003 + progress.step)  # for dropout in some backbones
+    images = batch.images.to(job.device, non_blocking=True)
+    labels = batch.labels.to(job.device)
+    with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=job.precision == torch.bfloat16):
+        features = job.model.backbone(images)
+        learners = job.model.head.learners(features)
+    loss = job.boost(learners, labels, trace=progress.batch % TRACE_EVERY == 0)
+    diversity = loss.new_zeros(()) if job.diversity is None else job.diversity(features.float(), job.model.head)
+    total = loss + diversity
+    if not torch.isfinite(total):
+        raise _non_finite(job, batch, learners, f"the loss is {total.item()}", progress)
+    job.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    parameters = [p for group in job.optimizer.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, job.clip_norm or float("inf"))
+    if not torch.isfinite(norm):
+        raise _non_finite(job, batch, learners, f"the norm of the gradient is {norm.item()}", progress)
+    for group in job.optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+    job.optimizer.step()
+    return loss.item(), diversity.item()
+
+
+def _non_finite(
+    job: Job, batch: Batch, learners: Sequence[Tensor], what: str, progress: Progress
+) -> NonFiniteLossError:
+    finite = torch.stack([f.detach().isfinite().all(dim=1) for f in learners]).all(dim=0).cpu()
+    culprits = batch.index[~finite] if not bool(finite.all()) else batch.index
+    names = [str(job.train.path(int(i))) for i in culprits]
+    shown = "\n    ".join(names[:8]) + (f"\n    and {len(names) - 8} more" if len(names) > 8 else "")
+    return NonFiniteLossError(
+        f"{what} in epoch {progress.epoch + 1}, batch {progress.batch + 1}; no update was made. Images:\n    {shown}",
+        where=job.folder,
+        remedy="look at these images; lower optimizer.learning_rate, or set optimizer.clip_norm=1",
+    )
+
+
+def _note_unreadable(progress: Progress, failed: Sequence[ImageError], listener: Listener) -> None:
+    for error in failed:
+        if str(error.where) not in progress.unreadable:
+            progress.unreadable.append(str(error.where))
+            listener.message(f"left out: {error.where}: {error.what}")
+
+
+def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
+    record = {
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        **progress.sums.summary(),
+        "learning_rate": job.rate(progress.step - 1) * max(group["peak_lr"] for group in job.optimizer.param_groups),
+    }
+    if job.validation is not None:
+        record["validation"] = validate(job, job.validation)
+        score = [record["validation"]["recall@1"], record["validation"]["map_at_r"]]
+        better = score > progress.best
+    else:
+        score, better = progress.best, True  # nothing to choose by: the last epoch it is
+    if better:
+        progress.best, progress.best_epoch = score, progress.epoch + 1
+        save_model(job.folder / "model.safetensors", job.model, job.image)
+    for earlier in progress.history:
+        earlier["kept"] = earlier["kept"] and not better
+    progress.history.append({**record, "kept": better})
+    progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, Sums()
+    _write_history(job.folder, progress.history)
+    _checkpoint(job, progress)
+    listener.end_epoch(record, better)
+
+
+def validate(job: Job, manifest: Manifest) -> dict[str, float]:
+    """Recall@1 and MAP@R of the ensemble on held-out classes, self-retrieval."""
+    vectors = embed(
+        job.model,
+        manifest,
+        transform=job.test_transform,
+        workers=job.workers,
+        device=job.device,
+        precision=job.precision,
+    )
+    scales = job.model.head.scales().cpu()
+    ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
+    result = evaluate_retrieval(ensemble, manifest.codes()[vectors.index], recall_at=(1,), similarity="dot")
+    assert result.map_at_r is not None
+    return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}
+
+
+def _write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
+    write_text(folder / "history.jsonl", "".join(json.dumps(record) + "\n" for record in history))
+
+
+def _checkpoint(job: Job, progress: Progress) -> None:
+    tensors = {
+        f"{name}/{key}": value
+        for name, module in job.trained_modules().items()
+        for key, value in module.state_dict().items()
+    }
+    tensors |= {f"optimizer/{key}": value for key, value in optimizer_tensors(job.optimizer).items()}
+    save_tensors(job.folder / "checkpoint.safetensors", tensors, STATE_FORMAT, dataclasses.asdict(progress))
+
+
+def _restore(job: Job) -> Progress:
+    path = job.folder / "checkpoint.safetensors"
+    tensors, content = load_tensors(path, STATE_FORMAT)
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        owner, name = key.split("/", 1)
+        parts.setdefault(owner, {})[name] = value
+    try:
+        for name, module in job.trained_modules().items():
+            module.load_state_dict(parts.get(name, {}))
+        restore_optimizer(job.optimizer, parts.get("optimizer", {}))
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"does not fit the settings of this run ({error})",
+            where=path,
+            remedy="resume with the run's own config.yaml",
+        ) from error
+    return Progress.from_dict(content)
+
+
+@contextlib.contextmanager
+def _stop_requested() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM set a flag that is looked at after each step; a second Ctrl-C is not waited for."""
+    asked = False
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, which alone may handle signals
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,246 @@
+"""Vectors of a catalogue on disk: a folder of Parquet parts, each complete in itself.
+
+    vectors.json         which model made them, of what, and whether all are there
+    part-00000.parquet   id, image, label, vector (and scale, for int8), in the order of the source
+    failed.csv           pictures that could not be read, and why
+
+A part says in its metadata where in the source it ends, so that the parts alone tell where to go on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bier.errors import DataError, ImageError
+from bier.files import write_atomically, write_json, write_text
+
+VectorType = Literal["float32", "float16", "int8"]
+TYPES: tuple[VectorType, ...] = get_args(VectorType)
+
+INFO = "vectors.json"
+FAILED = "failed.csv"
+_FORMAT = "bier-vectors-1"
+
+
+@dataclass(frozen=True)
+class VectorsInfo:
+    """What ``vectors.json`` says."""
+
+    model: str
+    """The fingerprint of the encoder."""
+    sizes: tuple[int, ...]
+    """Dimensions of the learners that are stored, the first ones."""
+    scales: tuple[float, ...]
+    """``s_m`` of each, in an ensemble of these learners alone."""
+    type: VectorType
+    source: str
+    source_fingerprint: str
+    """Of the names in the source, in order."""
+    precision: str
+    """In which the backbone computed."""
+    batch_size: int
+    count: int = 0
+    """Vectors stored so far."""
+    failed: int = 0
+    """Pictures that could not be read."""
+    complete: bool = False
+
+    @property
+    def learners(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def dimensions(self) -> int:
+        return sum(self.sizes)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / INFO, {"format": _FORMAT, "learners": self.learners, **asdict(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class VectorBatch:
+    """Some rows of a folder of vectors."""
+
+    ids: list[str]
+    vectors: NDArray[np.float32]
+    """(b, D)."""
+    metadata: list[dict[str, Any]]
+    """``image`` (a path, or what `tar_uri` makes) and ``label`` (text or ``None``) of each."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part says beside its rows."""
+
+    count: int
+    end: tuple[int, int]
+    """The place in the source after its last picture: file and position."""
+    failed: list[tuple[str, str]]
+    """Pictures between its rows that could not be read, and why."""
+
+
+def read_info(folder: Path | str) -> VectorsInfo:
+    """What a folder of vectors says about itself.
+
+    Raises:
+        DataError: it is none.
+    """
+    file = Path(folder) / INFO
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content.pop("format") != _FORMAT:
+            raise ValueError("of another format")
+        del content["learners"]
+        return VectorsInfo(**{**content, "sizes": tuple(content["sizes"]), "scales": tuple(content["scales"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            "is not a folder of vectors" if not file.is_file() else f"cannot be read: {error or 'damaged'}",
+            where=folder if not file.is_file() else file,
+            remedy="give a folder that `bier embed` wrote",
+        ) from error
+
+
+def read_vectors(folder: Path | str, batch: int = 4096) -> Iterator[VectorBatch]:
+    """All rows in order, at most ``batch`` at once, as float32 whatever they are stored as.
+
+    Raises:
+        DataError: it is no folder of vectors, or a part is damaged.
+    """
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    info = read_info(folder)
+    for path in part_files(Path(folder)):
+        try:
+            with parquet.ParquetFile(path) as file:
+                for rows in file.iter_batches(batch):
+                    yield _to_batch(rows, info)
+        except (OSError, arrow.ArrowException, KeyError) as error:
+            raise _damaged(path, error) from error
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The parts that are there, without a gap, in order."""
+    found = sorted(folder.glob("part-*.parquet"), key=lambda path: (len(path.name), path.name))
+    missing = next((number for number, path in enumerate(found) if path != part_file(folder, number)), None)
+    if missing is not None:
+        raise DataError(
+            f"{part_file(folder, missing).name} is missing, and later parts are there",
+            where=folder,
+            remedy="copy it back, or write the vectors again into another folder",
+        )
+    return found
+
+
+def part_file(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05}.parquet"
+
+
+def write_part(path: Path, rows: VectorBatch, type: VectorType, part: Part) -> None:
+    """One part, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; parts that are there stay as they are.
+    """
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    columns = {
+        "id": arrow.array(rows.ids, arrow.string()),
+        "image": arrow.array([row["image"] for row in rows.metadata], arrow.string()),
+        "label": arrow.array([row["label"] for row in rows.metadata], arrow.string()),
+    }
+    values: NDArray[Any] = rows.vectors
+    if type == "int8":
+        values, scale = quantize(values)
+        columns["scale"] = arrow.array(scale)
+    values = values.astype(type)
+    columns["vector"] = arrow.FixedSizeListArray.from_arrays(arrow.array(values.ravel()), values.shape[1])
+    about = {"bier": json.dumps({"end": part.end, "failed": part.failed})}
+    table = arrow.table(columns).replace_schema_metadata(about)
+    write_atomically(path, lambda file: parquet.write_table(table, file, use_dictionary=["label"]))
+
+
+def read_part(path: Path) -> Part:
+    """What the part says beside its rows.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    try:
+        about = parquet.read_metadata(path)
+        content = json.loads(about.metadata[b"bier"])
+        return Part(about.num_rows, tuple(content["end"]), [tuple(row) for row in content["failed"]])
+    except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def write_failed(folder: Path, failed: Sequence[tuple[str, str]]) -> None:
+    """``failed.csv``: image and what is wrong with it."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("image", "what"), *failed])
+    write_text(folder / FAILED, text.getvalue())
+
+
+def quantize(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """int8 (b, D) and scale (b,), so that ``int8 * scale`` is the vector up to half a scale in each number."""
+    largest = np.abs(vectors).max(axis=1, initial=0.0)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return np.rint(vectors / scale[:, None]).astype(np.int8), scale
+
+
+def tar_uri(file: Path, member: str, offset: int, size: int) -> str:
+    """A picture inside a tar file: where its bytes are, and what it is called."""
+    return f"tar://{quote(str(file))}?offset={offset}&size={size}#{quote(member)}"
+
+
+def picture_bytes(image: str) -> bytes:
+    """The bytes behind the column ``image``: those of a file, or of a member of a tar file.
+
+    Raises:
+        ImageError: the file is gone, or shorter than it was.
+    """
+    uri = urlsplit(image) if image.startswith("tar://") else None
+    place: Mapping[str, list[str]] = parse_qs(uri.query) if uri else {}
+    try:
+        with open(unquote(uri.path) if uri else image, "rb") as file:
+            file.seek(int(place["offset"][0]) if uri else 0)
+            size = int(place["size"][0]) if uri else -1
+            data = file.read(size)
+    except (OSError, KeyError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"cannot be read: {reason}", where=image, remedy="put the file back") from error
+    if len(data) < size:
+        raise ImageError("the tar file ends within it", where=image, remedy="copy the tar file again")
+    return data
+
+
+def _to_batch(rows: Any, info: VectorsInfo) -> VectorBatch:
+    values = rows.column("vector").flatten().to_numpy(zero_copy_only=False)
+    vectors = values.reshape(len(rows), info.dimensions).astype(np.float32)
+    if info.type == "int8":
+        vectors *= rows.column("scale").to_numpy()[:, None]
+    metadata = rows.select(["image", "label"]).to_pylist()
+    return VectorBatch(rows.column("id").to_pylist(), vectors, metadata)
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"is damaged ({error})", where=path, remedy="copy it again, or remove it and all later parts and embed again"
+    )

@@ -1,0 +1,149 @@
+"""`check` finds every planted fault at once, and nothing in a clean manifest."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bier.data import Manifest, open_source
+from bier.data.check import KINDS, Fault, check, describe
+
+Row = tuple[str, str, str]
+
+
+def write_pictures(folder: Path, *names: str) -> None:
+    """A picture of 8 x 6 for each name, no two alike."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+
+
+def table(folder: Path, *rows: Row) -> Manifest:
+    """(image, label, split) for each row, which are numbered from 2 as in a CSV file."""
+    images, labels, splits = zip(*rows, strict=True)
+    return Manifest.of(folder, "labels.csv", image=images, label=labels, split=splits, row=range(2, len(rows) + 2))
+
+
+CLEAN: tuple[Row, ...] = (
+    *(("a1.png", "a", "train"), ("a2.png", "a", "train"), ("b1.png", "b", "test"), ("b2.png", "b", "test")),
+    *(("c1.png", "c", "val"), ("c2.png", "c", "val")),
+)
+
+
+def found(faults: list[Fault]) -> list[tuple[str, int | None]]:
+    return [(fault.kind, fault.row) for fault in faults]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_pictures(tmp_path, *(image for image, _, _ in CLEAN), *(f"{letter}1.png" for letter in "defgh"), "a3.jpg")
+    return tmp_path
+
+
+def test_a_clean_manifest_has_no_faults_and_progress_is_told(folder: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    assert check(table(folder, *CLEAN), workers=1, progress=lambda done, of: calls.append((done, of))) == []
+    assert calls == [(number, 6) for number in range(1, 7)]
+
+
+def test_every_fault_is_found_in_one_go(folder: Path) -> None:
+    (folder / "cut.jpg").write_bytes((folder / "a3.jpg").read_bytes()[:300])
+    (folder / "text.png").write_text("not a picture")
+    (folder / "empty.png").touch()
+    os.mkfifo(folder / "pipe.png")
+    for name in ("copy_test.png", "copy_train.png", "copy_label.png"):
+        (folder / name).write_bytes((folder / "a1.png").read_bytes())
+    manifest = table(
+        folder,
+        *CLEAN,
+        ("absent.png", "a", "train"),  # 8
+        ("cut.jpg", "a", "train"),  # 9
+        ("text.png", "a", "train"),  # 10
+        ("empty.png", "a", "train"),  # 11
+        ("pipe.png", "a", "train"),  # 12
+        ("copy_test.png", "b", "test"),  # 13
+        ("copy_train.png", "a", "train"),  # 14
+        ("copy_label.png", "d", "train"),  # 15
+        ("d1.png", "d", "test"),  # 16: class d on both sides, alone in each
+        ("e1.png", "e", "train"),  # 17: alone
+        ("a1.png", "a", "train"),  # 18: the same row again
+    )
+    boxes = np.full((len(manifest), 4), np.nan, np.float32)
+    boxes[1], boxes[2] = (8, 0, 2, 2), (7, 5, 9, 9)  # outside of 8 x 6, and only partly so
+    faults = check(replace(manifest, bbox=boxes))
+    assert found(faults) == [
+        ("missing file", 8),
+        *(("unreadable image", row) for row in (9, 10, 11, 12)),
+        ("box outside", 3),
+        ("class on both sides", 16),
+        ("duplicate across splits", 13),
+        ("duplicate across classes", 15),
+        *(("class of one image", row) for row in (15, 17)),
+        ("query without positive", 16),
+        *(("duplicate", row) for row in (14, 18)),
+    ]
+    assert {fault.kind for fault in faults if fault.note} == {"duplicate"}
+    lines = describe(faults)
+    assert "unreadable images: 4" in lines and "note: exact duplicates within a split and class: 2" in lines
+    assert "  row 13: copy_test.png: same file as row 2, a1.png ('train' there, 'test' here)" in lines
+    assert "  row 16: d1.png: class 'd' is in test (row 16) and train (row 15)" in lines
+    assert any(line.startswith("  row 8: absent.png: No such file") for line in lines)
+    assert len(lines) == len(faults) + len({fault.kind for fault in faults})
+
+
+def test_an_interrupt_does_not_wait_for_the_rest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def slow(path: Path) -> np.ndarray:
+        read.append(path)
+        time.sleep(0.01)
+        return np.zeros((3, 6, 8))
+
+    def stop(done: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bier.data.images.read_image", slow)
+    with pytest.raises(KeyboardInterrupt):
+        check(table(folder, *CLEAN * 50), workers=1, progress=stop)
+    assert len(read) < 50
+
+
+def test_an_empty_manifest_and_one_class_only(folder: Path) -> None:
+    assert found(check(table(folder, *CLEAN).only("gallery"))) == [("empty", None)]
+    assert found(check(table(folder, ("a1.png", "a", "train"), ("a2.png", "a", "train")))) == [("single class", None)]
+
+
+def test_positives_follow_the_protocol(folder: Path) -> None:
+    rows = (("a1.png", "a", "query"), ("b1.png", "b", "gallery"), ("c1.png", "c", "query"), ("c2.png", "c", "gallery"))
+    pair = replace(table(folder, *rows), protocol="query-gallery")
+    assert found(check(pair)) == [("query without positive", 2)]
+    alone = table(folder, ("a1.png", "a", "test"), ("b1.png", "b", "test"), ("b2.png", "b", "test"))
+    for protocol in ("self", "vehicleid-leave-one-out"):
+        assert found(check(replace(alone, protocol=protocol))) == [("query without positive", 2)]  # type: ignore[arg-type]
+    faults = check(replace(alone, protocol="vehicleid-draws"))
+    assert found(faults) == [("gallery only", 2)] and faults[0].note
+
+
+def test_query_and_gallery_may_share_classes_but_not_with_training(folder: Path) -> None:
+    rows = (("a1.png", "a", "train"), ("a2.png", "a", "train"), ("b1.png", "b", "query"), ("b2.png", "b", "gallery"))
+    assert check(replace(table(folder, *rows), protocol="query-gallery")) == []
+    rows = (*rows, ("d1.png", "a", "gallery"))
+    assert found(check(replace(table(folder, *rows), protocol="query-gallery"))) == [("class on both sides", 6)]
+
+
+def test_every_kind_has_a_heading_and_lines_stay_in_order() -> None:
+    faults = [Fault(kind, row, "a.png", "wrong") for kind in KINDS for row in (1, 2)]
+    assert len(describe(faults)) == 3 * len(KINDS) and describe([]) == []
+
+
+@pytest.mark.slow
+def test_real_photographs_are_clean(photographs: Path) -> None:
+    faults = check(open_source(photographs / "cub100"))
+    assert [fault for fault in faults if not fault.note] == []

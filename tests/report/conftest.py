@@ -1,0 +1,136 @@
+"""Run folders as `bier train` and `bier evaluate` leave them, with plausible figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+Pictures = Sequence[tuple[Path, str]]
+WriteRun = Callable[..., Path]
+SIZES = (85, 171, 256)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[tuple[Path, str]]:
+    """Twelve small pictures of three classes."""
+    generator = np.random.default_rng(0)
+    found = []
+    for i in range(12):
+        path = tmp_path / "pictures" / f"class_{i % 3}" / f"{i:04d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(path)
+        found.append((path, f"class_{i % 3}"))
+    return found
+
+
+@pytest.fixture
+def write_run(tmp_path: Path, pictures: Pictures) -> WriteRun:
+    """Writes a run folder: `write_run(name, **changes to the metrics)`."""
+
+    def write(name: str = "bier", *, of: Pictures = pictures, queries: int = 4, seed: int = 0, **changes: Any) -> Path:
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        record = metrics(name, of, queries, seed) | changes
+        (folder / "metrics.json").write_text(json.dumps(record))
+        lines = [json.dumps(epoch(number, seed)) for number in range(1, 11)]
+        (folder / "history.jsonl").write_text("\n".join(lines) + "\n")
+        (folder / "config.yaml").write_text(yaml.safe_dump(config(seed), sort_keys=False))
+        (folder / "provenance.json").write_text(json.dumps(provenance(seed)))
+        return folder
+
+    return write
+
+
+def metrics(name: str, pictures: Pictures, queries: int, seed: int) -> dict[str, Any]:
+    rows = [row("ensemble", "ensemble", [0, 1, 2], 512, 0.8123 - 0.01 * seed)]
+    rows += [row(f"learner {m + 1}", "learner", [m], d, 0.745 + 0.02 * m) for m, d in enumerate(SIZES)]
+    for m in range(1, 4):
+        prefix = "first learner" if m == 1 else f"first {m} learners"
+        rows.append(row(prefix, "prefix", list(range(m)), sum(SIZES[:m]), (0.745, 0.781, 0.8123 - 0.01 * seed)[m - 1]))
+    rows.append(row("backbone features", "features", [], 1280, 0.7684))
+    return {
+        "format": "bier-metrics-1", "name": name, "source": "cub100", "split": "test", "protocol": "self",
+        "created": "2026-11-26T14:03:21Z", "seed": seed, "queries": 2953, "gallery": 2953, "classes": 50,
+        "draws": 1, "queries_without_positive": 0, "unreadable": [], "rows": rows,
+        "conventions": ["a positive that ties with a negative ranks after it", "a query's own row is left out"],
+        "correlation": {
+            "learners": [[1.0, 0.61, 0.52], [0.61, 1.0, 0.57], [0.52, 0.57, 1.0]], "features_mean_abs": 0.12,
+            "between_learners_mean_abs": 0.08, "within_learners_mean_abs": 0.1,
+        },
+        "neighbours": [neighbours(pictures, i, queries, seed) for i in range(queries)],
+    }  # fmt: skip
+
+
+def row(name: str, kind: str, learners: list[int], dimensions: int, first: float) -> dict[str, Any]:
+    recall = {str(k): 1 - (1 - first) * 0.62**i for i, k in enumerate((1, 2, 4, 8))}
+    figures = {"recall": recall, "map_at_r": first * 0.52, "r_precision": first * 0.61}
+    return {"name": name, "kind": kind, "learners": learners, "dimensions": dimensions, **figures}
+
+
+def neighbours(pictures: Pictures, index: int, queries: int, seed: int) -> dict[str, Any]:
+    """Worst queries first: the share of right neighbours rises with the index."""
+    generator = np.random.default_rng((seed, index))
+    path, label = pictures[index * 7 % len(pictures)]
+    share = index / max(queries - 1, 1)
+    hits = []
+    for place in range(8):
+        right = bool(generator.random() < share)
+        choices = [entry for entry in pictures if (entry[1] == label) == right and entry[0] != path]
+        other, name = choices[generator.integers(len(choices))]
+        hits.append({"image": str(other), "label": name, "score": 0.93 - 0.03 * place, "correct": right})
+    rank = next((place for place, hit in enumerate(hits, 1) if hit["correct"]), 17)
+    group = "worst" if share < 0.66 else "typical" if share < 0.85 else "best"
+    query = {"image": str(path), "label": label}
+    return {"query": query, "recall_rank": rank, "average_precision": share, "hits": hits, "group": group}
+
+
+def epoch(number: int, seed: int) -> dict[str, Any]:
+    recall = 0.78 - 0.2 * 0.6**number - 0.004 * max(0, number - 7) - 0.01 * seed
+    edges = np.linspace(0, 2, 21)
+    centres = (edges[1:] + edges[:-1]) / 2
+
+    def bump(centre: float, width: float, total: int) -> list[int]:
+        density = np.exp(-(((centres - centre) / width) ** 2))
+        return [int(total * value) for value in density / density.sum()]
+
+    def ones(total: int) -> list[int]:
+        return [total if low == 1 else 0 for low in edges[:-1]]
+
+    return {
+        "epoch": number, "step": 140 * number, "loss": 0.3 + 0.5 * 0.7**number + 0.02 * seed,
+        "learner_losses": [0.35 + 0.5 * 0.7**number, 0.22 + 0.4 * 0.7**number, 0.17 + 0.35 * 0.7**number],
+        "diversity": -0.01 * number, "validation": {"recall@1": recall, "map_at_r": recall * 0.5},
+        "images_per_second": 61.0, "seconds": 50.1, "learning_rate": 1e-4,
+        "weights": {
+            "edges": edges.tolist(),
+            "positive": [ones(8000), bump(0.4, 0.08, 8000), bump(0.36, 0.12, 8000)],
+            "negative": [ones(120000), bump(0.75, 0.2, 120000), bump(0.55, 0.3, 120000)],
+        },
+    }  # fmt: skip
+
+
+def config(seed: int) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "data": {"classes_per_batch": 16, "images_per_class": 4},
+        "image": {"size": 128},
+        "model": {"backbone": "efficientnet_lite0", "dimensions": 512, "learners": 3},
+        "loss": {"name": "binomial_deviance", "options": {}, "schedule": "additive", "shrinkage": None},
+        "diversity": {"loss": "adversarial", "during_training": True, "initialize": False},
+    }
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    return {
+        "versions": {"bier": "0.1.0", "torch": "2.15.0", "python": "3.11.9"}, "seed": seed,
+        "data": {"source": "cub100", "fingerprint": "9f8a6c21d0", "images": 5902, "classes": 100},
+        "device": "cpu", "started": "2026-11-26T13:10:00Z", "seconds": 3120.5,
+        "command": "bier train ../shared/data/cub100 --set seed=0", "parameters": 5304284,
+    }  # fmt: skip

@@ -1,0 +1,73 @@
+"""Every engine, each with what it needs; Milvus with a server of its own."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bier.search import Index, IndexInfo, create_index
+
+INFO = IndexInfo("fingerprint-of-a-model", sizes=(2, 4), scales=(0.5, 0.8))
+MILVUS = [pytest.mark.slow, pytest.mark.milvus]
+ENGINES = ["exact", "lancedb", pytest.param("milvus", marks=MILVUS)]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """The start script of the server leaves sockets and files to the garbage collector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+        gc.collect()
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real server on a free port, stopped in the end whatever happens; only one can run on a machine."""
+    with quietly():
+        from milvus import MilvusServer
+
+        server = MilvusServer()
+        server.set_base_dir(str(tmp_path_factory.mktemp("milvus")))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            server.listen_port = free.getsockname()[1]
+    try:
+        with quietly():
+            server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def milvus_server(milvus: Any) -> str:
+    """Its address."""
+    return f"http://127.0.0.1:{milvus.listen_port}"
+
+
+@pytest.fixture(params=ENGINES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Index]]:
+    """A new index of each engine in turn, under a name."""
+    uri = request.getfixturevalue("milvus_server") if request.param == "milvus" else None
+    made: list[Index] = []
+
+    def create(name: str = "index", info: IndexInfo = INFO) -> Index:
+        made.append(create_index(tmp_path / name, info, request.param, uri=uri))
+        return made[-1]
+
+    yield create
+    for index in made:
+        index.close()
+
+
+@pytest.fixture
+def index(make: Callable[..., Index]) -> Index:
+    return make()

@@ -1,0 +1,218 @@
+"""The contract: every engine gives the same answers, and the exact ones."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bier.errors import SearchError
+from bier.search import IndexInfo, create_index, open_index
+
+INFO = IndexInfo("fingerprint-of-a-model", sizes=(2, 4), scales=(0.5, 0.8))
+
+ODD_IDS = ["photo 1.jpg", "日本/é.jpg", "o'clock", 'say "hi"', "back\\slash"]
+ODD_IDS += ["a') OR ('1'='1", '"] or id != "', "{id}%_", "\n\t", "x" * 4096]
+
+
+def vectors(count, seed=0):
+    drawn = np.random.default_rng(seed).standard_normal((count, 6))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+def fill(index, count=60, seed=0, labels="abc"):
+    stored = vectors(count, seed)
+    ids = [f"id-{row:03}" for row in range(count)]
+    index.add(ids, stored, [{"image": f"/{name}.jpg", "label": labels[row % 3]} for row, name in enumerate(ids)])
+    return ids, stored
+
+
+def names(hits):
+    return [hit.id for hit in hits]
+
+
+def test_answers_are_the_exact_ones_and_survive_reopening(index):
+    ids, stored = fill(index)
+    queries = vectors(5, seed=1)
+    scores = queries.astype(np.float64) @ stored.astype(np.float64).T
+    for opened in (index, open_index(index.folder)):
+        for query, hits in enumerate(opened.search(queries, top=7)):
+            best = np.argsort(-scores[query])[:7]
+            assert names(hits) == [ids[row] for row in best]
+            assert [hit.score for hit in hits] == pytest.approx(scores[query][best], abs=1e-5)
+            assert hits[0].metadata == {"image": f"/{hits[0].id}.jpg", "label": "abc"[best[0] % 3]}
+        assert opened.count() == 60
+        assert opened.info == index.info
+        opened.close()
+
+
+def test_an_id_that_is_there_is_replaced_and_the_last_of_two_counts(index):
+    fill(index, 5)
+    new = vectors(3, seed=2)
+    index.add(["id-001", "new", "new"], new, [{"label": "x"}, {"label": "y"}, {"image": "z"}])
+    assert index.count() == 6
+    one, missing, two = index.get(["id-001", "id-999", "new"])
+    assert missing is None
+    assert (one.metadata, two.metadata) == ({"image": None, "label": "x"}, {"image": "z", "label": None})
+    assert np.array_equal([one.vector, two.vector], new[[0, 2]])
+
+
+def test_deleting(index):
+    fill(index, 6)
+    assert index.delete(["id-002", "id-002", "not there"]) == 1
+    assert index.delete([]) == index.delete(["id-002"]) == 0
+    assert (index.count(), index.get(["id-002"])) == (5, [None])
+    assert "id-002" not in names(index.search(vectors(1), top=10)[0])
+    index.flush()
+    with open_index(index.folder) as again:
+        assert again.count() == 5
+
+
+def test_filters(index):
+    fill(index, 30)
+    index.add(["none"], vectors(1), [{"image": "/none.jpg"}])
+    assert index.count({"label": "a"}) == 10
+    assert index.count({"label": ["a", None]}) == 11
+    assert index.count({"label": []}) == 0
+    assert index.count({"label": ["b", "c"], "image": "/id-001.jpg"}) == 1
+    [hits] = index.search(vectors(1), top=50, where={"label": ["b", None]})
+    assert {hit.metadata["label"] for hit in hits} == {"b", None}
+    assert len(hits) == 11
+
+
+def test_no_id_or_value_is_ever_taken_for_a_command(index):
+    fill(index, 3)
+    index.add(ODD_IDS, vectors(len(ODD_IDS)), [{"label": name} for name in ODD_IDS])
+    for name in ODD_IDS:
+        assert [record.id for record in index.get([name])] == [name]
+        assert index.count({"label": name}) == 1
+    assert names(index.search(vectors(1), top=1, where={"label": ODD_IDS[5]})[0]) == [ODD_IDS[5]]
+    assert index.delete(ODD_IDS[5:7]) == 2
+    assert sorted(name for rows in index.scan() for name in rows.ids if not name.startswith("id-")) == sorted(
+        ODD_IDS[:5] + ODD_IDS[7:]
+    )
+
+
+def test_equal_scores_come_in_the_order_of_their_ids(index):
+    # More of them than are fetched at first, and not in the order of insertion.
+    ids = [f"{row:03}" for row in np.random.default_rng(0).permutation(100)]
+    index.add(ids, np.tile(vectors(1), (100, 1)), [{}] * 100)
+    index.add(["best"], 2 * vectors(1), [{}])
+    [hits] = index.search(vectors(1)[0], top=4)
+    assert names(hits) == ["best", "000", "001", "002"]
+
+
+def test_an_empty_index_and_more_hits_than_pictures(index):
+    assert index.search(vectors(2), top=3) == [[], []]
+    assert (index.count(), index.get(["a"]), index.delete(["a"]), list(index.scan())) == (0, [None], 0, [])
+    index.flush()
+    index.add([], np.empty((0, 6)), [])
+    fill(index, 3)
+    assert len(index.search(vectors(1), top=1000)[0]) == 3
+
+
+def test_a_scan_gives_every_row_once(index):
+    ids, stored = fill(index, 50)
+    batches = list(index.scan(batch=20))
+    assert max(map(len, batches)) <= 20
+    found = {record.id: record.vector for rows in batches for record in rows.records()}
+    assert all(np.array_equal(found[name], vector) for name, vector in zip(ids, stored, strict=True))
+    assert sum(map(len, batches)) == 50
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_stored(index):
+    broken = vectors(2)
+    broken[1, 3] = np.nan
+    good = [{}, {}]
+    for ids, given, metadata, message in [
+        (["a", "b"], broken, good, "NaN or infinity in row 1"),
+        (["a", "b"], np.full((2, 6), 1e39), good, "NaN or infinity in row 0"),
+        (["a", "b"], np.ones((2, 5)), good, "6 dimensions"),
+        (["a"], np.ones((2, 6)), good, "do not match"),
+        (["a", ""], np.ones((2, 6)), good, "cannot be an id"),
+        (["a", "b\0"], np.ones((2, 6)), good, "cannot be an id"),
+        (["a", "\udcff"], np.ones((2, 6)), good, "cannot be an id"),
+        (["a", "y" * 4097], np.ones((2, 6)), good, "cannot be an id"),
+        (["a", "b"], np.ones((2, 6)), [{}, {"lable": "x"}], "did you mean 'label'"),
+        (["a", "b"], np.ones((2, 6)), [{}, {"label": 3}], "cannot be a value"),
+    ]:
+        with pytest.raises(SearchError, match=message):
+            index.add(ids, given, metadata)
+    for query, options, message in [
+        (np.full(6, np.inf), {}, "NaN or infinity"),
+        (np.ones(7), {}, "6 dimensions"),
+        (np.ones(6), {"where": {"price": "1"}}, "no field 'price'"),
+        (np.ones(6), {"where": {"id' OR 1=1 --": "1"}}, "no field"),
+        (np.ones(6), {"top": 0}, "out of range"),
+    ]:
+        with pytest.raises(SearchError, match=message):
+            index.search(query, **options)
+    assert index.count() == 0
+
+
+def test_threads_that_search_and_add_at_once(index):
+    fill(index, 30)
+    errors = []
+
+    def work(number):
+        try:
+            for step in range(5):
+                if number % 2:
+                    index.add([f"{number}-{step}"], vectors(1, seed=step), [{}])
+                else:
+                    assert len(index.search(vectors(1), top=10)[0]) == 10
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert index.count() == 40
+
+
+def test_another_opening_of_the_index_sees_what_was_added(index):
+    other = open_index(index.folder)
+    fill(index, 4)
+    assert other.count() == 4
+    other.delete(["id-000"])
+    index.flush()
+    assert names(index.search(vectors(1), top=9)[0]) == names(other.search(vectors(1), top=9)[0])
+    other.close()
+
+
+@pytest.mark.parametrize("damage", ["missing", "not json", "another format", "unknown engine", "folder of something"])
+def test_a_folder_that_is_no_index_is_named_as_such(tmp_path, damage):
+    folder = tmp_path / "index"
+    create_index(folder, INFO, "exact").close()
+    file = folder / "index.json"
+    text = file.read_text()
+    changes = {
+        "not json": text[:-20],
+        "another format": text.replace("bier-index-1", "bier-index-9"),
+        "unknown engine": text.replace("exact", "lancdb"),
+    }
+    if damage in changes:
+        file.write_text(changes[damage])
+    else:
+        file.unlink()
+    with pytest.raises(SearchError) as raised:
+        open_index(folder if damage != "folder of something" else tmp_path / "nothing")
+    assert str(tmp_path) in str(raised.value)
+    assert "→" in str(raised.value)
+
+
+def test_an_index_is_never_made_over_something_else(tmp_path):
+    create_index(tmp_path / "index", INFO, "exact").close()
+    with pytest.raises(SearchError, match="there is an index already"):
+        create_index(tmp_path / "index", INFO, "exact").close()
+    with pytest.raises(SearchError, match="not an empty folder"):
+        create_index(tmp_path, INFO, "exact")
+    with pytest.raises(SearchError, match="did you mean 'lancedb'"):
+        create_index(tmp_path / "other", INFO, "lancedbb")
+    with pytest.raises(SearchError, match="cannot be called"):
+        replace(INFO, fields=("id; DROP TABLE",))

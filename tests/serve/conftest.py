@@ -1,0 +1,104 @@
+"""A real server over a real index: photographs of cars, EfficientNet-lite0, an untrained head of three learners."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+import uvicorn
+
+from bier.backbones import create_backbone
+from bier.checkpoint import save_model
+from bier.encoder import Encoder
+from bier.ensemble import EmbeddingEnsemble
+from bier.model import RetrievalModel
+from bier.search import Index, IndexInfo, create_index, open_index
+from bier.serve import ServeSettings, create_app
+from bier.serve.server import Server, listen
+
+Serve = Callable[..., httpx.Client]
+Fill = Callable[..., Index]
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    backbone = create_backbone("efficientnet_lite0")
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(
+        path, RetrievalModel(backbone, EmbeddingEnsemble(backbone.features, (16, 32, 48))), {"size": 96, "fit": "crop"}
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def encoder(model_file: Path) -> Encoder:
+    return Encoder.load(model_file)
+
+
+@pytest.fixture(scope="session")
+def cars(photographs: Path) -> list[Path]:
+    """Ten classes of six photographs."""
+    classes = sorted((photographs / "cars196" / "images").iterdir())[:10]
+    return [picture for folder in classes for picture in sorted(folder.iterdir())[:6]]
+
+
+@pytest.fixture(scope="session")
+def fill(model_file: Path, encoder: Encoder) -> Fill:
+    """Makes an index of pictures under ids such as ``001/00012.jpg``."""
+
+    def make(folder: Path, pictures: list[Path], copies: int = 1, engine: str = "exact") -> Index:
+        info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=str(model_file))
+        index = create_index(folder, info, engine)
+        vectors = encoder.encode([encoder.prepare(picture) for picture in pictures]).numpy()
+        metadata = [{"image": str(picture), "label": picture.parent.name} for picture in pictures]
+        for copy in range(copies):
+            suffix = f"#{copy}" if copies > 1 else ""
+            index.add([f"{picture.parent.name}/{picture.name}{suffix}" for picture in pictures], vectors, metadata)
+        return index
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory, fill: Fill, cars: list[Path]) -> Path:
+    folder = tmp_path_factory.mktemp("indexes") / "cars"
+    fill(folder, cars, engine="lancedb").close()
+    return folder
+
+
+@contextmanager
+def served(index: Index, encoder: Encoder, settings: ServeSettings) -> Iterator[str]:
+    """The address of a uvicorn that runs meanwhile."""
+    listening = threading.Event()
+    config = uvicorn.Config(create_app(index, encoder, settings), log_config=None, access_log=False)
+    server = Server(config, listening.set)
+    bound = listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        assert listening.wait(30)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        bound.close()
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def serve(folder: Path, encoder: Encoder) -> Iterator[Serve]:
+    """A client of a new server with the given settings."""
+    with ExitStack() as stack:
+
+        def start(encoder: Encoder = encoder, index: Index | None = None, **settings: object) -> httpx.Client:
+            opened = stack.enter_context(index or open_index(folder))  # closed after the server
+            address = stack.enter_context(served(opened, encoder, ServeSettings(**settings)))  # type: ignore[arg-type]
+            return stack.enter_context(httpx.Client(base_url=address, timeout=30, trust_env=False))
+
+        yield start

@@ -1,0 +1,258 @@
+"""The page in a real browser. BIER_CHROMIUM names one; BIER_SCREENSHOTS keeps the screenshots in a folder."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from bier.search import Index
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = sync_api.expect
+Serve = Callable[..., httpx.Client]
+Open = Callable[..., Any]
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    found = os.environ.get("BIER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("no Chromium here: install one, or name it in BIER_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        # Without the sandbox and the GPU it runs in containers, too.
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        chromium = playwright.chromium.launch(executable_path=found, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Open]:
+    """Opens the page of a server in a window of its own; errors in the page's console fail the test."""
+    contexts, complaints = [], []
+
+    def open_page(client: httpx.Client, path: str = "/", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": WIDE, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None
+        )
+        outside = "**/*"
+        page.route(
+            outside,
+            lambda route: (
+                route.continue_()
+                if route.request.url.startswith(str(client.base_url))
+                else complaints.append(route.request.url)
+            ),
+        )
+        page.goto(str(client.base_url) + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def labels(page: Any) -> list[str]:
+    return page.locator("#pictures .hit:not(.away) .label").all_inner_texts()
+
+
+def order(page: Any) -> list[str]:
+    return [label.get_attribute("title") for label in page.locator("#pictures .hit:not(.away) .label").all()]
+
+
+def until(page: Any, condition: str) -> None:
+    """playwright's own waiting needs eval, which the page's policy forbids."""
+    deadline = time.monotonic() + 30
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(50)
+
+
+def keep(page: Any, name: str, folder: Path) -> np.ndarray:
+    """A screenshot, once the pictures are there: (H, W, 3)."""
+    until(page, "[...document.querySelectorAll('.tile img')].every(i => i.complete && i.naturalWidth)")
+    page.wait_for_timeout(300)
+    folder = Path(os.environ.get("BIER_SCREENSHOTS", folder))
+    page.screenshot(path=folder / f"{name}.png")
+    return np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
+
+
+def test_upload_look_learn_and_mark(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
+    client = serve(marks=tmp_path / "marks.jsonl", title="cars")
+    page = visit(client)
+    expect(page.locator("#status")).to_have_text("60 pictures")
+    picture = cars[20]
+    page.set_input_files("#files", picture)
+    expect(page.locator("#heading")).to_have_text("Most alike")
+    expect(page.locator("#status")).to_contain_text("48 of 60 in")
+    first = page.locator("#pictures .hit").first
+    expect(first.locator(".label")).to_have_text(picture.parent.name)
+    expect(first.locator(".value")).to_have_text("1.00")
+    seen = keep(page, "light", tmp_path)
+    assert seen.mean() > 200, "light"
+    assert len(np.unique(seen[600:700].reshape(-1, 3), axis=0)) > 5000, "photographs are on it"
+
+    whole = order(page)
+    page.get_by_text("Only 1").click()
+    expect(page.locator(".moved.up, .moved.down, .moved.new").first).to_be_visible()
+    assert order(page) != whole
+    keep(page, "learners", tmp_path)
+
+    clicked = page.locator("#pictures .hit").nth(2)
+    name = clicked.locator(".label").get_attribute("title")
+    clicked.locator(".open").click()
+    expect(page.locator(f'.example[title="{name}"]')).to_be_visible()
+    expect(page.locator(f'#pictures [title="{name}"]')).to_have_count(0)
+    good, bad = (page.locator("#pictures .hit").nth(n) for n in (0, 1))
+    pairs = [
+        (name, hit.locator(".label").get_attribute("title"), verdict) for hit, verdict in ((good, "good"), (bad, "bad"))
+    ]
+    good.locator(".good").click()
+    expect(page.locator("#status")).to_contain_text("marked as good, saved")
+    bad.locator(".bad").click()
+    expect(bad.locator(".bad")).to_have_attribute("aria-pressed", "true")
+    keep(page, "marked", tmp_path)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download marked pairs").click()
+    with open(download.value.path(), newline="") as file:
+        assert [(row["query"], row["result"], row["verdict"]) for row in csv.DictReader(file)] == pairs
+
+    page.locator("#pictures .hit").nth(4).locator(".less").click()
+    expect(page.locator(".example.unlike")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".example.unlike")).to_have_count(0)
+    page.locator("#label").fill(cars[0].parent.name)
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text(" of 60 in")
+    until(page, "document.querySelectorAll('#pictures .hit').length <= 6")
+    assert set(labels(page)) == {cars[0].parent.name}
+    page.get_by_role("button", name="All pictures").click()
+    expect(page.locator("#heading")).to_have_text("Pictures with this label")
+
+
+def test_the_keyboard_alone(serve: Serve, visit: Open, tmp_path: Path) -> None:
+    page = visit(serve(marks=tmp_path / "marks.jsonl"))
+    expect(page.locator("#pictures .hit img").first).to_be_visible()
+    page.locator("#pictures .open").first.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    columns = page.evaluate(
+        "getComputedStyle(document.getElementById('pictures')).gridTemplateColumns.split(' ').length"
+    )
+    focused = page.locator("#pictures .hit:focus-within")
+    assert focused.get_attribute("aria-posinset") == str(columns + 1)
+    name = focused.locator(".label").get_attribute("title")
+    page.keyboard.press("l")
+    expect(page.locator("#look")).to_be_visible()
+    keep(page, "look", tmp_path)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    expect(page.locator(f'.example[title="{name}"]')).to_be_visible()
+    expect(page.locator(f'#pictures [title="{name}"]')).to_have_count(0)
+    expect(page.locator("#pictures .hit").first.locator(".open")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("g")
+    expect(page.locator("#pictures .hit").nth(1).locator(".good")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("2")
+    expect(page.get_by_label("Only 2")).to_be_checked()
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    keep(page, "help", tmp_path)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.locator("#heading")).to_have_text("All pictures")
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('button, input, select')].filter(e => !e.hidden && !e.closest('[hidden]')"
+        " && !(e.getAttribute('aria-label') || e.innerText || e.labels?.length)).map(e => e.outerHTML)"
+    )
+    assert unnamed == [], "a screen reader needs a name for each"
+
+
+def test_dark_and_narrow(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
+    client = serve(marks=tmp_path / "marks.jsonl")
+    dark = visit(client, color_scheme="dark")
+    dark.set_input_files("#files", [cars[0], cars[1]])
+    expect(dark.locator(".example")).to_have_count(2)
+    expect(dark.locator("#pictures .value").first).to_be_visible()
+    assert keep(dark, "dark", tmp_path).mean() < 90
+    narrow = visit(client, viewport=NARROW, is_mobile=True, has_touch=True, device_scale_factor=2)
+    expect(narrow.get_by_role("button", name="Take a photograph")).to_be_visible()
+    assert narrow.locator("#camera").get_attribute("capture") == "environment"
+    keep(narrow, "narrow-all", tmp_path)
+    narrow.locator("#pictures .open").nth(3).tap()
+    expect(narrow.locator("#pictures .value").first).to_be_visible()
+    keep(narrow, "narrow", tmp_path)
+    assert narrow.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+
+
+def test_errors_and_emptiness_are_said(
+    serve: Serve, visit: Open, fill: Callable[..., Index], cars: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "words.jpg").write_text("just some words")
+    page = visit(serve())
+    expect(page.locator("#pictures .hit img").first).to_be_visible()
+    page.set_input_files("#files", tmp_path / "words.jpg")
+    expect(page.get_by_role("alert")).to_contain_text("words.jpg: not a picture")
+    keep(page, "error", tmp_path)
+    page.locator("#label").fill("no such label")
+    page.keyboard.press("Enter")
+    expect(page.locator("#empty")).to_have_text("No picture has this label.")
+    lost = tmp_path / "lost.jpg"
+    lost.write_bytes(cars[0].read_bytes())
+    index = fill(tmp_path / "index", [lost])
+    lost.unlink()
+    page = visit(serve(index=index))
+    expect(page.locator(".lost")).to_have_text("picture missing")
+
+
+def test_the_page_asks_for_the_token(serve: Serve, visit: Open, tmp_path: Path) -> None:
+    page = visit(serve(token="sesame"))
+    for attempt in ("wrong", "sesame"):
+        expect(page.locator("#token")).to_be_visible()
+        keep(page, "token", tmp_path)
+        page.locator("#token-value").fill(attempt)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(200)
+    expect(page.locator("#status")).to_have_text("60 pictures")
+    expect(page.locator("#pictures .hit img").first).to_be_visible()
+
+
+def test_ten_thousand_pictures_without_lag(
+    serve: Serve, visit: Open, fill: Callable[..., Index], cars: list[Path], tmp_path: Path
+) -> None:
+    index = fill(tmp_path / "index", cars[:50], copies=200)
+    page = visit(serve(index=index))
+    expect(page.locator("#status")).to_have_text("10,000 pictures")
+    page.evaluate(
+        "window.longest = 0; new PerformanceObserver(list => list.getEntries().forEach("
+        "entry => { longest = Math.max(longest, entry.duration); })).observe({type: 'longtask'})"
+    )
+    for share in (0.2, 0.5, 0.9, 0.4):
+        page.evaluate(f"scrollTo({{top: {share} * document.body.scrollHeight, behavior: 'instant'}})")
+        page.wait_for_timeout(100)
+        assert page.locator("#pictures .hit").count() < 120
+    page.locator("#pictures .open").first.focus()
+    page.keyboard.press("End")
+    expect(page.locator("#pictures .hit:focus-within")).to_have_attribute("aria-posinset", "10000")
+    expect(page.locator("#pictures .hit:focus-within img")).to_be_visible()
+    assert page.locator("#pictures .hit").count() < 120
+    longest = page.evaluate("longest")
+    print(f"longest task while scrolling 10,000 pictures: {longest:.0f} ms")  # noqa: T201
+    assert longest < 500

@@ -1,0 +1,152 @@
+"""``bier index``, ``bier search`` and ``bier duplicates`` as a person meets them, on real photographs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from bier.backbones import create_backbone
+from bier.catalogue import embed_catalogue
+from bier.checkpoint import save_model
+from bier.cli import main
+from bier.encoder import Encoder
+from bier.ensemble import EmbeddingEnsemble
+from bier.model import RetrievalModel
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the default backbone with a head that was never trained."""
+    torch.manual_seed(0)
+    backbone = create_backbone("efficientnet_lite0")
+    folder = tmp_path_factory.mktemp("model")
+    save_model(
+        folder / "model.safetensors",
+        RetrievalModel(backbone, EmbeddingEnsemble(backbone.features, (16, 32, 48))),
+        {"size": 64, "fit": "crop"},
+    )
+    return folder
+
+
+@pytest.fixture
+def photos(photographs: Path, tmp_path: Path) -> Path:
+    """Four classes of three photographs of birds in class folders, one of them twice."""
+    root = tmp_path / "birds"
+    for folder in sorted((photographs / "cub100" / "images").iterdir())[:4]:
+        (root / folder.name).mkdir(parents=True)
+        for picture in sorted(folder.iterdir())[:3]:
+            shutil.copy(picture, root / folder.name)
+    first = sorted(root.rglob("*.jpg"))[0]
+    shutil.copy(first, first.with_name("copy.jpg"))
+    return root
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    out, error = capsys.readouterr()
+    code = stopped.value.code
+    return (code if isinstance(code, int) else 0), out, error
+
+
+@pytest.mark.parametrize("engine", ["lancedb", "exact"])
+def test_from_photographs_to_answers(photos, model, tmp_path, capsys, monkeypatch, engine):
+    monkeypatch.setenv("COLUMNS", "200")
+    index = tmp_path / "index"
+    code, out, _ = run(capsys, "index", photos, "-o", index, "--model", model, "--engine", engine)
+    assert (code, "13 added, 0 replaced, 0 unchanged" in out) == (0, True)
+
+    query = sorted(photos.rglob("*.jpg"))[0]
+    for options in ([], ["--staged"], ["--learners", "1-2"], ["--learners", "2"]):
+        code, out, _ = run(capsys, "search", index, query, "--top", 3, *options)
+        lines = out.splitlines()
+        assert (code, len(lines)) == (0, 4)
+        assert lines[1].split()[0] == "1.0000"
+        assert query.parent.name in lines[1]
+        assert {Path(line.split()[-1]) for line in lines[1:3]} == {query, query.with_name("copy.jpg")}
+
+    other = sorted(photos.iterdir())[1].name
+    page = tmp_path / "page.html"
+    _, out, _ = run(capsys, "search", index, query, "--where", f"label={other}", "--html", page)
+    assert len(re.findall(other, out)) >= 3
+    check_page(page.read_text(), pictures=4)
+
+    _, out, _ = run(capsys, "duplicates", index)
+    assert f"{query.parent.name}/{query.name}" in out
+    assert "1 groups, 1 pictures more than needed" in out
+
+    # One picture changes, one is new, one goes.
+    shutil.copy(sorted(photos.rglob("*.jpg"))[-1], query)
+    shutil.copy(sorted(photos.rglob("*.jpg"))[-2], query.with_name("new.jpg"))
+    _, out, _ = run(capsys, "index", photos, "-o", index, "--model", model)
+    assert "1 added, 1 replaced, 12 unchanged" in out
+    _, out, _ = run(capsys, "index", "remove", index, f"{query.parent.name}/new.jpg", "never there")
+    assert "1 removed, 13 left" in out
+    _, out, _ = run(capsys, "index", "info", index)
+    assert "96 = 16 + 32 + 48" in out
+    assert engine in out
+
+
+def check_page(html: str, pictures: int) -> None:
+    """Self-contained, with thumbnails that decode."""
+    images = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
+    assert len(images) == pictures
+    for image in images:
+        assert 100 < max(Image.open(io.BytesIO(base64.b64decode(image))).size) <= 240
+    assert not re.search(r"(src|href)=\"(?!data:)|https?://|@import|url\(", html)
+
+
+def test_mistakes_are_one_message(photos, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    index = tmp_path / "index"
+    run(capsys, "index", photos, "-o", index, "--model", model, "--engine", "exact")
+    query = sorted(photos.rglob("*.jpg"))[0]
+    other = tmp_path / "other"
+    other.mkdir()
+    torch.manual_seed(1)
+    backbone = create_backbone("efficientnet_lite0")
+    head = EmbeddingEnsemble(backbone.features, (16, 32, 48))
+    save_model(other / "model.safetensors", RetrievalModel(backbone, head), {"size": 64, "fit": "crop"})
+    web = tmp_path / "web.jpg"
+    web.write_text("<html>")
+    for arguments, message in [
+        (["search", tmp_path, query], "is no index"),
+        (["search", index, tmp_path / "none.jpg"], "none.jpg"),
+        (["search", index, web], "not a picture"),
+        (["search", index, query, "--learners", "2-3"], "no learners '2-3'"),
+        (["search", index, query, "--learners", "4"], "write one of 1 to 3"),
+        (["search", index, query, "--learners", "1", "--staged"], "--staged searches with all learners"),
+        (["search", index, query, "--where", "lable=x"], "did you mean 'label'"),
+        (["search", index, query, "--where", "label"], "not field=value"),
+        (["search", index, query, "--model", other], "not of this one"),
+        (["search", index, query, "--model", tmp_path / "gone"], "--model"),
+        (["index", photos, "-o", index, "--model", other], "give the model that filled it"),
+        (["index", photos, "-o", index, "--model", model, "--engine", "lancedb"], "is an index of the engine exact"),
+        (["index", photos, "-o", tmp_path / "new", "--model", model, "--engine", "faiss"], "unknown engine"),
+        (["index", photos, "-o", tmp_path / "new", "--model", model, "--engine", "milvus"], "needs a server"),
+        (["index", photos, "-o", tmp_path / "new"], "pictures need a model"),
+        (["duplicates", index, "--threshold", 98], "not a similarity"),
+    ]:
+        code, _, error = run(capsys, *arguments)
+        assert (code, message in error, "Traceback" in error) == (2, True, False), (arguments, error)
+    _, out, _ = run(capsys, "index", "info", index)
+    assert "13" in out
+
+
+def test_vectors_that_were_embedded_before_are_indexed_alike(photos, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    encoder = Encoder.load(model)
+    embed_catalogue(encoder, photos, tmp_path / "vectors")
+    index = tmp_path / "index"
+    code, out, _ = run(capsys, "index", tmp_path / "vectors", "-o", index, "--model", model, "--engine", "exact")
+    assert (code, "13 added" in out) == (0, True)
+    query = sorted(photos.rglob("*.jpg"))[0]
+    _, out, _ = run(capsys, "search", index, query, "--top", 1)
+    assert out.splitlines()[1].split()[:2] == ["1.0000", query.parent.name]

@@ -1,0 +1,127 @@
+"""``bier serve`` as a process: it listens, refuses what is unsafe, and stops gently."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from PIL import Image
+
+from bier.backbones import create_backbone
+from bier.checkpoint import save_model
+from bier.cli import main
+from bier.encoder import Encoder
+from bier.ensemble import EmbeddingEnsemble
+from bier.model import RetrievalModel
+from bier.search import IndexInfo, create_index
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
+    """An index of four photographs beside its model and another."""
+    root = tmp_path_factory.mktemp("serve")
+    for seed, name in enumerate(("model", "other")):
+        torch.manual_seed(seed)
+        backbone = create_backbone("efficientnet_lite0")
+        model = RetrievalModel(backbone, EmbeddingEnsemble(backbone.features, (8, 16)))
+        save_model(root / f"{name}.safetensors", model, {"size": 64, "fit": "crop"})
+    encoder = Encoder.load(root / "model.safetensors")
+    pictures = sorted((photographs / "cars196" / "images").rglob("*.jpg"))[:4]
+    info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=str(root / "model.safetensors"))
+    with create_index(root / "index", info, "exact") as index:
+        vectors = encoder.encode([encoder.prepare(picture) for picture in pictures]).numpy()
+        index.add([p.name for p in pictures], vectors, [{"image": str(p), "label": None} for p in pictures])
+    return root
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its address."""
+    command = [sys.executable, "-m", "bier.cli", "serve", str(folder / "index"), "--port", "0"]
+    environment = {key: value for key, value in os.environ.items() if key != "BIER_TOKEN"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    match = re.search(r"http://[\d.:]+", first)
+    assert match, first + process.stdout.read()
+    yield process, match[0]
+    process.kill()
+    process.wait(10)
+    process.stdout.close()
+
+
+def test_missing_packages_are_named() -> None:
+    program = "import sys; sys.modules['uvicorn'] = None; from bier.cli import main; main(['serve', 'index'])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "bier-dml[serve]" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_it_serves_and_finishes_what_is_in_flight(server: tuple[subprocess.Popen[str], str], folder: Path) -> None:
+    process, address = server
+    picture = folder / "large.png"
+    Image.effect_noise((2500, 2500), 80).save(picture)  # takes a while to decode
+    answers: list[int] = []
+    with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+        assert client.get("/ready").status_code == 200
+
+        def ask() -> None:
+            answers.append(client.post("/api/embed", files={"picture": picture.read_bytes()}).status_code)
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in asking:
+            thread.start()
+        deadline = time.monotonic() + 60
+        while "bier_uploads 3.0" not in client.get("/metrics").text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        for thread in asking:
+            thread.join(60)
+    assert answers == [200, 200, 200]
+    assert process.wait(30) == 0
+    assert process.stdout is not None
+    assert process.stdout.read().rstrip().endswith("stopped")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address, trust_env=False)
+
+
+def message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(["serve", *arguments])
+    out, error = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert error.startswith("error: ")
+    assert "Traceback" not in error + out
+    return error
+
+
+def test_mistakes_get_one_message(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BIER_TOKEN", raising=False)
+    index = str(folder / "index")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = message([index, "--port", str(port)], capsys)
+        assert "taken" in error
+        assert f"--port {port + 1}" in error
+    error = message([index, "--port", "0", "--model", str(folder / "other.safetensors")], capsys)
+    assert "not of this one" in error
+    assert "gone.safetensors" in message([index, "--port", "0", "--model", str(tmp_path / "gone.safetensors")], capsys)
+    assert "is no index" in message([str(tmp_path), "--port", "0"], capsys)
+    assert "BIER_TOKEN" in message([index, "--port", "0", "--host", "0.0.0.0"], capsys)
+    assert "no such address" in message([index, "--port", "0", "--host", "no.such.host.invalid"], capsys)
+    assert "70000" in message([index, "--port", "70000"], capsys)
+    monkeypatch.setenv("BIER_TOKEN", "")
+    assert "BIER_TOKEN" in message([index, "--port", "0"], capsys)

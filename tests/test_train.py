@@ -1,0 +1,268 @@
+"""Training on real photographs: interrupted anywhere, it goes on bit for bit; a bad number stops it in time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from bier import runs
+from bier.config import Config, save
+from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
+from bier.monitor import Monitor
+from bier.train import Interrupted, Progress
+
+CONFIG = Config().replace(
+    image__size=48,
+    optimizer__epochs=2,
+    optimizer__freeze=6,
+    optimizer__warmup=0.2,
+    data__classes_per_batch=3,
+    data__images_per_class=2,
+    data__workers=2,
+    data__validation_classes=0.4,
+    model__sizes=(8, 16),
+    diversity__hidden=16,
+    hardware__threads=1,
+)
+
+
+@pytest.fixture(scope="session")
+def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten classes of seven photographs of birds, in class folders."""
+    root = tmp_path_factory.mktemp("photos")
+    for folder in sorted((photographs / "cub100" / "images").iterdir())[:10]:
+        (root / folder.name).mkdir()
+        for picture in sorted(folder.iterdir())[:7]:
+            shutil.copy(picture, root / folder.name)
+    return root
+
+
+@pytest.fixture
+def console() -> Iterator[Console]:
+    with open(os.devnull, "w") as nowhere:
+        yield Console(file=nowhere)
+
+
+@pytest.fixture(scope="session")
+def straight(birds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "straight"
+    with open(os.devnull, "w") as nowhere:
+        runs.train(str(birds), CONFIG, folder, Console(file=nowhere))
+    return folder
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Without what is allowed to differ: the time that it took."""
+    records = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if k not in ("seconds", "images_per_second")} for r in records]
+
+
+def same(one: Path, other: Path) -> bool:
+    model = (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    return model and history(one) == history(other)
+
+
+def test_a_run_leaves_everything_in_its_folder(straight: Path, birds: Path) -> None:
+    names = {path.name for path in straight.iterdir()}
+    kept = {"config.yaml", "model.safetensors", "metrics.json", "history.jsonl", "provenance.json", "log.txt"}
+    assert names == {*kept, "tensorboard"}
+    provenance = json.loads((straight / "provenance.json").read_text())
+    assert provenance["data"]["path"] == str(birds)
+    assert provenance["data"]["images"] == {"test": 35, "train": 21, "val": 14}
+    assert provenance["versions"]["torch"] == torch.__version__.split("+")[0] or torch.__version__
+    assert "finished" in provenance
+    metrics = json.loads((straight / "metrics.json").read_text())
+    assert metrics["rows"][0]["kind"] == "ensemble"
+    assert metrics["queries"] == 35
+    assert list((straight / "tensorboard").iterdir())
+
+
+def test_the_loss_falls_and_the_weights_are_counted(straight: Path) -> None:
+    first, last = history(straight)
+    assert last["loss"] < first["loss"]
+    assert len(last["learner_losses"]) == 2
+    weights = last["weights"]
+    assert sum(weights["negative"][0]) > 0
+    assert sum(weights["positive"][1]) > 0
+    assert weights["negative"][1] != weights["negative"][0], "the second learner's pairs weigh differently"
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(
+    straight: Path, birds: Path, tmp_path: Path, console: Console
+) -> None:
+    runs.train(str(birds), CONFIG.replace(data__workers=0), tmp_path / "again", console)
+    assert same(tmp_path / "again", straight), "not even the number of workers may matter"
+    runs.train(str(birds), CONFIG.replace(seed=1), tmp_path / "other", console, evaluate_after=False)
+    assert history(tmp_path / "other") != history(straight)
+
+
+@pytest.mark.parametrize(("number", "after"), [(signal.SIGINT, 5), (signal.SIGTERM, 4)])
+def test_interrupted_and_resumed_bit_for_bit(
+    number: int,
+    after: int,
+    straight: Path,
+    birds: Path,
+    tmp_path: Path,
+    console: Console,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, step = tmp_path / "run", Monitor.step
+
+    def interrupt(self: Monitor, progress: Progress, rate: float) -> None:
+        step(self, progress, rate)
+        if progress.step == after:  # in the middle of the second epoch, or at the very end of the first
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Monitor, "step", interrupt)
+    with pytest.raises(Interrupted):
+        runs.train(str(birds), CONFIG, folder, console)
+    monkeypatch.setattr(Monitor, "step", step)
+    runs.resume(folder, console)
+    assert same(folder, straight)
+    with pytest.raises(ConfigError, match="complete"):
+        runs.resume(folder, console)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
+def test_a_killed_process_is_resumed_bit_for_bit(
+    number: int, code: int, straight: Path, birds: Path, tmp_path: Path, console: Console
+) -> None:
+    """SIGKILL gives no warning; SIGTERM, as a shutdown sends it, reaches the decoding workers as well."""
+    folder, settings = tmp_path / "run", tmp_path / "settings.yaml"
+    save(CONFIG.replace(checkpoint_seconds=0.0), settings)
+    command = [sys.executable, "-m", "bier.cli", "train", str(birds), "--config", str(settings), "--out", str(folder)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    checkpoint, deadline = folder / "checkpoint.safetensors", time.monotonic() + 120
+    seen: set[float] = set()
+    while len(seen) < 4 and process.poll() is None and time.monotonic() < deadline:
+        if checkpoint.exists():
+            seen.add(checkpoint.stat().st_mtime)
+        time.sleep(0.005)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    assert checkpoint.exists(), "killed too late to show anything"
+    runs.resume(folder, console)
+    assert same(folder, straight)
+
+
+def test_a_loss_that_is_not_a_number_stops_before_the_update(
+    birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bier.ensemble import EmbeddingEnsemble
+
+    learners, calls = EmbeddingEnsemble.learners, []
+
+    def poisoned(self: EmbeddingEnsemble, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        first, *others = learners(self, features)
+        calls.append(len(features))
+        if len(calls) == 3:
+            first = first.index_fill(0, torch.tensor([1]), torch.nan)
+        return first, *others
+
+    monkeypatch.setattr(EmbeddingEnsemble, "learners", poisoned)
+    with pytest.raises(NonFiniteLossError) as caught:
+        runs.train(str(birds), CONFIG.replace(checkpoint_seconds=0.0), tmp_path / "run", console)
+    message = str(caught.value)
+    assert "epoch 1, batch 3" in message
+    assert message.count(".jpg") == 1, "the one image with the bad number is named"
+    monkeypatch.undo()
+    runs.resume(tmp_path / "run", console)  # the checkpoint before it is good
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint(
+    straight: Path, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bier.checkpoint
+
+    save_file, saved = bier.checkpoint.save_file, []
+
+    def full(tensors: Any, path: Path, metadata: Any) -> None:
+        saved.append(path)
+        if len(saved) == 5:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save_file(tensors, path, metadata=metadata)
+
+    monkeypatch.setattr(bier.checkpoint, "save_file", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        runs.train(str(birds), CONFIG.replace(checkpoint_seconds=0.0), tmp_path / "run", console)
+    monkeypatch.undo()
+    runs.resume(tmp_path / "run", console)
+    assert same(tmp_path / "run", straight)
+
+
+def test_an_unreadable_picture_is_named_and_does_not_stop_the_night(
+    birds: Path, tmp_path: Path, console: Console
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(birds, photos)
+    victim = sorted(photos.rglob("*.jpg"))[3]
+    victim.write_bytes(victim.read_bytes()[:200])
+    runs.train(
+        str(photos), CONFIG.replace(optimizer__epochs=1, data__validation_classes=0.0), tmp_path / "run", console
+    )
+    provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert [Path(name).name for name in provenance["unreadable"]] == [victim.name]
+
+
+def test_a_changed_source_is_not_resumed(
+    birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(birds, photos)
+
+    def stop(self: Monitor, progress: Progress, rate: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Monitor, "step", stop)
+    with pytest.raises(Interrupted):
+        runs.train(str(photos), CONFIG, tmp_path / "run", console)
+    sorted(photos.rglob("*.jpg"))[0].unlink()
+    with pytest.raises(DataError, match="not those that this run started with"):
+        runs.resume(tmp_path / "run", console)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(straight: Path, birds: Path, console: Console) -> None:
+    before = (straight / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="holds a run already"):
+        runs.train(str(birds), CONFIG, straight, console)
+    assert (straight / "model.safetensors").read_bytes() == before
+    with pytest.raises(ModelError, match="not the folder of a run"):
+        runs.resume(birds, console)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss__name": "triplet"},
+        {"loss__name": "contrastive", "diversity__loss": "activation"},
+        {"loss__name": "multi_similarity", "diversity__loss": "both"},
+        {"loss__name": "normalized_softmax", "diversity__loss": "none"},
+        {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},
+        {"diversity__initialize": True, "loss__schedule": "stagewise", "diversity__during_training": False},
+        {"hardware__precision": "bfloat16", "image__fit": "pad", "model__weighting": "equal"},
+    ],
+    ids=lambda changes: "-".join(str(value) for value in changes.values()),
+)
+def test_every_kind_of_run_trains(changes: dict[str, Any], birds: Path, tmp_path: Path, console: Console) -> None:
+    config = CONFIG.replace(optimizer__epochs=1, **changes)
+    metrics = runs.train(str(birds), config, tmp_path / "run", console)
+    assert metrics is not None
+    assert metrics["rows"][0]["recall"]["1"] > 0.2, "better than chance, 1 in 5"
