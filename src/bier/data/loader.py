@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import shutil
 import signal
 import sys
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import numpy as np
@@ -190,13 +193,16 @@ def from_workers(
         DataError: a worker was killed from outside.
     """
     load_decoders()  # once here, not in every worker
+    contents, processes = _started(dataset, batches, workers, send)
     try:
-        yield from _started(dataset, batches, workers, send)
+        yield from contents
     except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
         # A worker that dies while it hands over a batch breaks the connection before it is known to be dead.
         foreign = isinstance(error, RuntimeError) and "DataLoader worker" not in str(error)
         if not workers or foreign or "Caught" in str(error):
             raise
+        for process in processes:  # one may wait for ever for a lock that the dead one held
+            process.kill()
         raise DataError(
             "a process that decodes pictures was killed, perhaps for lack of memory",
             remedy="use fewer workers (data.workers, --workers); 0 decodes in the main process",
@@ -205,9 +211,10 @@ def from_workers(
 
 def _started(
     dataset: Dataset[Content], batches: Iterable[Any], workers: int, send: Callable[[Any], Any]
-) -> Iterator[Content]:
-    """From workers that are running when this returns."""
-    with warnings.catch_warnings(), _interrupts_held_back():
+) -> tuple[Iterator[Content], list[BaseProcess]]:
+    """Contents from workers that are running when this returns, and the workers."""
+    others = set(multiprocessing.active_children())
+    with warnings.catch_warnings(), _interrupts_held_back(), _deaths_found_on_asking():
         # Remarks on more workers than cores, and since Python 3.12 on forking beside other threads, whose locks the
         # workers do not touch.
         warnings.simplefilter("ignore")
@@ -221,7 +228,8 @@ def _started(
             generator=torch.Generator(),  # else it draws from the global one
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         )
-        return iter(loader)
+        contents = iter(loader)
+    return contents, [process for process in multiprocessing.active_children() if process not in others]
 
 
 def _tensors(parts: _Parts) -> _Parts:
@@ -240,6 +248,23 @@ def _interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _deaths_found_on_asking() -> Iterator[None]:
+    """A worker's death is an error when its next batch is asked for, some seconds later.
+
+    torch would raise it from a signal handler, in the midst of whatever this process is doing: a training step, or
+    the clean-up after the first such error.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _start_worker(number: int) -> None:
