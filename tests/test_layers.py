@@ -24,6 +24,7 @@ LAYERS = [
         "losses",
         "diversity",
         "initialize",
+        "whitening",
         "backbones",
         "model",
         "inference",

@@ -70,6 +70,8 @@ class ModelConfig:
     learners: int | None = None
     """3 unless ``sizes`` says otherwise."""
     weighting: Literal["boosting", "size", "equal"] = "boosting"
+    start: Literal["whitening", "random"] = "whitening"
+    """Of the head: a learned whitening of the backbone's features of training images, or drawn at random."""
 
 
 @dataclass(frozen=True)

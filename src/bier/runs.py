@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -31,8 +32,11 @@ from bier.initialize import initialize
 from bier.model import RetrievalModel
 from bier.monitor import Monitor
 from bier.train import Job, run
+from bier.whitening import whiten
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
+START_IMAGES = 10_000
+"""Training images, at most, whose features the head starts from."""
 
 
 def train(
@@ -60,11 +64,10 @@ def train(
     if resume:
         provenance = _same_data(folder, manifest)
     else:
+        _prepare_head(job, config, console)
         provenance = _provenance(source, manifest, config, job)
         write_atomically(folder / "config.yaml", lambda file: save(config, file))
         write_json(folder / "provenance.json", provenance)
-        if config.diversity.initialize:
-            _initialize(job, config, console)
     start = _saved_step(folder) if resume else 0
     with Monitor(folder, config.optimizer.epochs, console, start) as monitor:
         progress = run(_without_diversity(job, config), monitor, resume)
@@ -325,16 +328,27 @@ def _without_diversity(job: Job, config: Config) -> Job:
     return job if config.diversity.during_training else dataclasses.replace(job, diversity=None)
 
 
-def _initialize(job: Job, config: Config, console: Console) -> None:
-    if job.diversity is None:
+def _prepare_head(job: Job, config: Config, console: Console) -> None:
+    """What happens to the head before the first step, on features of training images: whitening, then diversity."""
+    diversity = job.diversity if config.diversity.initialize else None
+    if config.model.start == "random" and diversity is None:
         return
-    vectors = _embed(job.model, job.train, job.test_transform, config, console)
     began = time.monotonic()
-    done = initialize(job.model.head, vectors.features.to(job.device), job.diversity, seed=config.seed)
-    console.print(
-        f"initialised the head for diversity in {done.steps} steps, {time.monotonic() - began:.0f} s: joint activation "
-        f"{done.joint_activation_before:.3g} → {done.joint_activation_after:.3g}"
-    )
+    chosen = np.random.default_rng(config.seed).permutation(len(job.train))[:START_IMAGES]
+    some = job.train.take(np.sort(chosen))
+    vectors = _embed(job.model, some, job.test_transform, config, console)
+    features = vectors.features.to(job.device)
+    if config.model.start == "whitening":
+        whiten(job.model.head, features, torch.from_numpy(some.codes()[vectors.index]), seed=config.seed)
+        console.print(
+            f"the head starts from learned whitening of {len(vectors):,} images, {time.monotonic() - began:.0f} s"
+        )
+    if diversity is not None:
+        done = initialize(job.model.head, features, diversity, seed=config.seed)
+        console.print(
+            f"initialised the head for diversity in {done.steps} steps, {time.monotonic() - began:.0f} s: joint "
+            f"activation {done.joint_activation_before:.3g} → {done.joint_activation_after:.3g}"
+        )
 
 
 def _embed(

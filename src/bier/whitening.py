@@ -1,0 +1,91 @@
+"""A head that starts from what the backbone knows: learned whitening of its features.
+
+A freshly drawn linear layer is a random projection, which loses some of what pretrained features know, and short
+training does not win it back. Learned whitening (Mikolajczyk and Matas, ICCV 2007) is a projection in closed form that
+improves on the features: directions in which images of one class differ count less. docs/results.md has figures.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bier.ensemble import EmbeddingEnsemble
+from bier.errors import DataError
+
+
+@torch.no_grad()
+def whiten(
+    head: EmbeddingEnsemble,
+    features: Tensor,
+    labels: Tensor,
+    *,
+    power: float = 0.5,
+    shrinkage: float = 0.1,
+    seed: int = 0,
+) -> None:
+    """Set the head's weights and bias, in place, to a learned whitening of features.
+
+    Features are centred, multiplied by ``S^(-power/2)`` with ``S`` the scatter within classes, and projected on their
+    D principal directions. A random rotation of these shares them among the learners, so that each is a fair, smaller
+    copy of the whole: before training, the ensemble's score is close to the cosine of the whole projection.
+
+    Args:
+        head: D outputs, fewer or more than features.
+        features: (n, in_features), of training images.
+        labels: (n,) their classes.
+        power: 0 leaves the features as they are (a principal component analysis), 1 whitens in full.
+        shrinkage: share, 0 to 1, of the mean eigenvalue in each eigenvalue of ``S``: directions that few images speak
+            of are not blown up.
+        seed: of the rotation.
+
+    Raises:
+        DataError: fewer than two images; features with NaN or infinity.
+    """
+    if len(features) < 2 or not features.isfinite().all():
+        raise DataError(
+            "whitening needs features of at least two images, all of them finite",
+            where="whiten",
+            remedy="check the pictures and the backbone's weights, or start from random weights (model.start=random)",
+        )
+    x = features.detach().cpu().double()
+    mean = x.mean(dim=0)
+    x = x - mean
+    metric = _inverse_root(_scatter_within(x, labels.cpu()), power, shrinkage)
+    dimensions = min(head.linear.out_features, head.in_features)
+    directions = torch.linalg.eigh(_second_moment(x @ metric)).eigenvectors.flip(1)[:, :dimensions]
+    weight = (metric @ directions @ _frame(dimensions, head.linear.out_features, seed)).T  # (D, in)
+    weight /= weight.square().sum(dim=1).mean().sqrt()  # output units of norm 1, as optimisers expect
+    head.linear.weight.copy_(weight)
+    head.linear.bias.copy_(-weight @ mean)
+
+
+def _scatter_within(x: Tensor, labels: Tensor) -> Tensor:
+    """(d, d) mean outer product of deviations from the class means."""
+    classes, of = labels.unique(return_inverse=True)
+    sums = x.new_zeros(len(classes), x.shape[1]).index_add_(0, of, x)
+    means = sums / of.bincount(minlength=len(classes))[:, None]
+    return _second_moment(x - means[of])
+
+
+def _second_moment(x: Tensor) -> Tensor:
+    return x.T @ x / len(x)
+
+
+def _inverse_root(scatter: Tensor, power: float, shrinkage: float) -> Tensor:
+    """``S^(-power/2)``, symmetric, of a shrunk scatter; the identity where nothing varies."""
+    values, vectors = torch.linalg.eigh(scatter)
+    values = values.clamp_min(0)
+    if values.sum() == 0:
+        return torch.eye(len(values), dtype=values.dtype)
+    values = values.lerp(values.mean(), shrinkage)
+    root: Tensor = (vectors * values.pow(-power / 2)) @ vectors.T
+    return root
+
+
+def _frame(rows: int, columns: int, seed: int) -> Tensor:
+    """(rows, columns) with orthonormal rows: a random rotation, or where there are more columns, a tight frame."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(columns, rows, generator=generator, dtype=torch.float64)
+    orthonormal: Tensor = torch.linalg.qr(drawn).Q
+    return orthonormal.T
