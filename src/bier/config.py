@@ -107,9 +107,9 @@ class OptimizerConfig:
     """How the weights move."""
 
     epochs: int = 10
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-4
     """Of the backbone, at the peak of the schedule."""
-    head_factor: float = 30.0
+    head_factor: float = 3.0
     """The head learns this many times faster."""
     layer_decay: float = 1.0
     """Each group of layers below the head learns this many times the rate of the group above."""
@@ -129,6 +129,9 @@ class HardwareConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 on a GPU that has it, float32 elsewhere (on CPUs it was slower for training)."""
     channels_last: bool = True
+    images_at_once: int | None = None
+    """Images in the backbone at once while training. A larger batch goes through it in parts, with the same gradient, the
+    memory of a part, and a second forward pass; none given: always the whole batch."""
     threads: int | None = None
 
 
@@ -336,6 +339,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "optimizer.weight_decay": (0, 10, "0 to 10"),
     "optimizer.warmup": (0, 1, "a share from 0 to 1"),
     "optimizer.freeze": (0, 1000, "0 or more"),
+    "hardware.images_at_once": (1, 1e6, "at least 1"),
     "hardware.threads": (1, 4096, "at least 1"),
     "checkpoint_seconds": (0, 1e9, "0 or more"),
 }

@@ -287,6 +287,12 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
     training = manifest.only("train")
     if not len(training):
         raise DataError("no training images", where=manifest.source, remedy="lower data.test_classes or mend `split`")
+    if config.hardware.images_at_once is not None and not config.optimizer.freeze_batch_norm:
+        raise ConfigError(
+            "batch norm would see parts of a batch, and see them twice",
+            where="hardware.images_at_once",
+            remedy="set optimizer.freeze_batch_norm=true, or leave images_at_once out",
+        )
     validation = manifest.only("val")
     device = build.device(config)
     size = build.image_size(config, device)
@@ -318,6 +324,7 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
         workers=build.workers(config),
         device=device,
         precision=build.precision(config, device),
+        images_at_once=config.hardware.images_at_once,
         clip_norm=config.optimizer.clip_norm,
         checkpoint_seconds=config.checkpoint_seconds,
     )

@@ -63,6 +63,8 @@ class Job:
     workers: int
     device: torch.device
     precision: torch.dtype
+    images_at_once: int | None = None
+    """Images in the backbone at once; larger batches go through it in parts."""
     clip_norm: float | None = None
     checkpoint_seconds: float = 60.0
 
@@ -208,14 +210,21 @@ def _epoch(job: Job, progress: Progress, listener: Listener, stop: Callable[[], 
 def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[float, float]:
     """One update: backbone, learners, boosted loss, diversity, backward, finite check, optimiser.
 
+    A batch of more than ``images_at_once`` goes through the backbone in parts, once without a graph for the loss and its
+    gradient on the features, and once more, part by part, to carry that gradient on. The update is the same, the memory
+    that of a part.
+
     Returns:
         the boosted loss and the diversity loss.
     """
-    torch.manual_seed(job.seed * 1_000_003 + progress.step)  # for dropout in some backbones
-    images = batch.images.to(job.device, non_blocking=True)
+    images = batch.images.to(job.device, non_blocking=True).split(job.images_at_once or len(batch))
     labels = batch.labels.to(job.device)
-    with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=job.precision == torch.bfloat16):
-        features = job.model.backbone(images)
+    in_parts = len(images) > 1
+    with torch.set_grad_enabled(not in_parts):
+        features = torch.cat(list(_features(job, images, progress.step)))
+    if in_parts:
+        features.requires_grad_()
+    with _autocast(job):
         learners = job.model.head.learners(features)
     loss = job.boost(learners, labels, trace=progress.batch % TRACE_EVERY == 0)
     diversity = loss.new_zeros(()) if job.diversity is None else job.diversity(features.float(), job.model.head)
@@ -224,6 +233,11 @@ def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[flo
         raise _non_finite(job, batch, learners, f"the loss is {total.item()}", progress)
     job.optimizer.zero_grad(set_to_none=True)
     total.backward()
+    if in_parts and features.grad is not None:
+        gradients = features.grad.split(job.images_at_once or len(batch))
+        for part, gradient in zip(_features(job, images, progress.step), gradients, strict=True):
+            if part.requires_grad:  # else the whole backbone is frozen
+                part.backward(gradient)
     parameters = [p for group in job.optimizer.param_groups for p in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, job.clip_norm or float("inf"))
     if not torch.isfinite(norm):
@@ -232,6 +246,19 @@ def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[flo
         group["lr"] = group["peak_lr"] * factor
     job.optimizer.step()
     return loss.item(), diversity.item()
+
+
+def _features(job: Job, images: Sequence[Tensor], step: int) -> Iterator[Tensor]:
+    """The backbone's features of a batch, part by part; the same every time."""
+    torch.manual_seed(job.seed * 1_000_003 + step)  # for dropout in some backbones
+    for part in images:
+        with _autocast(job):
+            features = job.model.backbone(part)
+        yield features
+
+
+def _autocast(job: Job) -> torch.autocast:
+    return torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=job.precision == torch.bfloat16)
 
 
 def _non_finite(
