@@ -187,8 +187,8 @@ def test_a_batch_in_parts_makes_the_same_update(
     whole, parts = norms["whole"][0], norms["parts"][0]
     assert len(norms["whole"]) == len(norms["parts"]) > 1
     assert (whole - parts).norm() < 1e-5 * whole.norm()
+    bad = CONFIG.replace(hardware__images_at_once=4, optimizer__freeze_batch_norm=False)
     with pytest.raises(ConfigError, match="freeze_batch_norm"):
-        bad = CONFIG.replace(hardware__images_at_once=4, optimizer__freeze_batch_norm=False)
         runs.train(str(birds), bad, tmp_path / "bad", console)
 
 

@@ -130,8 +130,8 @@ class HardwareConfig:
     """``auto``: bfloat16 on a GPU that has it, float32 elsewhere (on CPUs it was slower for training)."""
     channels_last: bool = True
     images_at_once: int | None = None
-    """Images in the backbone at once while training. A larger batch goes through it in parts, with the same gradient, the
-    memory of a part, and a second forward pass; none given: always the whole batch."""
+    """Images in the backbone at once while training. A larger batch goes through it in parts: the same gradient, the
+    memory of a part, and a second forward pass. None given: always the whole batch."""
     threads: int | None = None
 
 

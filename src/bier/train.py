@@ -210,9 +210,9 @@ def _epoch(job: Job, progress: Progress, listener: Listener, stop: Callable[[], 
 def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[float, float]:
     """One update: backbone, learners, boosted loss, diversity, backward, finite check, optimiser.
 
-    A batch of more than ``images_at_once`` goes through the backbone in parts, once without a graph for the loss and its
-    gradient on the features, and once more, part by part, to carry that gradient on. The update is the same, the memory
-    that of a part.
+    A batch of more than ``images_at_once`` goes through the backbone in parts: once without a graph, for the loss and
+    its gradient on the features, and once more, part by part, to carry that gradient on. The update is the same, the
+    memory that of a part.
 
     Returns:
         the boosted loss and the diversity loss.
