@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from tables import spread
 
 from bier import runs
 from bier.config import Config
@@ -104,12 +105,6 @@ def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
 def row(metrics: dict[str, Any], kind: str) -> dict[str, Any]:
     found: dict[str, Any] = next(r for r in metrics["rows"] if r["kind"] == kind)
     return found
-
-
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation, in percent."""
-    mean = f"{100 * statistics.mean(values):.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
 
 def print_tables(out: Path) -> None:
