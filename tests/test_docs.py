@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from bier import build
 from bier.cli import app
@@ -55,16 +58,24 @@ def test_links_between_documents_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def recipe(name: str) -> ModuleType:
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Loads a recipe as running it would."""
+    monkeypatch.syspath_prepend(ROOT / "recipes")
+    return _load
+
+
+def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, ROOT / "recipes" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
 
-def test_every_contender_of_the_results_builds() -> None:
+def test_every_contender_of_the_results_builds(recipe: Callable[[str], ModuleType]) -> None:
     results = recipe("results")
     for title, changes in results.CONTENDERS.values():
         config = results.BUDGET.replace(**changes, model__weights="none")
@@ -72,3 +83,17 @@ def test_every_contender_of_the_results_builds() -> None:
         assert sum(model.head.sizes) == 512, title
         build.boosting(config, model.head.sizes, 10)
         build.diversity(config, model.head.sizes)
+
+
+def test_every_head_trains(recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = recipe("heads")
+    monkeypatch.setattr(heads, "STEPS", 3)
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(20).repeat_interleave(4)
+    features = torch.randn(2, 80, 1100, generator=generator) + torch.randn(20, 1100, generator=generator)[labels]
+    contenders = {key: contender for group in heads.GROUPS.values() for key, contender in group.items()}
+    assert len(contenders) == sum(len(group) for group in heads.GROUPS.values()), "two contenders of one name"
+    for key, contender in contenders.items():
+        head = heads.train(contender, features, labels, 1e-3, 0)
+        found = heads.evaluate(contender, head, features[0], labels)
+        assert heads.whole(found["rows"])["recall"]["1"] > 0.5, key

@@ -23,7 +23,7 @@ LAYERS = [
         "pairwise",
         "losses",
         "diversity",
-        "initialize",
+        "initialization",
         "whitening",
         "backbones",
         "model",

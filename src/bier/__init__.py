@@ -20,10 +20,11 @@ _HOMES = {
     "RetrievalModel": "bier.model",
     "create_backbone": "bier.backbones",
     "evaluate_retrieval": "bier.evaluate",
-    "initialize": "bier.initialize",
+    "initialize": "bier.initialization",
     "learner_sizes": "bier.ensemble",
     "load_model": "bier.checkpoint",
     "read_image": "bier.data",
+    "whiten": "bier.whitening",
 }
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "learner_sizes",
     "load_model",
     "read_image",
+    "whiten",
 ]
 
 if TYPE_CHECKING:
@@ -50,8 +52,9 @@ if TYPE_CHECKING:
     from bier.ensemble import EmbeddingEnsemble, learner_sizes
     from bier.errors import BierError
     from bier.evaluate import evaluate_retrieval
-    from bier.initialize import initialize
+    from bier.initialization import initialize
     from bier.model import RetrievalModel
+    from bier.whitening import whiten
 
 
 def __getattr__(name: str) -> object:

@@ -28,7 +28,7 @@ from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
 from bier.evaluate import RECALL_AT, evaluate_manifest
 from bier.files import write_atomically, write_json
-from bier.initialize import initialize
+from bier.initialization import initialize
 from bier.model import RetrievalModel
 from bier.monitor import Monitor
 from bier.train import Job, run
