@@ -28,6 +28,7 @@ from tables import spread
 from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, build, initialize, learner_sizes
+from bier.allocator import keep_freed_memory
 from bier.config import Config, OptimizerConfig
 from bier.data import BatchPlan, Manifest, hold_out, image_loader, open_source, train_loader
 from bier.ensemble import normalize
@@ -310,6 +311,7 @@ def whole(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def run(data: Path, out: Path, part: int, parts: int) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     jobs = [(d, key, c) for group in GROUPS.values() for key, c in group.items() for d in DATASETS]
     for dataset, key, contender in jobs[part::parts]:
         target = out / dataset / f"{key}.json"

@@ -24,6 +24,7 @@ from rich.console import Console
 from tables import spread
 
 from bier import runs
+from bier.allocator import keep_freed_memory
 from bier.config import Config
 from bier.files import write_json
 
@@ -80,6 +81,7 @@ CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
 def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int) -> None:
     """Train every contender whose turn it is and which is not finished yet."""
     console = Console()
+    keep_freed_memory()
     everything = [
         (seed, dataset, name) for seed in seeds for name in ("pretrained", *CONTENDERS) for dataset in DATASETS
     ]

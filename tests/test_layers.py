@@ -30,7 +30,7 @@ LAYERS = [
         "inference",
         "data",
     },
-    {"config", "distributed", "errors", "extras", "files", "hub"},
+    {"allocator", "config", "distributed", "errors", "extras", "files", "hub"},
 ]
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from bier import __version__
+from bier.allocator import keep_freed_memory
 from bier.errors import BierError
 
 app = App(
@@ -25,6 +26,7 @@ def terminal() -> Console:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake is one message and exit code 2, never a traceback."""
+    keep_freed_memory()
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         result: Any = app(arguments, exit_on_error=False, print_error=False)
