@@ -51,7 +51,7 @@ CONFIG = Config().replace(image__size=128, data__workers=1)
 DATASETS = ("cub100", "cars196")
 SEEDS, DRAWS = range(5), range(2)
 RATES = (1e-4, 3e-4, 1e-3)
-STEPS, CLASSES, IMAGES = 400, 16, 4
+STEPS, CLASSES, IMAGES = 300, 16, 4
 VIEWS = 4
 """Random views of each training image, beside the centre."""
 PROXY_FACTOR = 100.0
