@@ -53,7 +53,7 @@ CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
             "optimizer__head_factor": 30.0,
         },
     ),
-    "single": ("one 512-d embedding", {"model__learners": 1, "loss__schedule": "independent"}),
+    "single": ("one 512-d embedding", {"model__learners": 1, "loss__schedule": "independent", **NO_DIVERSITY}),
     "unboosted": ("three learners, no boosting", {"loss__schedule": "independent", **NO_DIVERSITY}),
     "stagewise": ("BIER, stagewise", {"loss__schedule": "stagewise", **NO_DIVERSITY}),
     "additive": ("BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY}),
@@ -140,7 +140,7 @@ def print_tables(out: Path) -> None:
         print("|---|---|---|---|---|---|")
         for name, (title, _) in CONTENDERS.items():
             found = results(out, dataset, name)
-            if not found or name == "single":
+            if not found or len(found[0]["rows"][0]["learners"]) == 1:
                 continue
             by_learners = [
                 {
@@ -150,8 +150,9 @@ def print_tables(out: Path) -> None:
                 }
                 for m in found
             ]
+            # Kind, number of learners, last learner.
             keys = [("learner", 1, 0), ("learner", 1, 1), ("learner", 1, 2), ("prefix", 2, 1), ("ensemble", 3, 2)]
-            cells = [spread([values[key] for values in by_learners if key in values] or [0.0]) for key in keys]
+            cells = [spread([values[key] for values in by_learners]) for key in keys]
             print(f"| {title} | {' | '.join(cells)} |")
 
 

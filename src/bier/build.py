@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -145,13 +145,18 @@ def diversity(config: Config, sizes: tuple[int, ...]) -> nn.Module | None:
     return parts[0] if len(parts) == 1 else DiversitySum(parts)
 
 
-def parameter_groups(config: OptimizerConfig, model: RetrievalModel, extra: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """Head first, then the backbone's layer groups from output to input, each with its rate.
+def parameter_groups(
+    config: OptimizerConfig, model: RetrievalModel, proxies: Sequence[nn.Parameter], extra: Sequence[nn.Parameter]
+) -> list[dict[str, Any]]:
+    """Proxies, head and ``extra``, then the backbone's layer groups from output to input, each with its rate.
 
     Weight decay applies to matrices and filters only (the authors' recipe: "on weights").
     """
     rate = config.learning_rate
-    layers = [(rate * config.head_factor, [*model.head.parameters(), *extra])]
+    layers = [
+        (rate * config.proxy_factor, [*proxies]),
+        (rate * config.head_factor, [*model.head.parameters(), *extra]),
+    ]
     for _, parameters in reversed(model.backbone.groups()):
         layers.append((rate, parameters))
         rate *= config.layer_decay
@@ -167,9 +172,11 @@ def parameter_groups(config: OptimizerConfig, model: RetrievalModel, extra: list
     return groups
 
 
-def optimizer(config: OptimizerConfig, model: RetrievalModel, extra: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW over the head, whatever trains beside it (``extra``), and the layer groups of the backbone."""
-    return torch.optim.AdamW(parameter_groups(config, model, extra))
+def optimizer(
+    config: OptimizerConfig, model: RetrievalModel, proxies: Sequence[nn.Parameter], extra: Sequence[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """AdamW over proxies of the loss, the head, whatever trains beside it (``extra``), and the layer groups."""
+    return torch.optim.AdamW(parameter_groups(config, model, proxies, extra))
 
 
 def rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[int], float]:

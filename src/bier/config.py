@@ -111,6 +111,8 @@ class OptimizerConfig:
     """Of the backbone, at the peak of the schedule."""
     head_factor: float = 3.0
     """The head learns this many times faster."""
+    proxy_factor: float = 100.0
+    """So do a loss's class proxies, which start at random (as in Kim et al. 2020)."""
     layer_decay: float = 1.0
     """Each group of layers below the head learns this many times the rate of the group above."""
     weight_decay: float = 2e-4
@@ -335,6 +337,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "optimizer.epochs": (1, 1e6, "at least 1"),
     "optimizer.learning_rate": (0, 10, "0 to 10"),
     "optimizer.head_factor": (0, 1e6, "0 or more"),
+    "optimizer.proxy_factor": (0, 1e6, "0 or more"),
     "optimizer.layer_decay": (0, 1, "0 to 1"),
     "optimizer.weight_decay": (0, 10, "0 to 10"),
     "optimizer.warmup": (0, 1, "a share from 0 to 1"),

@@ -303,15 +303,14 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
     model.to(device)
     if config.hardware.channels_last:
         model.to(memory_format=torch.channels_last)
-    extra = [*boost.to(device).parameters()]
-    if diversity is not None:
-        extra += diversity.to(device).parameters()
+    proxies = [*boost.to(device).parameters()]
+    extra = [] if diversity is None else [*diversity.to(device).parameters()]
     return Job(
         folder=folder,
         model=model,
         boost=boost,
         diversity=diversity,
-        optimizer=build.optimizer(config.optimizer, model, extra),
+        optimizer=build.optimizer(config.optimizer, model, proxies, extra),
         rate=build.rate_schedule(config.optimizer, config.optimizer.epochs * len(plan)),
         train=training,
         validation=validation if len(validation) else None,

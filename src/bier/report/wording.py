@@ -174,7 +174,8 @@ def _embedding(run: Run) -> str:
     if len(sizes) > 1:
         text += f" = {' + '.join(map(str, sizes))}, {len(sizes)} learners in the order of boosting"
     backbone = run.setting("model.backbone")
-    return f"{text}, on {backbone}" if backbone else text
+    starts = {"whitening": "; the head started from learned whitening", "random": "; the head started at random"}
+    return f"{text}, on {backbone}{starts.get(str(run.setting('model.start')), '')}" if backbone else text
 
 
 def _loss(run: Run) -> str:
