@@ -234,3 +234,22 @@ def test_a_json_beside_a_picture_may_hold_its_label() -> None:
     assert sources._label_of_json('{"label": 7}') == "7"
     assert sources._label_of_json('{"cls": "a"}') == "a"
     assert sources._label_of_json("[1]") is sources._label_of_json("{") is None
+
+
+def test_a_name_that_no_table_can_hold_is_left_out_with_a_reason(
+    encoder: Encoder, photos: Path, tmp_path: Path
+) -> None:
+    picture = next(photos.rglob("[0-9]*.jpg"))
+    os.rename(picture, os.fsencode(picture.parent) + b"/caf\xe9.jpg")
+    info = embed_catalogue(encoder, photos, tmp_path / "vectors")
+    assert (info.count, info.failed, info.complete) == (GOOD - 1, BROKEN + 1, True)
+    [name] = [image for image in failures(tmp_path / "vectors") if "caf" in image]
+    assert name.endswith(r"caf\udce9.jpg")
+
+
+def test_a_picture_that_was_replaced_is_noticed(encoder: Encoder, photos: Path, tmp_path: Path) -> None:
+    embed_catalogue(encoder, photos, tmp_path / "vectors")
+    one, other = sorted(photos.rglob("[0-9]*.jpg"))[:2]
+    shutil.copy(other, one)
+    with pytest.raises(DataError, match="changed since"):
+        embed_catalogue(encoder, photos, tmp_path / "vectors")

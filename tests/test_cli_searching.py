@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,40 @@ def test_vectors_that_were_embedded_before_are_indexed_alike(photos, model, tmp_
     query = sorted(photos.rglob("*.jpg"))[0]
     _, out, _ = run(capsys, "search", index, query, "--top", 1)
     assert out.splitlines()[1].split()[:2] == ["1.0000", query.parent.name]
+
+
+def test_two_sources_in_one_index_do_not_take_each_others_ids(photos, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    index, other = tmp_path / "index", tmp_path / "other"
+    one, two = sorted(photos.iterdir())[:2]
+    other.mkdir()
+    name = sorted(one.glob("*.jpg"))[0].name
+    shutil.copy(sorted(two.glob("*.jpg"))[0], other / name)  # a flat folder with another picture of the same name
+    run(capsys, "index", one, "-o", index, "--model", model)
+    code, _, error = run(capsys, "index", other, "-o", index, "--model", model)
+    assert (code, f"the id '{name}' stands for" in error, "--prefix" in error) == (2, True, True)
+    _, out, _ = run(capsys, "index", other, "-o", index, "--model", model, "--prefix", "other/")
+    assert "1 added, 0 replaced" in out
+    moved = one.rename(tmp_path / "moved")
+    _, out, _ = run(capsys, "index", moved, "-o", index, "--model", model, "--moved")
+    assert f"0 added, {len(list(moved.glob('*.jpg')))} replaced" in out
+
+
+def test_tar_files_are_indexed_and_their_pictures_shown(photos, model, tmp_path, capsys):
+    file = tmp_path / "birds.tar"
+    with tarfile.open(file, "w") as tar:
+        tar.add(photos, "birds")
+    index, page = tmp_path / "index", tmp_path / "page.html"
+    code, out, _ = run(capsys, "index", file, "-o", index, "--model", model)
+    assert (code, "13 added" in out) == (0, True)
+    run(capsys, "search", index, sorted(photos.rglob("*.jpg"))[0], "--top", 5, "--html", page)
+    check_page(page.read_text(), pictures=6)
+
+
+def test_half_a_folder_of_vectors_is_not_taken_for_the_whole(photos, model, tmp_path, capsys):
+    embed_catalogue(Encoder.load(model), photos, tmp_path / "vectors")
+    info = tmp_path / "vectors" / "vectors.json"
+    info.write_text(info.read_text().replace('"complete": true', '"complete": false'))
+    code, _, error = run(capsys, "index", tmp_path / "vectors", "-o", tmp_path / "index")
+    assert (code, "not yet all" in error) == (2, True)
+    assert not (tmp_path / "index").exists()

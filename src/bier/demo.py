@@ -5,7 +5,9 @@ Then a search page on what it has trained.
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from bier import runs
+from bier.catalogue import embedded, open_catalogue
 from bier.config import Config
-from bier.data import open_source
 from bier.data.openmoji import render_openmoji
 from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.report import write_report
 from bier.search import IndexInfo, create_index, read_info
 from bier.search.fill import fill
-from bier.search.pictures import embedded
 
+FOLDER = Path("runs/demo")
 EPOCHS = 3
 FROZEN_GROUPS = 5
 
@@ -61,12 +63,14 @@ def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOC
     console.print(_table(rows))
     console.print("One seed, few epochs: a difference of a point is chance. docs/results.md compares over seeds.")
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
-    own = "" if data is None else f" --data {data}"
-    console.print(f"next, search these pictures in a browser:  bier demo --serve{own}", highlight=False, soft_wrap=True)
+    same = ("" if data is None else f" --data {data}") + ("" if folder == FOLDER else f" --out {folder}")
+    bier = _command()
+    next_steps = [f"next, search these pictures in a browser:  {bier} demo --serve{same}"]
     if data is None:
-        console.print("and on your own pictures:  bier train FOLDER_OF_CLASS_FOLDERS", highlight=False)
+        next_steps.append(f"and on your own pictures:  {bier} train FOLDER_OF_CLASS_FOLDERS")
     else:
-        console.print(f"and with more epochs:  bier train {source} --set optimizer.epochs=20", highlight=False)
+        next_steps.append(f"and with more epochs:  {bier} train {source} --set optimizer.epochs=20")
+    console.print("\n".join(next_steps), highlight=False, soft_wrap=True)
     return report
 
 
@@ -95,10 +99,25 @@ def serve_demo(data: str | None, folder: Path, console: Console, *, host: str, p
 
 
 def _index(source: str, encoder: Encoder, folder: Path, place: Path, console: Console) -> None:
-    manifest = open_source(source)
+    """Filled beside its place and moved there, so that an interrupted one is not taken for the whole."""
+    catalogue = open_catalogue(source)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=str((folder / "bier").resolve()))
-    with console.status(f"indexing {len(manifest):,} pictures"), create_index(place, info) as index:
-        fill(index, embedded(encoder, manifest, lambda error: console.print(f"left out: {error}")))
+    begun = place.with_name(place.name + ".part")
+    shutil.rmtree(begun, ignore_errors=True)
+
+    def failed(image: str, what: str) -> None:
+        console.print(f"left out: {image}: {what}", highlight=False, markup=False)
+
+    with console.status(f"indexing {catalogue.total:,} pictures"), create_index(begun, info) as index:
+        fill(index, embedded(encoder, catalogue, failed))
+    begun.rename(place)
+
+
+def _command() -> str:
+    """How to call bier from here: by its name, or where it is in no folder of programs, by its place."""
+    if shutil.which("bier") is not None:
+        return "bier"
+    return os.path.relpath(Path(sys.executable).with_name("bier"))
 
 
 def _openmoji(folder: Path, console: Console) -> Path:

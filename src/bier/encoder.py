@@ -28,6 +28,7 @@ class PictureEncoder(Protocol):
     def scales(self) -> tuple[float, ...]: ...
     @property
     def dimensions(self) -> int: ...
+    def prefix_scales(self, learners: int) -> tuple[float, ...]: ...
     @property
     def transform(self) -> TestTransform: ...
     def prepare(self, picture: Path | bytes, name: str = "") -> Tensor: ...
@@ -66,6 +67,10 @@ class Encoder:
     def scales(self) -> tuple[float, ...]:
         """``s_m``: what each learner's normalised output is multiplied by in the retrieval vector."""
         return tuple(self.model.head.scales().tolist())
+
+    def prefix_scales(self, learners: int) -> tuple[float, ...]:
+        """``s_m`` of the first so many learners in an ensemble of their own."""
+        return tuple(self.model.head.prefix(learners).scales().tolist())
 
     @property
     def dimensions(self) -> int:

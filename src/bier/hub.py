@@ -40,6 +40,11 @@ def local_path(model: Path | str) -> Path:
         ) from error
 
 
+def absolute(model: Path | str) -> str:
+    """A model's place as it can be written down: a hub's name as it is, a path from the root."""
+    return str(model) if str(model).startswith(PREFIX) else str(Path(model).resolve())
+
+
 def push(folder: Path, name: str, *, public: bool = False, files: Sequence[str] = FILES) -> str:
     """Upload a model folder as one commit, making the repository (private unless ``public``) if there is none.
 

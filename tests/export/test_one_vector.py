@@ -9,14 +9,13 @@ import torch
 from fastapi.testclient import TestClient
 from odd_pictures import odd_pictures
 
-from bier.catalogue import embed_catalogue
+from bier.catalogue import embed_catalogue, embedded, open_catalogue
 from bier.data.manifest import Manifest
 from bier.embed import embed
 from bier.encoder import Encoder
 from bier.export import OnnxEncoder
 from bier.search import IndexInfo, create_index
 from bier.search.fill import fill
-from bier.search.pictures import embedded
 from bier.serve import create_app
 from bier.vectors import read_vectors
 
@@ -33,18 +32,19 @@ def test_every_way_gives_one_vector(encoder: Encoder, onnx_file: Path, photos: P
 
     made = embed(encoder.model, manifest, transform=encoder.transform)
     ways = {"evaluate": torch.cat([s * z for s, z in zip(encoder.scales, made.learners, strict=True)], 1).numpy()}
-    embed_catalogue(encoder, folder, tmp_path / "vectors")
-    stored = {
-        name: row
-        for batch in read_vectors(tmp_path / "vectors")
-        for name, row in zip(batch.ids, batch.vectors, strict=True)
-    }
-    ways["embed"] = np.stack([stored[name] for name in names])
     exported = OnnxEncoder.load(onnx_file)
+    for way, one in (("embed", encoder), ("embed with ONNX", exported)):
+        embed_catalogue(one, folder, tmp_path / way)
+        stored = {
+            name: row
+            for batch in read_vectors(tmp_path / way)
+            for name, row in zip(batch.ids, batch.vectors, strict=True)
+        }
+        ways[way] = np.stack([stored[name] for name in names])
     ways["ONNX"] = exported.encode([exported.prepare(content) for content in pictures.values()]).numpy()
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales)
     with create_index(tmp_path / "index", info) as index:
-        fill(index, embedded(encoder, manifest, print))
+        fill(index, embedded(encoder, open_catalogue(folder), print))
         ways["index"] = np.stack([record.vector for record in index.get(names) if record is not None])
         with TestClient(create_app(index, encoder)) as client:
             answers = [client.post("/api/embed", files={"picture": content}) for content in pictures.values()]

@@ -114,6 +114,14 @@ def test_filters_and_pages(client: httpx.Client, cars: list[Path]) -> None:
         assert field in refused.json()["error"]
 
 
+def test_a_filter_finds_its_pictures_beyond_those_that_are_listed(serve: Serve, cars: list[Path]) -> None:
+    client = serve(listed=20)
+    assert client.get("/api/pictures").json()["count"] == 20
+    for label in {car.parent.name for car in cars}:
+        found = client.get("/api/pictures", params={"where": json.dumps({"label": label})}).json()
+        assert found["count"] == len(found["pictures"]) == 6
+
+
 def test_thumbnails_are_small_upright_and_bare(
     serve: Serve, fill: Callable[..., Index], cars: list[Path], tmp_path: Path
 ) -> None:

@@ -119,6 +119,8 @@ def test_a_full_queue_says_when_to_come_back(serve: Serve, encoder: Encoder, car
             time.sleep(0.02)
         refused = client.post("/api/embed", files=upload)
         assert refused.status_code == 429
+        shouted = {"content-type": "Multipart/Form-Data; boundary=x"}
+        assert client.post("/api/embed", content=b"--x--", headers=shouted).status_code == 429
         assert int(refused.headers["Retry-After"]) >= 1
         assert client.get("/api/info").status_code == 200, "only uploads wait"
         slow.free.set()

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from bier.catalogue.sources import Picture, Source, open_catalogue
 from bier.data import TestTransform, read_image
 from bier.data.loader import from_workers, memory_to_share
-from bier.encoder import Encoder
+from bier.encoder import PictureEncoder
 from bier.errors import DataError, ImageError, nearest
 from bier.vectors import (
     INFO,
@@ -43,7 +43,7 @@ Progress = Callable[[VectorsInfo, int | None, int], object]
 
 
 def embed_catalogue(
-    encoder: Encoder,
+    encoder: PictureEncoder,
     source: str | Path | Sequence[str | Path],
     out: Path | str,
     *,
@@ -81,7 +81,7 @@ def embed_catalogue(
     if begun.complete and info.count == begun.count:
         return info
     start = parts[-1].end if parts else (0, 0)
-    batches = _embedded(encoder, catalogue, start, info, workers)
+    batches = _embedded(encoder, catalogue, start, info.learners, info.batch_size, workers)
     for number in range(len(parts), sys.maxsize):
         rows, part = _collect(batches, info, catalogue.total, progress)
         if part is None:
@@ -103,22 +103,37 @@ def embed_catalogue(
     return info
 
 
+def embedded(
+    encoder: PictureEncoder,
+    source: Source,
+    failed: Callable[[str, str], object],
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+) -> Iterator[VectorBatch]:
+    """The whole vectors of every readable picture, without a folder; ``failed`` hears of the others, and why."""
+    for batch in _embedded(encoder, source, (0, 0), len(encoder.sizes), batch_size, workers):
+        for image, what in batch.failed:
+            failed(image, what)
+        yield batch.rows()
+
+
 def _begin(
-    encoder: Encoder, source: Source, out: Path, type: VectorType, learners: int | None, batch_size: int
+    encoder: PictureEncoder, source: Source, out: Path, type: VectorType, learners: int | None, batch_size: int
 ) -> VectorsInfo:
     if type not in TYPES:
         raise DataError(f"unknown type of vectors {type!r}", where="--type", remedy=nearest(type, TYPES))
     if batch_size < 1:
         raise DataError(f"batches of {batch_size} pictures", where="--batch-size", remedy="give 1 or more")
-    head = encoder.model.head if learners is None else encoder.model.head.prefix(learners)
+    count = len(encoder.sizes) if learners is None else learners
     info = VectorsInfo(
         model=encoder.fingerprint,
-        sizes=head.sizes,
-        scales=tuple(head.scales().tolist()),
+        sizes=encoder.sizes[:count],
+        scales=encoder.prefix_scales(count),
         type=type,
         source=source.name,
         source_fingerprint=source.fingerprint,
-        precision=str(encoder.precision).removeprefix("torch."),
+        precision=str(getattr(encoder, "precision", torch.float32)).removeprefix("torch."),
         batch_size=batch_size,
     )
     if (out / INFO).is_file():
@@ -156,6 +171,11 @@ class _Batch:
     failed: list[tuple[str, str]]
     vectors: NDArray[np.float32]
 
+    def rows(self) -> VectorBatch:
+        pictures = [self.pictures[position] for position in self.kept]
+        metadata = [{"image": picture.image, "label": picture.label} for picture in pictures]
+        return VectorBatch([picture.id for picture in pictures], self.vectors, metadata)
+
 
 def _collect(
     batches: Iterable[_Batch], info: VectorsInfo, total: int | None, progress: Progress | None
@@ -167,23 +187,23 @@ def _collect(
         info = replace(info, count=info.count + len(batch.kept), failed=info.failed + len(batch.failed))
         if progress is not None:
             progress(info, total, len(batch.pictures))
-    kept = [batch.pictures[position] for batch in done for position in batch.kept]
+    found = [batch.rows() for batch in done]
     rows = VectorBatch(
-        [picture.id for picture in kept],
-        np.concatenate([np.empty((0, info.dimensions), np.float32), *(batch.vectors for batch in done)]),
-        [{"image": picture.image, "label": picture.label} for picture in kept],
+        [name for part in found for name in part.ids],
+        np.concatenate([np.empty((0, info.dimensions), np.float32), *(part.vectors for part in found)]),
+        [row for part in found for row in part.metadata],
     )
     failed = [failure for batch in done for failure in batch.failed]
     return rows, Part(len(rows), done[-1].pictures[-1].end, failed) if done else None
 
 
 def _embedded(
-    encoder: Encoder, source: Source, start: tuple[int, int], info: VectorsInfo, workers: int
+    encoder: PictureEncoder, source: Source, start: tuple[int, int], learners: int, batch_size: int, workers: int
 ) -> Iterator[_Batch]:
-    for pictures, images, kept, failed in _decoded(source.pictures(start), encoder.transform, info.batch_size, workers):
-        vectors = np.empty((0, info.dimensions), np.float32)
+    for pictures, images, kept, failed in _decoded(source.pictures(start), encoder.transform, batch_size, workers):
+        vectors = np.empty((0, sum(encoder.sizes[:learners])), np.float32)
         if kept:
-            vectors = encoder.encode(torch.as_tensor(images), info.learners).numpy()
+            vectors = encoder.encode(torch.as_tensor(images), learners).numpy()
         _check_finite(vectors, [pictures[position] for position in kept], source)
         yield _Batch(pictures, kept, failed, vectors)
 

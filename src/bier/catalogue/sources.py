@@ -6,7 +6,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
@@ -39,7 +39,7 @@ class Source(Protocol):
 
     name: str
     fingerprint: str
-    """Of the names, in order: whether a place still means what it meant."""
+    """Of names, sizes and times of the files, in order: whether a place still means what it meant."""
     total: int | None
     """How many there are, where that is known."""
 
@@ -71,7 +71,8 @@ class _Table:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
-        self.fingerprint = manifest.fingerprint()
+        about = [manifest.fingerprint(), *(_state(manifest.path(row)) for row in range(len(manifest)))]
+        self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         rows: dict[str, int] = {}
         for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
             if rows.setdefault(str(image), row) != row:
@@ -81,7 +82,26 @@ class _Table:
         for row in range(start[1], len(self.manifest)):
             label = self.manifest.title(row) or None
             path = os.path.abspath(self.manifest.path(row))
-            yield Picture(str(self.manifest.image[row]), path, label, (0, row + 1))
+            yield _printable(Picture(str(self.manifest.image[row]), path, label, (0, row + 1)))
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """Size and time of the last change, by which a file that was replaced is known; none if there is no file."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _printable(picture: Picture) -> Picture:
+    """The same, but for a name that is not UTF-8: no table can hold it, so it is left out with a reason."""
+    try:
+        f"{picture.id}{picture.image}{picture.label}".encode()
+    except UnicodeEncodeError:
+        name, image = (text.encode("utf-8", "backslashreplace").decode() for text in (picture.id, picture.image))
+        return replace(picture, id=name, image=image, label=None, fault="its name is not UTF-8: rename it")
+    return picture
 
 
 def _folder(path: Path) -> Source:
@@ -129,7 +149,7 @@ class _Shards:
         self.files = files
         self.names = [file.relative_to(root).as_posix() for file in files]
         self.name = self.names[0] if len(files) == 1 else f"{root.name} ({len(files):,} tar files)"
-        about = [(name, file.stat().st_size) for name, file in zip(self.names, files, strict=True)]
+        about = [(name, _state(file)) for name, file in zip(self.names, files, strict=True)]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         self.total: int | None = None
 
@@ -152,7 +172,7 @@ class _Shards:
                     if seen.setdefault(member.name, count) != count:
                         _refuse_twice(f"{name}:{member.name}", str(file), seen[member.name], count)
                     image = tar_uri(file, member.name, member.offset_data, member.size)
-                    yield Picture(f"{name}:{member.name}", image, label, (number, count))
+                    yield _printable(Picture(f"{name}:{member.name}", image, label, (number, count)))
         for fault in faults:
             yield Picture(name, str(file), None, (number, count + 1), fault)
 

@@ -43,14 +43,14 @@ def embed(
     from bier import build
     from bier.catalogue import embed_catalogue
     from bier.config import Config, HardwareConfig
-    from bier.encoder import Encoder
     from bier.errors import ConfigError
+    from bier.export import load_encoder
 
     if not images:
         raise ConfigError("no pictures given", where="bier embed", remedy=f"write: bier embed {model} photos/ -o {out}")
     config = Config(hardware=HardwareConfig(device=device))
     place = build.device(config)
-    encoder = Encoder.load(model, place, _precision(precision, place))
+    encoder = load_encoder(model, place, _precision(precision, place))
     console = terminal()
     with _Progress(console) as progress:
         info = embed_catalogue(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -13,7 +13,8 @@ from cyclopts.validators import Number
 from bier.cli.app import app, terminal
 
 if TYPE_CHECKING:
-    from bier.search import Hit, Index, Rows
+    from bier.search import Hit, Index
+    from bier.vectors import VectorBatch
 
 index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
 app.command(index)
@@ -30,9 +31,11 @@ def fill_index(
     model: Annotated[Path | None, Parameter(help="Run or model file; needed for pictures.")] = None,
     engine: Annotated[str | None, Parameter(help="lancedb, exact or milvus. [default: lancedb]")] = None,
     uri: Annotated[str | None, Parameter(help="The server, for milvus: http://HOST:19530")] = None,
-    device: Annotated[str, Parameter(help="Where the model computes: cpu, cuda, ...")] = "cpu",
+    prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
+    moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
 ) -> None:
-    """Index SOURCE: pictures (a folder, a table, a benchmark) or a folder of vectors made by `bier embed`.
+    """Index SOURCE: pictures (a folder, a table, a benchmark, tar files) or a folder of vectors made by `bier embed`.
 
     Run it again to add what is new and replace what has changed. Ids are the pictures' paths within the source.
     """
@@ -41,7 +44,7 @@ def fill_index(
     console = terminal()
     info, count, batches = _source(source, model, device)
     with _opened_or_new(out, info, engine, uri) as opened, _progress(count) as progress:
-        filled = fill(opened, batches, progress)
+        filled = fill(opened, batches, progress, prefix=prefix, moved=moved)
         total = opened.count()
     console.print(
         f"{filled.added:,} added, {filled.replaced:,} replaced, {filled.unchanged:,} unchanged; "
@@ -136,42 +139,51 @@ def duplicates(
     )
 
 
-def _source(source: str, model: Path | None, device: str) -> tuple[Any, int, Iterator[Rows]]:
-    """What is indexed: the info of an index for it, the number of pictures, and their vectors."""
-    from bier.data import open_source
+def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | None, Iterator[VectorBatch]]:
+    """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors."""
+    from bier import build
+    from bier.catalogue import embedded, open_catalogue
+    from bier.config import Config
     from bier.errors import ConfigError
     from bier.export import load_encoder
+    from bier.hub import absolute
     from bier.search import IndexInfo
-    from bier.search.pictures import embedded
 
     if (Path(source) / "vectors.json").exists():
         return _vectors(Path(source), model)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
-    encoder = load_encoder(model, device)
-    manifest = open_source(source)
-    info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=str(model.resolve()))
+    config = Config().replace(hardware__device=device)
+    encoder = load_encoder(model, build.device(config))
+    catalogue = open_catalogue(source)
+    info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     console = terminal()
 
-    def failed(error: Exception) -> None:
-        console.print(f"left out: {error}", highlight=False, markup=False, soft_wrap=True)
+    def failed(image: str, what: str) -> None:
+        console.print(f"left out: {image}: {what}", highlight=False, markup=False, soft_wrap=True)
 
-    return info, len(manifest), embedded(encoder, manifest, failed)
+    return info, catalogue.total, embedded(encoder, catalogue, failed, workers=build.workers(config))
 
 
-def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[Rows]]:
+def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[VectorBatch]]:
     from bier.errors import SearchError
     from bier.export import load_encoder
-    from bier.search import IndexInfo, Rows
+    from bier.hub import absolute
+    from bier.search import IndexInfo
     from bier.vectors import read_info, read_vectors
 
     stored = read_info(folder)
+    if not stored.complete:
+        raise SearchError(
+            f"holds the first {stored.count:,} vectors of {stored.source} or some more, and not yet all",
+            where=folder,
+            remedy="repeat the `bier embed` that was interrupted: it goes on",
+        )
     if model is not None and load_encoder(model).fingerprint != stored.model:
         raise SearchError(f"are not vectors of {model}", where=folder, remedy="give the model that made them")
-    place = None if model is None else str(model.resolve())
+    place = None if model is None else absolute(model)
     info = IndexInfo(stored.model, tuple(stored.sizes), tuple(stored.scales), model_path=place)
-    rows = (Rows(batch.ids, batch.vectors, batch.metadata) for batch in read_vectors(folder))
-    return info, stored.count, rows
+    return info, stored.count, read_vectors(folder)
 
 
 def _opened_or_new(out: Path, info: Any, engine: str | None, uri: str | None) -> Index:
@@ -223,7 +235,7 @@ def _print_hits(hits: Sequence[Hit]) -> None:
 
 
 @contextmanager
-def _progress(count: int) -> Iterator[Any]:
+def _progress(count: int | None) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

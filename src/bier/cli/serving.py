@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -19,7 +19,7 @@ def serve(
     model: Annotated[str | None, Parameter(help="Run or model file. [default: where it lay when indexed]")] = None,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="0 takes a free one.", validator=Number(gte=0, lte=65535))] = 8000,
-    device: Annotated[str, Parameter(help="Where the model computes: cpu, cuda, ...")] = "cpu",
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
     batch: Annotated[int, Parameter(help="Most pictures in one go of the model.", validator=Number(gte=1))] = 16,
     queue: Annotated[
         int, Parameter(help="Most uploads in hand; one more is told to wait.", validator=Number(gte=1))
@@ -32,6 +32,8 @@ def serve(
 
     The environment variable BIER_TOKEN is the secret that requests must carry; without it only this machine is served.
     """
+    from bier import build
+    from bier.config import Config
     from bier.errors import ConfigError
     from bier.serve import ServeSettings
     from bier.serve import serve as run
@@ -59,7 +61,7 @@ def serve(
         host=host,
         port=port,
         model=model,
-        device=device,
+        device=str(build.device(Config().replace(hardware__device=device))),
         anonymous=allow_anonymous,
         listening=listening,
     )

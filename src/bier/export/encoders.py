@@ -59,11 +59,14 @@ class ExportedEncoder(ABC):
         vectors = self._run(images if isinstance(images, Tensor) else torch.stack(list(images)))
         return vectors if learners is None else self._prefix(vectors, learners)
 
-    def _prefix(self, vectors: Tensor, learners: int) -> Tensor:
+    def prefix_scales(self, learners: int) -> tuple[float, ...]:
+        """``s_m`` of the first so many learners in an ensemble of their own."""
         if not 1 <= learners <= len(self.sizes):
             raise ConfigError(f"no prefix of {learners} learners", remedy=f"choose 1 to {len(self.sizes)}")
-        sizes = self.sizes[:learners]
-        wanted = torch.tensor(self.description["prefix_scales"][learners - 1])
+        return tuple(self.description["prefix_scales"][learners - 1])
+
+    def _prefix(self, vectors: Tensor, learners: int) -> Tensor:
+        wanted, sizes = torch.tensor(self.prefix_scales(learners)), self.sizes[:learners]
         factors = wanted / torch.tensor(self.scales[:learners])
         return vectors[:, : sum(sizes)] * factors.repeat_interleave(torch.tensor(sizes))
 
@@ -129,7 +132,9 @@ class ProgramEncoder(ExportedEncoder):
         return vectors
 
 
-def load_encoder(path: Path | str, device: torch.device | str = "cpu") -> Encoder | OnnxEncoder | ProgramEncoder:
+def load_encoder(
+    path: Path | str, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32
+) -> Encoder | OnnxEncoder | ProgramEncoder:
     """What turns pictures into vectors, of a run's folder, a model file or an exported one.
 
     Raises:
@@ -138,7 +143,7 @@ def load_encoder(path: Path | str, device: torch.device | str = "cpu") -> Encode
     suffix = Path(path).suffix.lower()
     if suffix == ".onnx":
         return OnnxEncoder.load(path)
-    return ProgramEncoder.load(path) if suffix == ".pt2" else Encoder.load(path, device)
+    return ProgramEncoder.load(path) if suffix == ".pt2" else Encoder.load(path, device, precision)
 
 
 def _read(path: Path | str) -> bytes:

@@ -33,9 +33,13 @@ class Thumbnails:
                 self._made[key] = None
         return self._made[key]
 
+    def of(self, content: bytes) -> str:
+        """The data: URI of the picture in some bytes; raises `ImageError` as `read_image`."""
+        return _encode(content, None, self.side)
 
-def _encode(path: Path, box: Box | None, side: int) -> str:
-    pixels = read_image(path, box).permute(1, 2, 0).numpy()  # (H, W, 3) uint8
+
+def _encode(picture: Path | bytes, box: Box | None, side: int) -> str:
+    pixels = read_image(picture, box).permute(1, 2, 0).numpy()  # (H, W, 3) uint8
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bier.errors import SearchError
 from bier.search.base import Index, Rows
+
+ROWS_AT_ONCE = 2048
+"""Rows of one change of the index: each change costs a version and a sync."""
+
+
+class Batch(Protocol):
+    """Some pictures: rows of an index, or of a folder of vectors."""
+
+    @property
+    def ids(self) -> list[str]: ...
+    @property
+    def vectors(self) -> NDArray[np.float32]: ...
+    @property
+    def metadata(self) -> list[dict[str, Any]]: ...
 
 
 @dataclass
@@ -19,16 +36,36 @@ class Filled:
     unchanged: int = 0
 
 
-def fill(index: Index, batches: Iterable[Rows], progress: Callable[[int], object] | None = None) -> Filled:
-    """Bring the index up to date with these pictures; it may be repeated after an interruption."""
+def fill(
+    index: Index,
+    batches: Iterable[Batch],
+    progress: Callable[[int], object] | None = None,
+    *,
+    prefix: str = "",
+    moved: bool = False,
+) -> Filled:
+    """Bring the index up to date with these pictures; it may be repeated after an interruption.
+
+    Args:
+        index: is filled.
+        batches: the pictures.
+        progress: called with the number of rows that are done since the last call.
+        prefix: put before every id.
+        moved: a known id with the path of another file is the same picture, elsewhere.
+
+    Raises:
+        SearchError: an id stands for another file in the index; rows before it are stored.
+    """
     filled = Filled()
-    for rows in batches:
+    for rows in _gathered(batches, prefix):
         before = index.get(rows.ids)
         changed = []
         for row, record in enumerate(before):
             if record is None:
                 filled.added += 1
             elif record.metadata != rows.metadata[row] or not np.array_equal(record.vector, rows.vectors[row]):
+                if not moved:
+                    _refuse_another_file(index, rows.ids[row], record.metadata, rows.metadata[row])
                 filled.replaced += 1
             else:
                 filled.unchanged += 1
@@ -39,3 +76,29 @@ def fill(index: Index, batches: Iterable[Rows], progress: Callable[[int], object
             progress(len(rows))
     index.flush()
     return filled
+
+
+def _gathered(batches: Iterable[Batch], prefix: str) -> Iterator[Rows]:
+    """The same rows, many at once."""
+    waiting: list[Batch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(len(part.ids) for part in waiting) >= ROWS_AT_ONCE:
+            yield _joined(waiting, prefix)
+            waiting = []
+    if waiting:
+        yield _joined(waiting, prefix)
+
+
+def _joined(parts: list[Batch], prefix: str) -> Rows:
+    ids = [prefix + name for part in parts for name in part.ids]
+    return Rows(ids, np.concatenate([part.vectors for part in parts]), [row for part in parts for row in part.metadata])
+
+
+def _refuse_another_file(index: Index, name: str, known: dict[str, object], new: dict[str, object]) -> None:
+    if known.get("image") != new.get("image"):
+        raise SearchError(
+            f"the id {name!r} stands for {known.get('image')} already, and here for {new.get('image')}",
+            where=index.folder,
+            remedy="give the ids of this source a --prefix; or --moved, if it is the same picture in another place",
+        )

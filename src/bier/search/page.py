@@ -7,10 +7,12 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bier.errors import ImageError
 from bier.files import write_text
 from bier.report.load import Picture
 from bier.report.thumbnails import Thumbnails
 from bier.search.base import Hit
+from bier.vectors import picture_bytes
 
 _SIDE = 240
 
@@ -29,12 +31,19 @@ def write_page(query: Path, hits: Sequence[Hit], out: Path, *, count: int, how: 
         StorageError: the file cannot be written.
     """
     thumbnails = Thumbnails(_SIDE)
+
+    def thumbnail(image: str) -> str | None:
+        try:
+            return thumbnails.of(picture_bytes(image))
+        except ImageError:
+            return None
+
     found = [
         {
             "id": hit.id,
             "label": hit.metadata.get("label"),
             "score": hit.score,
-            "thumbnail": thumbnails(Picture(Path(hit.metadata.get("image") or ""), ""), False),
+            "thumbnail": thumbnail(hit.metadata.get("image") or ""),
         }
         for hit in hits
     ]

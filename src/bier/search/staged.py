@@ -26,6 +26,7 @@ _QUERIES_AT_ONCE = 512
 _SCORES_AT_ONCE = 2**21  # these and the next: what stays in a processor's cache
 _PAIRS_AT_ONCE = 256
 _SAMPLE = 4096
+_IN_SAMPLE = 32  # of a shortlist, at least: fewer would tell too little of where it begins
 _NARROWING = 5
 
 
@@ -95,7 +96,8 @@ class Cascade:
 
 def _bar(first: Tensor, asked: Tensor, count: int) -> Tensor:
     """(q,) the score that about ``count`` rows reach, judged by a sample of them."""
-    sample = (asked.T @ first[:: max(1, len(first) // _SAMPLE)].T).float().numpy()
+    size = max(_SAMPLE, _IN_SAMPLE * len(first) // count)
+    sample = (asked.T @ first[:: max(1, len(first) // size)].T).float().numpy()
     place = sample.shape[1] - max(1, round(count * sample.shape[1] / len(first)))
     return torch.from_numpy(np.partition(sample, place, axis=1)[:, place]).to(first.dtype)
 

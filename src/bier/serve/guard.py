@@ -44,7 +44,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        upload = Request(scope).headers.get("content-type", "").startswith("multipart/")
+        upload = Request(scope).headers.get("content-type", "").lower().startswith("multipart/")
         most = self._settings.body if upload else min(self._settings.body, JSON_BODY)
         exchange = Exchange(receive, send, most)
         started = time.perf_counter()
@@ -90,7 +90,8 @@ class Guard:
 
     def _check_origin(self, request: Request) -> None:
         if self._settings.hosts is not None and _host(request) not in self._settings.hosts:
-            raise Refusal(421, "this server does not go by that name", f"open http://{self._settings.hosts[0]}")
+            address = f"http://{self._settings.hosts[0]}:{(request.scope.get('server') or ('', ''))[1]}"
+            raise Refusal(421, "this server does not go by that name", f"open {address}")
         if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
             raise Refusal(403, "a page of another site asked for this", "open this server's own page")
 

@@ -56,8 +56,15 @@ class MarksFile:
     def _rows(self) -> Iterator[dict[str, Any]]:
         if not self._path.exists():
             return
-        with self._lock:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+        try:
+            with self._lock:
+                lines = self._path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(
+                f"marks cannot be read: {getattr(error, 'strerror', None) or error}",
+                where=self._path,
+                remedy="look at the file; move it away to begin a new one",
+            ) from error
         for line in lines:
             try:
                 yield json.loads(line)
