@@ -7,7 +7,7 @@ import torch
 from reference import Largest
 from torch import Tensor
 
-from bier import OnlineBoosting
+from bier import EmbeddingEnsemble, OnlineBoosting
 from bier.errors import ConfigError, LossError
 from bier.losses import BinomialDeviance, Contrastive, Loss, MultiSimilarity, NormalizedSoftmax, PairLoss, Triplet
 from bier.pairwise import boost_pairs
@@ -218,3 +218,24 @@ def test_labels_that_do_not_fit() -> None:
         OnlineBoosting(NormalizedSoftmax(2, (3, 4, 5)).double())(outputs(), LABELS)
     with pytest.raises(LossError, match="no learners"):
         OnlineBoosting(BinomialDeviance())([], LABELS)
+
+
+def test_what_is_no_learners_and_no_labels_is_said() -> None:
+    head, labels = EmbeddingEnsemble(6, (2, 4)), torch.arange(4).repeat(2)
+    boost, features = OnlineBoosting(BinomialDeviance()), torch.randn(8, 6)
+    learners = head.learners(features)
+    for given, wrong, message in (
+        (head(features), labels, "one tensor instead of one for each learner"),
+        (learners, labels.tolist(), "labels of type list"),
+        (learners, labels.float(), "torch.float32"),
+        ((learners[0], learners[1][:5]), labels, "for 5 embeddings"),
+    ):
+        with pytest.raises(LossError, match=message):
+            boost(given, wrong)
+
+
+def test_a_loss_of_embeddings_is_not_taken_for_one_of_similarities() -> None:
+    from pytorch_metric_learning.losses import CircleLoss
+
+    with pytest.raises(ConfigError, match=r"takes embeddings[\s\S]*PytorchMetricLearning\(loss\)"):
+        OnlineBoosting(CircleLoss())

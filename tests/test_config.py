@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bier import build
 from bier.config import Config, keys, load, save
 from bier.errors import ConfigError
+from bier.losses import Contrastive, Triplet
 
 
 def test_overrides_beat_the_file_and_the_file_beats_defaults(tmp_path: Path) -> None:
@@ -40,7 +42,7 @@ def test_a_saved_config_loads_as_itself(tmp_path: Path) -> None:
         ("image.flip=3", "image.flip: 3 is not true or false", "true or false"),
         ("data.images_per_class=1", "data.images_per_class: 1 is out of range", "at least 2"),
         ("model.sizes=[96, 1.5]", "model.sizes: ", "[96, 160, 256]"),
-        ("loss.options.alpha=high", "is not a table of numbers", "alpha"),
+        ("loss.options.alpha=[1]", "is not a table of values", "alpha"),
         ("seed", "'seed' has no '='", "key=value"),
     ],
 )
@@ -86,3 +88,25 @@ def test_settings_are_frozen() -> None:
 def test_importing_the_package_and_its_settings_does_not_load_torch() -> None:
     code = "import bier, bier.config, bier.cli, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("alpha=high", "'high' is of another kind than 2.0"),
+        ("alpha=true", "True is of another kind than 2.0"),
+        ("alfa=1", "did you mean 'alpha'"),
+    ],
+)
+def test_a_wrong_option_of_the_loss_is_named(override: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        build.boosting(load(None, [f"loss.options.{override}"]), (8,), 10)
+
+
+def test_options_of_a_loss_may_be_words_and_flags() -> None:
+    triplet = build.boosting(load(None, ["loss.name=triplet", "loss.options.mining=semihard"]), (8,), 10).loss
+    assert isinstance(triplet, Triplet)
+    assert triplet.mining == "semihard"
+    contrastive = build.boosting(load(None, ["loss.name=contrastive", "loss.options.squared=true"]), (8,), 10).loss
+    assert isinstance(contrastive, Contrastive)
+    assert contrastive.squared is True

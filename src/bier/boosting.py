@@ -74,6 +74,12 @@ class OnlineBoosting(nn.Module):
         shrinkage: float | None = None,
     ) -> None:
         super().__init__()
+        if type(loss).__module__.startswith("pytorch_metric_learning"):
+            raise ConfigError(
+                f"{type(loss).__name__} takes embeddings, not similarities",
+                where="OnlineBoosting",
+                remedy="wrap it: bier.losses.PytorchMetricLearning(loss), or EmbeddingLoss where it has proxies",
+            )
         self.loss = loss if isinstance(loss, Loss) else FunctionLoss(loss)
         self.schedule: Schedule = schedule or self.loss.default_schedule
         if self.schedule not in SCHEDULES:
@@ -94,9 +100,13 @@ class OnlineBoosting(nn.Module):
         Raises:
             LossError: a batch of one class, labels that do not fit, or a loss that breaks its contract.
         """
-        if not learners:
-            raise LossError("no learners", remedy="pass head.learners(features), a tuple of tensors")
-        check_labels(labels, len(learners[0]))
+        if isinstance(learners, Tensor) or not learners:
+            raise LossError(
+                "no learners" if not isinstance(learners, Tensor) else "one tensor instead of one for each learner",
+                remedy="pass head.learners(features), a tuple of tensors",
+            )
+        for f in learners:
+            check_labels(labels, len(f))
         device = learners[0].device.type
         if torch.is_autocast_enabled(device):  # scores need all of float32
             with torch.autocast(device, enabled=False):
@@ -180,8 +190,10 @@ class OnlineBoosting(nn.Module):
                 where="loss.schedule",
                 remedy="use 'stagewise', which boosts any differentiable loss",
             )
-        if not self.shrinkage > 0:
-            raise ConfigError(f"{self.shrinkage} is not positive", where="loss.shrinkage", remedy="use one above 0")
+        if not 0 < self.shrinkage < float("inf"):
+            raise ConfigError(
+                f"{self.shrinkage} is not positive and finite", where="loss.shrinkage", remedy="use one above 0"
+            )
         if isinstance(self.loss, PairLoss):
             self._refuse_vanishing_weights(self.loss)
 

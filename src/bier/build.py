@@ -111,6 +111,15 @@ def _loss(config: LossConfig, sizes: tuple[int, ...], classes: int) -> losses.Lo
             raise ConfigError(
                 f"{config.name} has no option {option!r}", where="loss.options", remedy=nearest(option, allowed)
             )
+        default = inspect.signature(kind).parameters[option].default
+        wanted: tuple[type, ...] = (type(default),) if isinstance(default, bool | str) else (int, float)
+        value = config.options[option]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            raise ConfigError(
+                f"{value!r} is of another kind than {default!r}, the default",
+                where=f"loss.options.{option}",
+                remedy="give a number" if float in wanted else f"give a value like {default!r}",
+            )
     return kind(**derived, **config.options)
 
 

@@ -79,7 +79,8 @@ class LossConfig:
     """The base loss and how it is boosted."""
 
     name: str = "binomial_deviance"
-    options: dict[str, float] = field(default_factory=dict)
+    options: dict[str, float | str | bool] = field(default_factory=dict)
+    """Of the loss, by the names of its arguments: ``loss.options.margin=0.3``, ``loss.options.mining=semihard``."""
     schedule: Literal["additive", "convex", "stagewise", "independent"] = "stagewise"
     """``stagewise`` boosts any loss, and did best on held-out training classes (docs/results.md)."""
     shrinkage: float | None = None
@@ -299,9 +300,9 @@ def _convert(value: object, hint: Any, where: str) -> object:
             return tuple(value)
         raise ConfigError(f"{value!r} is not a list of whole numbers", where=where, remedy="write [96, 160, 256]")
     if origin is dict:
-        if isinstance(value, Mapping) and all(_is_number(part) for part in value.values()):
+        if isinstance(value, Mapping) and all(isinstance(part, int | float | str) for part in value.values()):
             return {str(key): part for key, part in value.items()}
-        raise ConfigError(f"{value!r} is not a table of numbers", where=where, remedy="write {alpha: 2, beta: 0.5}")
+        raise ConfigError(f"{value!r} is not a table of values", where=where, remedy="write {alpha: 2, beta: 0.5}")
     return _scalar(value, hint, where)
 
 

@@ -9,6 +9,7 @@ import platform
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -294,6 +295,12 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
             remedy="set optimizer.freeze_batch_norm=true, or leave images_at_once out",
         )
     validation = manifest.only("val")
+    if len(validation) and max(Counter(validation.label.tolist()).values()) < 2:
+        raise DataError(
+            "no class of the split 'val' has two images, so nothing could be found there",
+            where=manifest.source,
+            remedy="give validation classes of two images or more, or leave 'val' out: classes are then held out",
+        )
     device = build.device(config)
     size = build.image_size(config, device)
     plan = BatchPlan(training.codes(), config.data.classes_per_batch, config.data.images_per_class, config.seed)

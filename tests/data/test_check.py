@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bier.data import Manifest, open_source
-from bier.data.check import KINDS, Fault, check, describe
+from bier.data.check import KINDS, Fault, check, check_source, describe
 
 Row = tuple[str, str, str]
 
@@ -147,3 +147,42 @@ def test_every_kind_has_a_heading_and_lines_stay_in_order() -> None:
 def test_real_photographs_are_clean(photographs: Path) -> None:
     faults = check(open_source(photographs / "cub100"))
     assert [fault for fault in faults if not fault.note] == []
+
+
+def test_a_table_that_training_would_refuse_is_told_all_its_faults_too(folder: Path) -> None:
+    lines = [
+        "image,label,split",
+        "a1.png,a,train",
+        "a2.png,a,trian",
+        "b1.png,,train",
+        "b2.png,b,query,x",
+        "c1.png,c,query",
+    ]
+    (folder / "labels.csv").write_text("\n".join([*lines, "gone.png,d,train", "d1.png,d,train"]))
+    (folder / "d1.png").write_bytes((folder / "d1.png").read_bytes()[:60])
+    manifest, faults = check_source(folder / "labels.csv")
+    assert sorted(manifest.row) == [2, 6, 7, 8]
+    assert found(faults) == [
+        ("faulty", 3),
+        ("faulty", 4),
+        ("faulty", 5),
+        ("faulty", None),
+        ("missing file", 7),
+        ("unreadable image", 8),
+        ("class of one image", 2),
+        ("query without positive", 6),
+    ]
+    assert "none of split 'gallery'" in faults[3].message
+
+
+def test_a_single_class_is_a_fault_and_its_pictures_are_looked_at(folder: Path) -> None:
+    (folder / "labels.csv").write_text("image,label\na1.png,a\ngone.png,a\n")
+    _, faults = check_source(folder / "labels.csv")
+    assert [fault.kind for fault in faults] == ["faulty", "single class", "missing file"]
+
+
+def test_two_boxes_in_one_photograph_are_two_pictures(folder: Path) -> None:
+    rows = [("a1.png", "a", "train"), ("a1.png", "b", "train"), ("a2.png", "a", "train"), ("b1.png", "b", "train")]
+    boxed = replace(table(folder, *rows), bbox=np.array([[0, 0, 4, 6], [4, 0, 4, 6], [0, 0, 8, 6], [0, 0, 8, 6]]))
+    assert check(boxed) == []
+    assert [fault.kind for fault in check(replace(boxed, bbox=None))] == ["duplicate across classes"]

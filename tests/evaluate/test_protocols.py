@@ -77,6 +77,7 @@ def test_self_retrieval_of_the_test_split() -> None:
         "recall": {str(k): value for k, value in features.recall.items()},
         "map_at_r": features.map_at_r,
         "r_precision": features.r_precision,
+        "mean_rank": features.mean_rank,
     }
     assert {key: report[key] for key in ("format", "split", "protocol", "queries", "gallery", "classes")} == {
         "format": "bier-metrics-1",

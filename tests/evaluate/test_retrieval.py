@@ -383,3 +383,35 @@ def test_any_real_type_in_numpy_or_torch_and_read_only(tmp_path: Path) -> None:
         assert named(evaluate_retrieval(other, torch.from_numpy(labels))) == expected
     for same in (labels.tolist(), labels.astype(str), list(torch.from_numpy(labels)), (f"class {k}" for k in labels)):
         assert named(evaluate_retrieval(vectors, same)) == expected
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda rows, columns: np.ones(len(rows), bool), "of shape"),
+        (lambda rows, columns: [[1] * len(columns)] * len(rows), "int64"),
+    ],
+    ids=["one for each query", "numbers"],
+)
+def test_a_relevance_function_that_breaks_its_word(returned, message):
+    with pytest.raises(DataError, match=f"relevance: returned .*{message}"):
+        evaluate_retrieval(np.eye(4), relevance=returned, metrics=("recall",))
+
+
+def test_one_id_with_two_labels_in_the_gallery_is_refused():
+    vectors = np.eye(4)
+    with pytest.raises(DataError, match="rows 0 and 1 have one id and two labels"):
+        evaluate_retrieval(
+            vectors[:1], ["A"], gallery=vectors, gallery_labels=list("ABAA"), ids=["x"], gallery_ids=list("xxyz")
+        )
+
+
+@pytest.mark.parametrize("option", [{"recall_at": 5}, {"recall_at": ("a",)}, {"metrics": "recall"}, {"metrics": None}])
+def test_options_that_are_no_lists(option):
+    with pytest.raises(ConfigError, match="is not a"):
+        evaluate_retrieval(np.eye(4), [0, 0, 1, 1], **option)
+
+
+def test_clusters_need_labels():
+    with pytest.raises(DataError, match="there are no labels"):
+        evaluate_retrieval(np.eye(4), relevance=lambda r, c: np.ones((len(r), len(c)), bool), metrics=("nmi",))

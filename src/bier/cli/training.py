@@ -138,20 +138,17 @@ def settings() -> None:
 def check(source: str, *, set_: Set = ()) -> None:
     """List all faults of a source at once, with row numbers; the exit code is 2 if there are any."""
     from bier.config import load
-    from bier.data import open_source
-    from bier.data.check import check as find_faults
-    from bier.data.check import describe
+    from bier.data.check import check_source, describe
 
     console = terminal()
-    manifest = open_source(source, load(None, set_).data)
-    counts = {split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))}
+    with console.status("reading every picture"):
+        manifest, faults = check_source(source, load(None, set_).data)
+    counts = {split or "undecided": int((manifest.split == split).sum()) for split in sorted(set(manifest.split))}
     console.print(
         f"{manifest.source}: {len(manifest):,} images of {len(manifest.classes()):,} classes; "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items()),
         highlight=False,
     )
-    with console.status("reading every picture"):
-        faults = find_faults(manifest)
     for line in describe(faults):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if any(not fault.note for fault in faults):

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bier.data.manifest import Manifest, natural
+from bier.config import DataConfig
+from bier.data.datasets import open_faulty
+from bier.data.manifest import UNDECIDED, Manifest, natural
 from bier.errors import DataError
 
 KINDS = {
+    "faulty": "faults of the source itself",
     "empty": "no pictures",
     "single class": "one class only",
     "missing file": "missing files",
@@ -50,6 +53,16 @@ class Fault:
     def note(self) -> bool:
         """Worth knowing, but no reason to stop."""
         return self.kind in NOTES
+
+
+def check_source(source: str | Path, config: DataConfig | None = None) -> tuple[Manifest, list[Fault]]:
+    """What can be read of a source, and every fault of it: of its rows, its splits and its pictures.
+
+    Raises:
+        DataError: there is no such source, or it is malformed as a whole.
+    """
+    manifest, wrong = open_faulty(source, config)
+    return manifest, [*(Fault("faulty", row, None, message) for row, message in wrong), *check(manifest)]
 
 
 def check(
@@ -119,7 +132,7 @@ def _positives(manifest: Manifest) -> Iterator[Fault]:
             yield _fault(manifest, index, "query without positive", f"class {label!r} is not in the gallery")
         if counts[label, split] > 1 or split in ("query", "gallery"):
             continue
-        if split == "train":
+        if split in ("train", UNDECIDED):
             yield _fault(manifest, index, "class of one image", f"class {label!r} has one image, and so no pair")
         elif split == "test" and manifest.protocol == "vehicleid-draws":
             yield _fault(manifest, index, "gallery only", f"class {label!r} has one image, always in the gallery")
@@ -135,7 +148,8 @@ def _files(manifest: Manifest, workers: int | None, progress: Callable[[int, int
         for index, (digest, faults) in enumerate(results):
             yield from faults
             if digest is not None:
-                same[digest].append(index)
+                box = b"" if manifest.bbox is None else manifest.bbox[index].tobytes()
+                same[digest + box].append(index)
             if progress is not None:
                 progress(index + 1, len(manifest))
     finally:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bier.errors import DataError
 from bier.evaluate.ranking import Ranking, Wanted
 from bier.evaluate.table import Indices, Table, View
 
@@ -62,9 +63,20 @@ def rank_exactly(
     for start in range(0, len(queries), step):
         rows = queries[start : start + step]
         searched = torch.from_numpy(query.ids[rows, None] != gallery.ids).to(query.device)
-        right = torch.from_numpy(relevance(rows, everything)).to(query.device) & searched
+        right = _checked(relevance(rows, everything), (len(rows), len(gallery))).to(query.device) & searched
         for position, scores in enumerate(exact_scores(query, rows, gallery, views)):
             yield rows, position, _rank(scores, right, searched & ~right, wanted)
+
+
+def _checked(right: object, shape: tuple[int, int]) -> Tensor:
+    array = np.asarray(right.cpu() if isinstance(right, Tensor) else right)
+    if array.shape != shape or array.dtype != np.bool_:
+        raise DataError(
+            f"returned {array.dtype} of shape {array.shape} for {shape[0]} queries and {shape[1]} gallery rows",
+            where="relevance",
+            remedy="return booleans of shape (queries, gallery rows)",
+        )
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def exact_scores(query: Table, rows: Indices, gallery: Table, views: Sequence[View]) -> list[Tensor]:

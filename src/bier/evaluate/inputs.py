@@ -149,7 +149,13 @@ def _checked_norms(matrix: Tensor, where: str, ids: list[Any] | None) -> Tensor:
 
 def _check_ids(query: Table, gallery: Table) -> None:
     """One id is one image, and has one label."""
-    order = np.argsort(gallery.ids, kind="stable")
+    order = np.lexsort((gallery.codes, gallery.ids))
+    twice = np.flatnonzero((np.diff(gallery.ids[order]) == 0) & (np.diff(gallery.codes[order]) != 0))
+    if len(twice):
+        one, other = order[twice[0]], order[twice[0] + 1]
+        raise DataError(
+            f"rows {one} and {other} have one id and two labels", where="ids", remedy="give every image one of each"
+        )
     place = np.searchsorted(gallery.ids[order], query.ids).clip(max=len(gallery) - 1)
     found = order[place]
     wrong = (gallery.ids[found] == query.ids) & (gallery.codes[found] != query.codes)

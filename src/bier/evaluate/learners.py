@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bier.ensemble import normalize
-from bier.errors import DataError
+from bier.errors import ConfigError, DataError
 from bier.evaluate.inputs import Labels, as_list, prepare
 from bier.evaluate.retrieval import Options, RetrievalResult, search
 from bier.evaluate.table import views
@@ -49,14 +49,19 @@ def evaluate_learners(
         labels: (n,) classes.
         gallery: M outputs (g, d_m) to be searched, instead of the rows themselves.
         gallery_labels: (g,).
-        options: of `evaluate_retrieval`: ``recall_at``, ``metrics``, ``missing``, ``distributed``.
+        options: of `evaluate_retrieval`: ``recall_at``, ``metrics``, ``missing``, ``distributed``, ``seed``.
 
     Returns:
-        Rows as in ``metrics.json``: name, kind, learners, dimensions, recall by K (a string), map_at_r, r_precision.
+        Rows as in ``metrics.json``: name, kind, learners, dimensions, recall by K (a string), map_at_r, r_precision,
+        and whatever else was asked for.
 
     Raises:
         DataError: weights that are not positive; and as `evaluate_retrieval`.
     """
+    if options.get("similarity", "cosine") != "cosine":
+        raise ConfigError(
+            "learners are compared by cosine", where="similarity", remedy="leave it out, or use evaluate_retrieval"
+        )
     found = search_learners(learners, labels, gallery, gallery_labels, alpha, Options(**options))
     return [figures(one.name, one.kind, one.learners, one.dimensions, [one.result]) for one in found]
 
@@ -71,6 +76,12 @@ def search_learners(
 ) -> list[Found]:
     """The searches behind `evaluate_learners`."""
     shares, labels = weight_shares(alpha), as_list(labels)
+    counts = {len(part) for part in learners}
+    if len(shares) != len(learners) or len(counts) != 1:
+        raise DataError(
+            f"{len(learners)} learners of {' and '.join(map(str, sorted(counts)))} images, and {len(shares)} weights",
+            remedy="give the outputs of every learner for the same images, and one weight for each",
+        )
     sides = prepare(learners, labels, gallery, gallery_labels, "cosine")
     results = search(*sides, views(shares), options, labels)
     sizes = [part.shape[1] for part in learners]
@@ -100,6 +111,10 @@ def figures(name: str, kind: str, learners: Sequence[int], dimensions: int, resu
         for metric in ("map_at_r", "r_precision"):
             values = [getattr(result, metric) for result in results]
             row[metric + suffix] = None if None in values else way(values)
+        for metric in ("map", "mean_rank", "nmi", "ami"):
+            values = [getattr(result, metric) for result in results]
+            if None not in values:
+                row[metric + suffix] = way(values)
     return row
 
 

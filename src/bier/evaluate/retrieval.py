@@ -117,19 +117,27 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("recall_at", "metrics"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not isinstance(value, Collection):
+                raise ConfigError(f"{value!r} is not a list", where=name, remedy=f"write [{value!r}]")
         named: list[tuple[str, tuple[str, ...], str]] = [("metrics", METRICS, metric) for metric in self.metrics]
         named += [("similarity", get_args(Similarity), self.similarity), ("missing", get_args(Missing), self.missing)]
         for option, valid, given in named:
             if given not in valid:
                 raise ConfigError(f"unknown {option} {given!r}", where=option, remedy=nearest(str(given), valid))
-        if wrong := [number for number in self.recall_at if int(number) != number or number < 1]:
+        if wrong := [number for number in self.recall_at if not _is_count(number)]:
             raise ConfigError(
-                f"{wrong[0]} is not a whole number above 0", where="recall_at", remedy="1 is the smallest"
+                f"{wrong[0]!r} is not a whole number above 0", where="recall_at", remedy="1 is the smallest"
             )
 
     @property
     def wanted(self) -> Wanted:
         return Wanted(at_r=bool({"map_at_r", "r_precision"} & set(self.metrics)), all_ranks="map" in self.metrics)
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int | float | np.number) and float(number) >= 1 and float(number).is_integer()
 
 
 def evaluate_retrieval(
@@ -181,6 +189,8 @@ def evaluate_retrieval(
     options = Options(recall_at, metrics, similarity, missing, distributed, seed)
     if (labels is None) and (relevance is None):
         raise DataError("neither labels nor a relevance function", remedy="give labels, one a row")
+    if labels is None and {"nmi", "ami"} & set(options.metrics):
+        raise DataError("NMI and AMI compare clusters with classes, and there are no labels", remedy="give labels too")
     sides = prepare(
         [embeddings], labels, None if gallery is None else [gallery], gallery_labels, similarity, ids, gallery_ids
     )

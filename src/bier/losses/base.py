@@ -62,6 +62,9 @@ def check_scalar(value: object, source: object) -> Tensor:
 
 
 def check_labels(labels: Tensor, rows: int) -> None:
+    if not isinstance(labels, Tensor) or labels.is_floating_point():
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise LossError(f"labels of type {kind}", remedy="give a tensor of whole numbers: torch.as_tensor(labels)")
     if labels.ndim != 1 or len(labels) != rows:
         raise LossError(
             f"labels of shape {tuple(labels.shape)} for {rows} embeddings", remedy="give one whole number per image"

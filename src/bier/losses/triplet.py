@@ -27,7 +27,7 @@ class Triplet(Loss):
         super().__init__()
         if mining not in ("all", "semihard"):
             raise ConfigError(
-                f"unknown mining {mining!r}", where="Triplet", remedy=nearest(mining, ("all", "semihard"))
+                f"unknown mining {mining!r}", where="Triplet", remedy=nearest(str(mining), ("all", "semihard"))
             )
         self.margin, self.mining = margin, mining
 

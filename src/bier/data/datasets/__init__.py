@@ -11,10 +11,11 @@ from pathlib import Path
 
 from bier.config import DataConfig
 from bier.data.datasets import cars196, cub, folder, inshop, sop, table, vehicleid
+from bier.data.datasets.annotations import RowFaults
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.errors import DataError, nearest
 
-__all__ = ["open_source"]
+__all__ = ["open_faulty", "open_source"]
 
 LABELS = "labels.csv"
 BENCHMARKS = {"cub": cub, "cars196": cars196, "sop": sop, "inshop": inshop, "vehicleid": vehicleid}
@@ -37,23 +38,51 @@ def open_source(source: str | Path, config: DataConfig | None = None) -> Manifes
             only, fewer than two pictures in every class, queries without a gallery.
     """
     config = config or DataConfig()
+    path, manifest = _read(source, config, None)
+    _refuse_useless(manifest, path)
+    manifest = _with_protocol(_with_split(manifest, config))
+    return manifest if config.crop_to_bbox else replace(manifest, bbox=None)
+
+
+def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[Manifest, list[tuple[int | None, str]]]:
+    """What can be read of a source, and what is wrong with the rest: row (none for the whole) and message.
+
+    For `bier.data.check.check`, which says what is wrong with what can be read.
+
+    Raises:
+        DataError: there is no such source, or it is malformed as a whole.
+    """
+    config = config or DataConfig()
+    faulty = RowFaults(Path(source))
+    _, manifest = _read(source, config, faulty)
+    faults: list[tuple[int | None, str]] = [*faulty.found]
+    steps: list[Callable[[Manifest], Manifest]] = [lambda whole: _with_split(whole, config), _with_protocol]
+    for step in steps if len(manifest) else ():
+        try:
+            manifest = step(manifest)
+        except DataError as error:
+            faults.append((None, error.what))
+    return manifest if config.crop_to_bbox else replace(manifest, bbox=None), faults
+
+
+def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> tuple[Path, Manifest]:
     path = Path(os.path.abspath(Path(source).expanduser()))
     if not os.path.exists(path):
         _refuse_missing(path)
     try:
         kind = _kind(path) if config.format == "auto" else config.format
-        manifest = _reader(kind, config)(path)
+        return path, _reader(kind, config, faulty)(path)
     except OSError as error:
         raise DataError(
             f"cannot be read: {error.strerror or error}",
             where=error.filename or path,
             remedy="check that you may read the folder and what is in it",
         ) from error
-    _refuse_useless(manifest, path)
-    if (manifest.split == UNDECIDED).all():
-        manifest = split_by_class(manifest, config.test_classes)
-    manifest = _with_protocol(manifest)
-    return manifest if config.crop_to_bbox else replace(manifest, bbox=None)
+
+
+def _with_split(manifest: Manifest, config: DataConfig) -> Manifest:
+    undecided = bool((manifest.split == UNDECIDED).all())
+    return split_by_class(manifest, config.test_classes) if undecided else manifest
 
 
 def _kind(path: Path) -> str:
@@ -70,12 +99,12 @@ def _kind(path: Path) -> str:
     return next((name for name, benchmark in BENCHMARKS.items() if benchmark.recognises(path)), "folder")
 
 
-def _reader(kind: str, config: DataConfig) -> Callable[[Path], Manifest]:
+def _reader(kind: str, config: DataConfig, faulty: RowFaults | None) -> Callable[[Path], Manifest]:
     strict = config.strict
     readers: dict[str, Callable[[Path], Manifest]] = {
         "folder": folder.read,
-        "csv": lambda path: table.read_csv(path / LABELS if path.is_dir() else path),
-        "parquet": table.read_parquet,
+        "csv": lambda path: table.read_csv(path / LABELS if path.is_dir() else path, faulty),
+        "parquet": lambda path: table.read_parquet(path, faulty),
         "cub": lambda path: cub.read(path, strict),
         "cars196": lambda path: cars196.read(path, strict),
         "sop": lambda path: sop.read(path, strict),

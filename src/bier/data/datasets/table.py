@@ -1,8 +1,8 @@
 """A CSV or Parquet file with a row for each picture.
 
 Columns ``image`` and ``label`` are needed. ``split``, ``group``, ``name`` and a box (``bbox`` as ``"x y w h"``, or four
-columns ``x``, ``y``, ``w``, ``h``; pixels) may follow, in any order; other columns are passed over. Paths are relative
-to the file's folder, or absolute. Labels are text: ``001`` stays ``001``.
+columns ``x``, ``y``, ``width``, ``height``, the last two also as ``w``, ``h``; pixels) may follow, in any order; other
+columns are passed over. Paths are relative to the file's folder, or absolute. Labels are text: ``001`` stays ``001``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bier.data.datasets.annotations import RowFaults, read_text
 from bier.data.manifest import SPLIT_NAMES, SPLITS, Manifest
 from bier.errors import DataError, nearest
 
 NEEDED = ("image", "label")
 SIDES = ("x", "y", "w", "h")
+SPELLED_OUT = {"width": "w", "height": "h"}
 NO_BOX = [math.nan] * 4
 
 
@@ -35,8 +38,12 @@ class Table:
     cells: dict[str, list[str]]
 
 
-def read_csv(file: Path) -> Manifest:
+def read_csv(file: Path, faulty: RowFaults | None = None) -> Manifest:
     """A CSV file, with a header line; commas, semicolons or tabs between the cells.
+
+    Args:
+        file: with a row for each picture.
+        faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
 
     Raises:
         DataError: it cannot be read, a column is missing, or rows are faulty (the first ten are named).
@@ -44,7 +51,7 @@ def read_csv(file: Path) -> Manifest:
     text = read_text(file)
     header_line = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header_line.count))
-    faults = RowFaults(file)
+    faults = RowFaults(file) if faulty is None else faulty
     rows: list[list[str]] = []
     numbers: list[int] = []
     try:
@@ -66,13 +73,16 @@ def read_csv(file: Path) -> Manifest:
             where=f"{file}, row {reader.line_num}",
             remedy="save it again, with a closing quote for each opening one",
         ) from error
-    faults.refuse("give each row as many cells as there are columns; quote cells that hold the separator")
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    return _manifest(_table(file, numbers, header, columns))
+    return _manifest(_table(file, numbers, header, columns), faults, lenient=faulty is not None)
 
 
-def read_parquet(file: Path) -> Manifest:
+def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
     """A Parquet file: one that ``Manifest.save`` wrote, or any other with the columns above. Rows count from 1.
+
+    Args:
+        file: with a row for each picture.
+        faulty: as for `read_csv`.
 
     Raises:
         DataError: it cannot be read, a column is missing, or rows are faulty (the first ten are named).
@@ -88,13 +98,20 @@ def read_parquet(file: Path) -> Manifest:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
     # By position: a name may occur twice. Other columns may be large, and are not looked at.
     columns = [
-        [_text(cell) for cell in column.to_pylist()] if name.strip().casefold() in _KNOWN else [""] * len(table)
+        [_text(cell) for cell in column.to_pylist()] if _column(name) in _KNOWN else [""] * len(table)
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
-    return _manifest(_table(file, range(1, len(table) + 1), table.column_names, columns))
+    faults = RowFaults(file) if faulty is None else faulty
+    lenient = faulty is not None
+    return _manifest(_table(file, range(1, len(table) + 1), table.column_names, columns), faults, lenient=lenient)
 
 
 _KNOWN = (*NEEDED, "split", "group", "name", "bbox", *SIDES)
+
+
+def _column(name: str) -> str:
+    plain = name.strip().casefold()
+    return SPELLED_OUT.get(plain, plain)
 
 
 def _text(cell: Any) -> str:
@@ -109,7 +126,7 @@ def _text(cell: Any) -> str:
 
 
 def _table(file: Path, numbers: Sequence[int], header: Sequence[str], columns: Sequence[Sequence[str]]) -> Table:
-    names = [name.strip().casefold() for name in header]
+    names = [_column(name) for name in header]
     twice = sorted({name for name in names if name in _KNOWN and names.count(name) > 1})
     if twice:
         raise DataError(f"there are two columns {twice[0]!r}", where=file, remedy="rename or remove one of them")
@@ -135,8 +152,7 @@ def _refuse_missing(file: Path, need: str, names: Sequence[str]) -> None:
     )
 
 
-def _manifest(table: Table) -> Manifest:
-    faults = RowFaults(table.file)
+def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
     for column in NEEDED:
         for row, cell in zip(table.row, table.cells[column], strict=True):
             if not cell or "\0" in cell:
@@ -144,8 +160,9 @@ def _manifest(table: Table) -> Manifest:
     splits = _splits(table, faults)
     boxes = _boxes(table, faults)
     faults.found.sort(key=lambda fault: fault[0])
-    faults.refuse("fill in or remove these rows")
-    return Manifest.of(
+    if not lenient:
+        faults.refuse("mend or remove these rows; a row has as many cells as there are columns")
+    manifest = Manifest.of(
         table.file.parent,
         f"{table.file.parent.name}/{table.file.name}",
         image=table.cells["image"],
@@ -156,6 +173,8 @@ def _manifest(table: Table) -> Manifest:
         bbox=boxes,
         name=table.cells.get("name"),
     )
+    wrong = {row for row, _ in faults.found}
+    return manifest.take(np.array([row not in wrong for row in table.row], dtype=bool)) if wrong else manifest
 
 
 def _splits(table: Table, faults: RowFaults) -> list[str] | None:
