@@ -329,25 +329,35 @@ def run(data: Path, out: Path, part: int, parts: int) -> None:
 
 
 def print_tables(out: Path) -> None:
+    """Of the contenders that have run."""
     for title, contenders in GROUPS.items():
-        print(f"\n### {title}\n")
-        heads = " | ".join(f"{name}: R@1 | MAP@R" for name in ("CUB-100", "Cars-196"))
-        print(f"| | {heads} | between learners' scores |\n|---|---|---|---|---|---|")
-        for key, contender in contenders.items():
-            cells, correlation = [], []
-            for dataset in DATASETS:
-                file = out / dataset / f"{key}.json"
-                if not file.exists():
-                    cells += ["", ""]
-                    continue
-                seeds = json.loads(file.read_text(encoding="utf-8"))["seeds"]
-                rows = [whole(seed["rows"]) for seed in seeds]
-                cells += [spread([row["recall"]["1"] for row in rows]), spread([row["map_at_r"] for row in rows])]
-                correlation += [_between(seed) for seed in seeds if "learner_correlation" in seed]
-            known = [value for value in correlation if value is not None]
-            cells.append(f"{np.mean(known):.2f}" if known else "")
-            print(f"| {contender.title} | {' | '.join(cells)} |")
+        lines = [line for key, contender in contenders.items() if (line := _line(out, key, contender)) is not None]
+        if lines:
+            heads = " | ".join(f"{name}: R@1 | MAP@R" for name in ("CUB-100", "Cars-196"))
+            print(f"\n### {title}\n\n| | {heads} | between learners' scores |\n|---|---|---|---|---|---|")
+            print("\n".join(lines))
     _print_prefixes(out)
+
+
+def _line(out: Path, key: str, contender: Contender) -> str | None:
+    cells, correlation = [], []
+    for dataset in DATASETS:
+        seeds = _seeds(out, dataset, key)
+        rows = [whole(seed["rows"]) for seed in seeds]
+        figures = [row["recall"]["1"] for row in rows], [row["map_at_r"] for row in rows]
+        cells += [spread(values) if values else "" for values in figures]
+        correlation += [_between(seed) for seed in seeds if "learner_correlation" in seed]
+    known = [value for value in correlation if value is not None]
+    between = f"{np.mean(known):.2f}" if known else ""
+    return f"| {contender.title} | {' | '.join(cells)} | {between} |" if any(cells) else None
+
+
+def _seeds(out: Path, dataset: str, key: str) -> list[dict[str, Any]]:
+    file = out / dataset / f"{key}.json"
+    if not file.exists():
+        return []
+    seeds: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["seeds"]
+    return seeds
 
 
 def _between(seed: dict[str, Any]) -> float | None:
@@ -374,10 +384,10 @@ def _print_prefixes(out: Path) -> None:
     for title, key, pick in wanted:
         cells = []
         for dataset in DATASETS:
-            file = out / dataset / f"{key}.json"
-            seeds = json.loads(file.read_text(encoding="utf-8"))["seeds"] if file.exists() else []
+            seeds = _seeds(out, dataset, key)
             cells.append(spread([pick(seed)["recall"]["1"] for seed in seeds]) if seeds else "")
-        print(f"| {title} | {' | '.join(cells)} |")
+        if any(cells):
+            print(f"| {title} | {' | '.join(cells)} |")
 
 
 def _of(rows: list[dict[str, Any]], dimensions: int, kind: str | None = None) -> dict[str, Any]:
