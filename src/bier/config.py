@@ -82,7 +82,7 @@ class LossConfig:
     options: dict[str, float | str | bool] = field(default_factory=dict)
     """Of the loss, by the names of its arguments: ``loss.options.margin=0.3``, ``loss.options.mining=semihard``."""
     schedule: Literal["additive", "convex", "stagewise", "independent"] = "stagewise"
-    """``stagewise`` boosts any loss, and did best on held-out training classes (docs/results.md)."""
+    """``stagewise`` boosts any loss; in short training no schedule was measurably better (docs/results.md)."""
     shrinkage: float | None = None
     """None: 0.06 for ``additive``, 1 for ``convex``."""
 
