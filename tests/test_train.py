@@ -201,7 +201,7 @@ def test_a_loss_that_is_not_a_number_stops_before_the_update(
 
     def poisoned(self: EmbeddingEnsemble, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         first, *others = learners(self, features)
-        calls.append(len(features))
+        calls.extend([len(features)] * torch.is_grad_enabled())  # without gradients, whitening looks at them
         if len(calls) == 3:
             first = first.index_fill(0, torch.tensor([1]), torch.nan)
         return first, *others
