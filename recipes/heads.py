@@ -32,7 +32,7 @@ from bier.allocator import keep_freed_memory
 from bier.config import Config, OptimizerConfig
 from bier.data import BatchPlan, Manifest, hold_out, image_loader, open_source, train_loader
 from bier.ensemble import normalize
-from bier.evaluate import evaluate_learners, evaluate_retrieval, feature_correlation, learner_correlation
+from bier.evaluate import evaluate_learners, evaluate_retrieval, learner_correlation
 from bier.files import write_json
 from bier.inference import InferenceBackbone
 from bier.losses import (
@@ -164,8 +164,6 @@ class Features:
 
     train: Tensor
     labels: Tensor
-    names: tuple[str, ...]
-    """Of the training classes, by label."""
     test: Tensor
     test_labels: Tensor
 
@@ -182,7 +180,6 @@ def features(data: Path, dataset: str, out: Path) -> Features:
     return Features(
         tensors["train"],
         torch.from_numpy(training.codes()),
-        tuple(map(str, training.classes())),
         tensors["test"],
         torch.from_numpy(test.codes()),
     )
@@ -191,7 +188,7 @@ def features(data: Path, dataset: str, out: Path) -> Features:
 @torch.inference_mode()
 def _extract(training: Manifest, test: Manifest) -> dict[str, Tensor]:
     backbone = InferenceBackbone(build.model(CONFIG).backbone)
-    size = 128
+    size = build.image_size(CONFIG, torch.device("cpu"))
     same, view = build.test_transform(CONFIG, size), build.train_transform(CONFIG, size)
     every = BatchPlan(training.codes(), CLASSES, IMAGES, seed=0)  # names every image at least once in an epoch
     views = [torch.cat([backbone(batch.images) for batch in image_loader(training, same, workers=1)])]
@@ -269,7 +266,6 @@ def evaluate(contender: Contender, head: EmbeddingEnsemble, given: Tensor, label
     found: dict[str, Any] = {
         "rows": _rows(learners, alpha, labels),
         "learner_correlation": learner_correlation(learners).tolist(),
-        "correlation": feature_correlation(torch.cat(learners, dim=1), head.sizes),
     }
     if contender.codes:
         found["binary"] = _rows([part.sign() for part in learners], alpha, labels)[0]

@@ -350,14 +350,13 @@ def _prepare_head(job: Job, config: Config, console: Console) -> None:
     chosen = np.random.default_rng(config.seed).permutation(len(job.train))[:START_IMAGES]
     some = job.train.take(np.sort(chosen))
     vectors = _embed(job.model, some, job.test_transform, config, console)
-    features = vectors.features.to(job.device)
     if config.model.start == "whitening":
-        whiten(job.model.head, features, torch.from_numpy(some.codes()[vectors.index]), seed=config.seed)
+        whiten(job.model.head, vectors.features, torch.from_numpy(some.codes()[vectors.index]), seed=config.seed)
         console.print(
             f"the head starts from learned whitening of {len(vectors):,} images, {time.monotonic() - began:.0f} s"
         )
     if diversity is not None:
-        done = initialize(job.model.head, features, diversity, seed=config.seed)
+        done = initialize(job.model.head, vectors.features.to(job.device), diversity, seed=config.seed)
         console.print(
             f"initialised the head for diversity in {done.steps} steps, {time.monotonic() - began:.0f} s: joint "
             f"activation {done.joint_activation_before:.3g} → {done.joint_activation_after:.3g}"
