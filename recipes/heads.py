@@ -1,6 +1,6 @@
 """Heads on frozen features: boosting, diversity, losses and sizes compared over five seeds in minutes, on a CPU.
 
-    python recipes/heads.py run [--data ../shared/data] [--out runs/heads] [--part 0/2]
+    python recipes/heads.py run [--data ../shared/data] [--out runs/heads] [--part 0/2] [--only single stagewise ...]
     python recipes/heads.py table [--out runs/heads]
 
 The backbone stays as it came; only the linear layer on top is trained, from learned whitening, on features of five
@@ -42,12 +42,13 @@ from bier.losses import (
     MultiSimilarity,
     NormalizedSoftmax,
     ProxyAnchor,
+    PytorchMetricLearning,
     Triplet,
 )
 from bier.losses.base import Schedule
 from bier.whitening import whiten
 
-CONFIG = Config().replace(image__size=128, data__workers=1)
+CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
 DATASETS = ("cub100", "cars196")
 SEEDS, DRAWS = range(5), range(2)
 RATES = (1e-4, 3e-4, 1e-3)
@@ -80,6 +81,8 @@ class Contender:
     """Evaluate int8 and binary codes as well."""
     nested: bool = False
     """Matryoshka: each learner is a prefix of one embedding, learned side by side."""
+    steps: int = STEPS
+    batch: tuple[int, int] = (CLASSES, IMAGES)
 
 
 def contrastive(classes: int, sizes: Sequence[int]) -> Loss:
@@ -94,7 +97,15 @@ def multi_similarity(classes: int, sizes: Sequence[int]) -> Loss:
     return MultiSimilarity()
 
 
+def info_nce(classes: int, sizes: Sequence[int]) -> Loss:
+    from pytorch_metric_learning.losses import NTXentLoss
+
+    return PytorchMetricLearning(NTXentLoss())
+
+
 ONE = (512,)
+LONG = 4 * STEPS
+LARGE, LARGER = (16, 16), (24, 32)
 GROUPS: dict[str, dict[str, Contender]] = {
     "Schedules, binomial deviance": {
         "single": Contender("one 512-d embedding", "independent", sizes=ONE, codes=True),
@@ -133,6 +144,23 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "softmax-stagewise": Contender("normalised softmax, stagewise", "stagewise", NormalizedSoftmax),
         "anchor-single": Contender("Proxy-Anchor, one embedding", "independent", ProxyAnchor, ONE),
         "anchor-stagewise": Contender("Proxy-Anchor, stagewise", "stagewise", ProxyAnchor),
+        "infonce-single": Contender("InfoNCE (NT-Xent), one embedding", "stagewise", info_nce, ONE),
+        "infonce-stagewise": Contender("InfoNCE (NT-Xent), stagewise", "stagewise", info_nce),
+    },
+    f"Four times as long, {LONG} steps": {
+        "long-single": Contender("one 512-d embedding", "independent", sizes=ONE, steps=LONG),
+        "long-unboosted": Contender("three learners, no boosting", "independent", steps=LONG),
+        "long-additive": Contender("BIER, additive", "additive", steps=LONG),
+        "long-convex": Contender("BIER, convex", "convex", steps=LONG),
+        "long-stagewise": Contender("BIER, stagewise", steps=LONG),
+        "long-activation": Contender("BIER, stagewise, activation loss", diversity="activation", steps=LONG),
+        "long-adversarial": Contender("BIER, stagewise, adversarial loss", diversity="adversarial", steps=LONG),
+    },
+    "Larger batches, as many steps": {
+        "large-single": Contender("one 512-d embedding, batches of 256", "independent", sizes=ONE, batch=LARGE),
+        "large-stagewise": Contender("BIER, stagewise, batches of 256", batch=LARGE),
+        "larger-single": Contender("one 512-d embedding, batches of 768", "independent", sizes=ONE, batch=LARGER),
+        "larger-stagewise": Contender("BIER, stagewise, batches of 768", batch=LARGER),
     },
     "Constants of the deviance, stagewise": {
         "beta-0.2": Contender("beta 0.2", loss=lambda classes, sizes: BinomialDeviance(beta=0.2)),
@@ -226,9 +254,9 @@ def train(contender: Contender, given: Tensor, labels: Tensor, rate: float, seed
         [{"params": parameters, "lr": rate}, {"params": [*boost.parameters()], "lr": rate * PROXY_FACTOR}],
         weight_decay=2e-4,
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build.rate_schedule(OptimizerConfig(), STEPS))
-    plan = BatchPlan(codes.numpy(), CLASSES, IMAGES, seed)
-    for step in range(STEPS):
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build.rate_schedule(OptimizerConfig(), contender.steps))
+    plan = BatchPlan(codes.numpy(), *contender.batch, seed)
+    for step in range(contender.steps):
         if step % len(plan) == 0:
             batches = plan.epoch(step // len(plan))
         rows = torch.from_numpy(batches[step % len(plan)])
@@ -305,10 +333,11 @@ def whole(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return max(rows, key=lambda row: (row["dimensions"], row["kind"] == "ensemble"))
 
 
-def run(data: Path, out: Path, part: int, parts: int) -> None:
+def run(data: Path, out: Path, part: int, parts: int, only: Sequence[str]) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
-    jobs = [(d, key, c) for group in GROUPS.values() for key, c in group.items() for d in DATASETS]
+    contenders = {key: contender for group in GROUPS.values() for key, contender in group.items()}
+    jobs = [(dataset, key, contenders[key]) for key in only or contenders for dataset in DATASETS]
     for dataset, key, contender in jobs[part::parts]:
         target = out / dataset / f"{key}.json"
         if target.exists():
@@ -396,10 +425,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/heads"))
     parser.add_argument("--part", default="0/1", help="which share of the work, for example 0/2")
+    names = [key for group in GROUPS.values() for key in group]
+    parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="NAME", help=", ".join(names))
     arguments = parser.parse_args()
     if arguments.action == "run":
         part, parts = map(int, arguments.part.split("/"))
-        run(arguments.data, arguments.out, part, parts)
+        run(arguments.data, arguments.out, part, parts, arguments.only)
     else:
         print_tables(arguments.out)
 

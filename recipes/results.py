@@ -1,6 +1,7 @@
 """The comparison in docs/results.md: every contender, the same budget, three seeds, two datasets.
 
-    python recipes/results.py run  [--data ../shared/data] [--out runs/results] [--seeds 0 1 2] [--part 0/2]
+    python recipes/results.py run  [--data ../shared/data] [--out runs/results] [--seeds 0 1 2] [--part 0/2] \\
+                                  [--only single stagewise ...]
     python recipes/results.py table [--out runs/results] > docs/results-tables.md
 
 ``run`` trains what is not there yet, so it can be stopped and started again; two of them with ``--part 0/2`` and
@@ -17,6 +18,7 @@ import json
 import shutil
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,54 +39,66 @@ BUDGET = Config().replace(
 )
 DATASETS = ("cub100", "cars196")
 NO_DIVERSITY = {"diversity__loss": "none"}
-CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "whitened": (
-        "learned whitening, 512-d, no training",
-        {"model__learners": 1, "optimizer__learning_rate": 0.0, "optimizer__epochs": 1, "optimizer__freeze": 9},
-    ),
-    "random": (
-        "one 512-d embedding from a random start",
-        {
-            "model__learners": 1,
-            "loss__schedule": "independent",
-            "model__start": "random",
-            # The rates that were best from there: the others' cost it three points of MAP@R on validation classes.
-            "optimizer__learning_rate": 3e-5,
-            "optimizer__head_factor": 30.0,
-        },
-    ),
-    "single": ("one 512-d embedding", {"model__learners": 1, "loss__schedule": "independent", **NO_DIVERSITY}),
-    "unboosted": ("three learners, no boosting", {"loss__schedule": "independent", **NO_DIVERSITY}),
-    "stagewise": ("BIER, stagewise", {"loss__schedule": "stagewise", **NO_DIVERSITY}),
-    "additive": ("BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY}),
-    "convex": ("BIER, convex", {"loss__schedule": "convex", **NO_DIVERSITY}),
-    "adversarial": (
-        "BIER, stagewise, adversarial loss",
-        {"loss__schedule": "stagewise", "diversity__loss": "adversarial"},
-    ),
-    "activation": (
-        "BIER, stagewise, activation loss",
-        {"loss__schedule": "stagewise", "diversity__loss": "activation"},
-    ),
-    "initialized": (
-        "BIER, stagewise, activation loss as initialisation",
-        {
-            "loss__schedule": "stagewise",
-            "diversity__loss": "activation",
-            "diversity__initialize": True,
-            "diversity__during_training": False,
-        },
-    ),
+UNBOOSTED: dict[str, Any] = {"loss__schedule": "independent", **NO_DIVERSITY}
+ONE = {**UNBOOSTED, "model__learners": 1}
+STAGEWISE: dict[str, Any] = {"loss__schedule": "stagewise", **NO_DIVERSITY}
+ADVERSARIAL = {**STAGEWISE, "diversity__loss": "adversarial"}
+ACTIVATION = {**STAGEWISE, "diversity__loss": "activation"}
+WHITENED = {**ONE, "optimizer__learning_rate": 0.0, "optimizer__epochs": 1, "optimizer__freeze": 9}
+AVERAGE = {"model__pooling": "average"}
+LONG = {"optimizer__epochs": 6}
+
+Contender = tuple[str, dict[str, Any]]
+"""A title and the settings that differ from the budget's."""
+GROUPS: dict[str, dict[str, Contender]] = {
+    "average pooling, two epochs": {
+        name: (title, {**AVERAGE, **settings})
+        for name, (title, settings) in {
+            "whitened": ("learned whitening, 512-d, no training", WHITENED),
+            "random": (
+                "one 512-d embedding from a random start",
+                # The rates that were best from there: the others' cost it three points of MAP@R on validation classes.
+                {
+                    **ONE,
+                    "model__start": "random",
+                    "optimizer__learning_rate": 3e-5,
+                    "optimizer__head_factor": 30.0,
+                },
+            ),
+            "single": ("one 512-d embedding", ONE),
+            "unboosted": ("three learners, no boosting", UNBOOSTED),
+            "stagewise": ("BIER, stagewise", STAGEWISE),
+            "additive": ("BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY}),
+            "convex": ("BIER, convex", {"loss__schedule": "convex", **NO_DIVERSITY}),
+            "adversarial": ("BIER, stagewise, adversarial loss", ADVERSARIAL),
+            "activation": ("BIER, stagewise, activation loss", ACTIVATION),
+            "initialized": (
+                "BIER, stagewise, activation loss as initialisation",
+                {**ACTIVATION, "diversity__initialize": True, "diversity__during_training": False},
+            ),
+        }.items()
+    },
+    "generalised mean, two epochs": {
+        "gem-whitened": ("learned whitening, 512-d, no training", WHITENED),
+        "gem-single": ("one 512-d embedding", ONE),
+        "gem-activation": ("BIER, stagewise, activation loss", ACTIVATION),
+    },
+    "generalised mean, six epochs": {
+        "long-single": ("one 512-d embedding", {**ONE, **LONG}),
+        "long-unboosted": ("three learners, no boosting", {**UNBOOSTED, **LONG}),
+        "long-activation": ("BIER, stagewise, activation loss", {**ACTIVATION, **LONG}),
+        "long-adversarial": ("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **LONG}),
+    },
 }
+CONTENDERS = {name: contender for group in GROUPS.values() for name, contender in group.items()}
 
 
-def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int) -> None:
+def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int, only: Sequence[str]) -> None:
     """Train every contender whose turn it is and which is not finished yet."""
     console = Console()
     keep_freed_memory()
-    everything = [
-        (seed, dataset, name) for seed in seeds for name in ("pretrained", *CONTENDERS) for dataset in DATASETS
-    ]
+    names = only or ("pretrained", *CONTENDERS)
+    everything = [(seed, dataset, name) for seed in seeds for name in names for dataset in DATASETS]
     for seed, dataset, name in everything[part::parts]:
         source, folder = str(data / dataset), out / dataset / f"{name}-{seed}"
         console.rule(f"{dataset} {name} seed {seed}")
@@ -111,49 +125,49 @@ def row(metrics: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def print_tables(out: Path) -> None:
     for dataset in DATASETS:
-        print(f"\n## {dataset}\n")
+        for group, contenders in GROUPS.items():
+            found = {title: results(out, dataset, name) for name, (title, _) in contenders.items()}
+            found = {title: seeds for title, seeds in found.items() if seeds}
+            if found:
+                print(f"\n### {dataset}, {group}\n")
+                _print_embeddings(found, json.loads((out / dataset / "pretrained.json").read_text(encoding="utf-8")))
+                _print_learners({title: seeds for title, seeds in found.items() if seeds[0]["rows"][0]["learners"][1:]})
+
+
+def _print_embeddings(found: dict[str, list[dict[str, Any]]], pretrained: dict[str, Any]) -> None:
+    print("| embedding | Recall@1 | Recall@8 | MAP@R | Recall@1 of the features beneath | between learners | seeds |")
+    print("|---|---|---|---|---|---|---|")
+    print(
+        f"| pretrained features, 1280-d, averaged | {100 * pretrained['recall']['1']:.1f} "
+        f"| {100 * pretrained['recall']['8']:.1f} | {100 * pretrained['map_at_r']:.1f} | | | |"
+    )
+    for title, seeds in found.items():
+        whole = [row(metrics, "ensemble") for metrics in seeds]
+        features = [row(metrics, "features") for metrics in seeds]
+        between = [metrics["correlation"].get("between_learners_mean_abs") for metrics in seeds]
+        shown = f"{statistics.mean(between):.3f}" if None not in between else ""
         print(
-            "| embedding | Recall@1 | Recall@8 | MAP@R | Recall@1 of the features beneath | between learners | seeds |"
+            f"| {title} | {spread([r['recall']['1'] for r in whole])} | {spread([r['recall']['8'] for r in whole])} "
+            f"| {spread([r['map_at_r'] for r in whole])} | {spread([r['recall']['1'] for r in features])} "
+            f"| {shown} | {len(seeds)} |"
         )
-        print("|---|---|---|---|---|---|---|")
-        pretrained = json.loads((out / dataset / "pretrained.json").read_text(encoding="utf-8"))
-        print(
-            f"| pooled pretrained features, 1280-d | {100 * pretrained['recall']['1']:.1f} "
-            f"| {100 * pretrained['recall']['8']:.1f} | {100 * pretrained['map_at_r']:.1f} | | | |"
-        )
-        for name, (title, _) in CONTENDERS.items():
-            found = results(out, dataset, name)
-            if not found:
-                continue
-            whole = [row(metrics, "ensemble") for metrics in found]
-            features = [row(metrics, "features") for metrics in found]
-            between = [metrics["correlation"].get("between_learners_mean_abs") for metrics in found]
-            shown = f"{statistics.mean(between):.3f}" if None not in between else ""
-            print(
-                f"| {title} "
-                f"| {spread([r['recall']['1'] for r in whole])} | {spread([r['recall']['8'] for r in whole])} "
-                f"| {spread([r['map_at_r'] for r in whole])} | {spread([r['recall']['1'] for r in features])} "
-                f"| {shown} | {len(found)} |"
-            )
-        print("\nRecall@1 of each learner and each prefix, mean over seeds:\n")
-        print("| embedding | learner 1 (85-d) | learner 2 (171-d) | learner 3 (256-d) | learners 1-2 (256-d) | all |")
-        print("|---|---|---|---|---|---|")
-        for name, (title, _) in CONTENDERS.items():
-            found = results(out, dataset, name)
-            if not found or len(found[0]["rows"][0]["learners"]) == 1:
-                continue
-            by_learners = [
-                {
-                    (r["kind"], len(r["learners"]), r["learners"][-1]): r["recall"]["1"]
-                    for r in m["rows"]
-                    if r["learners"]
-                }
-                for m in found
-            ]
-            # Kind, number of learners, last learner.
-            keys = [("learner", 1, 0), ("learner", 1, 1), ("learner", 1, 2), ("prefix", 2, 1), ("ensemble", 3, 2)]
-            cells = [spread([values[key] for values in by_learners]) for key in keys]
-            print(f"| {title} | {' | '.join(cells)} |")
+
+
+def _print_learners(found: dict[str, list[dict[str, Any]]]) -> None:
+    if not found:
+        return
+    print("\nRecall@1 of each learner and each prefix, mean over seeds:\n")
+    print("| embedding | learner 1 (85-d) | learner 2 (171-d) | learner 3 (256-d) | learners 1-2 (256-d) | all |")
+    print("|---|---|---|---|---|---|")
+    for title, seeds in found.items():
+        by_learners = [
+            {(r["kind"], len(r["learners"]), r["learners"][-1]): r["recall"]["1"] for r in m["rows"] if r["learners"]}
+            for m in seeds
+        ]
+        # Kind, number of learners, last learner.
+        keys = [("learner", 1, 0), ("learner", 1, 1), ("learner", 1, 2), ("prefix", 2, 1), ("ensemble", 3, 2)]
+        cells = [spread([values[key] for values in by_learners]) for key in keys]
+        print(f"| {title} | {' | '.join(cells)} |")
 
 
 def main() -> None:
@@ -163,10 +177,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/results"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--part", default="0/1", help="which share of the work, for example 0/2")
+    names = ("pretrained", *CONTENDERS)
+    parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="NAME", help=", ".join(names))
     arguments = parser.parse_args()
     if arguments.action == "run":
         part, parts = map(int, arguments.part.split("/"))
-        train_all(arguments.data, arguments.out, arguments.seeds, part, parts)
+        train_all(arguments.data, arguments.out, arguments.seeds, part, parts, arguments.only)
     else:
         print_tables(arguments.out)
 

@@ -189,8 +189,43 @@ def test_channels_last_and_autocast(lite0: Backbone) -> None:
     assert nn.functional.cosine_similarity(half, plain).min() > 0.99
 
 
+def test_the_generalised_mean_lies_between_average_and_maximum(lite0: Backbone) -> None:
+    images = pictures(96)
+    found: list[Tensor] = []
+    pooled = create_backbone(LITE0, pooling="gem").eval()
+    pooled.network.bn2.register_forward_hook(lambda module, inputs, output: found.append(output))  # type: ignore[operator,union-attr]
+    with torch.inference_mode():
+        features, average = pooled(images), lite0(images)
+    maps = found[0].double()
+    expected = maps.pow(3).mean(dim=(2, 3)).pow(1 / 3)
+    torch.testing.assert_close(features.double(), expected, rtol=1e-5, atol=2e-6)
+    assert (features >= average - 1e-5).all()
+    assert (features <= maps.amax(dim=(2, 3)) + 2e-6).all()
+    assert (features - average).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [
+        (LITE0, "gem"),
+        ("googlenet", "gem"),
+        ("resnet18", "gem"),
+        ("convnext_atto", "average"),  # maps of both signs
+        ("vit_tiny_patch16_224", "average"),  # no map at all
+        ("mobilenetv3_small_100", "average"),  # averages before its last layer
+    ],
+)
+def test_it_takes_the_generalised_mean_where_that_means_something(name: str, pooling: str) -> None:
+    backbone = create_backbone(name, "none", pooling="auto")
+    assert backbone.pooling == pooling
+    assert backbone.training
+    if name.startswith("vit"):
+        with pytest.raises(ModelError, match=r"vit_tiny.*average of one map"):
+            create_backbone(name, "none", pooling="gem")
+
+
 def test_a_spec_rebuilds_it_without_weights() -> None:
-    backbone = create_backbone("resnet18", "none", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)).eval()
+    backbone = create_backbone("resnet18", "none", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), pooling="gem").eval()
     spec = json.loads(json.dumps(backbone.spec()))
     twin = create_backbone(**spec, weights="none").eval()
     twin.load_state_dict(backbone.state_dict())

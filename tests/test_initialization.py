@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, initialize
+from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, initialize, whiten
 from bier.errors import DataError, NonFiniteLossError
 
 
@@ -35,6 +35,17 @@ def test_learners_respond_less_to_the_same_images(kind: str) -> None:
     assert torch.equal(given, before)
     assert torch.equal(ensemble.linear.bias, bias)
     assert ensemble.linear.weight.grad is None
+
+
+def test_outputs_that_are_centred_stay_so() -> None:
+    """Else all of them share a direction afterwards, and cosines tell little: 36 instead of 80 % Recall@1 once."""
+    ensemble, given = head(), features()
+    whiten(ensemble, given, torch.arange(300) % 10)
+    before = ensemble.linear.weight.detach().clone()
+    initialize(ensemble, given, ActivationLoss(), max_steps=200)
+    assert not torch.allclose(ensemble.linear.weight, before, atol=0.01)
+    with torch.no_grad():
+        assert ensemble.linear(given).mean(dim=0).abs().max() < 1e-5
 
 
 def test_it_is_a_function_of_the_seed() -> None:

@@ -16,7 +16,7 @@ LAYERS = [
     {"serve"},
     {"train", "monitor", "export", "search", "catalogue"},
     {"bier"},
-    {"embed", "evaluate", "report", "checkpoint", "inference", "encoder", "vectors"},
+    {"hardest", "embed", "evaluate", "report", "checkpoint", "inference", "encoder", "vectors"},
     {
         "ensemble",
         "boosting",
@@ -26,6 +26,7 @@ LAYERS = [
         "initialization",
         "whitening",
         "backbones",
+        "pooling",
         "model",
         "inference",
         "data",

@@ -105,6 +105,20 @@ def test_weights_are_counted(straight: Path) -> None:
     assert weights["negative"][1] != weights["negative"][0], "the second learner's pairs weigh differently"
 
 
+def test_the_hardest_pairs_are_named(straight: Path, birds: Path) -> None:
+    _, last = history(straight)
+    for kind, same_class in (("positive", True), ("negative", False)):
+        pairs = last["hardest"][kind]
+        assert pairs
+        assert [pair["weight"] for pair in pairs] == sorted((pair["weight"] for pair in pairs), reverse=True)
+        shown = [picture["image"] for pair in pairs for picture in pair["pictures"]]
+        assert len(set(shown)) == len(shown)
+        assert all(Path(image).is_file() for image in shown)
+        for pair in pairs:
+            one, other = pair["pictures"]
+            assert (one["label"] == other["label"]) is same_class
+
+
 def test_the_same_seed_gives_the_same_run_and_another_another(
     straight: Path, birds: Path, tmp_path: Path, console: Console
 ) -> None:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bier.errors import ModelError
+from bier.pooling import GeneralizedMean, averaging, is_never_negative
 
 Group = tuple[str, list[nn.Parameter]]
+Pooling = Literal["auto", "average", "gem"]
 
 LITE0 = "efficientnet_lite0"
 _LITE0_MEAN, _LITE0_STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -56,6 +58,7 @@ class Backbone(nn.Module):
         self.image_size = image_size
         self.freeze_batch_norm = False
         """Whether batch norm stays in evaluation mode; takes effect with the next `train`."""
+        self.pooling: Pooling = "average"
         self._groups = [(label, list(parameters)) for label, parameters in groups]
         self._scale: Tensor
         self._shift: Tensor
@@ -124,7 +127,29 @@ class Backbone(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds it, ready for JSON: ``create_backbone(**spec, weights="none")``, then load its state."""
-        return {"name": self.name, "mean": list(self.mean), "std": list(self.std)}
+        return {"name": self.name, "mean": list(self.mean), "std": list(self.std), "pooling": self.pooling}
+
+    def set_pooling(self, pooling: Pooling) -> None:
+        """Pool the last map by the generalised mean (``gem``), or leave the network its own way (``average``).
+
+        ``auto`` takes the generalised mean where the network averages one map that is never negative.
+
+        Raises:
+            ModelError: ``gem``, and there is no such average to put it in the place of.
+        """
+        path = averaging(self.network)
+        if pooling == "gem" and path is None:
+            raise ModelError(
+                f"{self.name} does not end in the average of one map",
+                where="model.pooling",
+                remedy="use 'auto', or 'average', which leaves it as it is",
+            )
+        self.pooling = "average"
+        if path is not None and (
+            pooling == "gem" or (pooling == "auto" and is_never_negative(self.network, path, self.image_size or 64))
+        ):
+            self.network.set_submodule(path, GeneralizedMean())
+            self.pooling = "gem"
 
     def _layout(self) -> torch.memory_format:
         """That of the first filters which show the difference."""
@@ -147,6 +172,7 @@ def create_backbone(
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    pooling: Pooling = "average",
 ) -> Backbone:
     """A backbone by name.
 
@@ -157,13 +183,16 @@ def create_backbone(
             or ``.pth`` file.
         mean: of each colour channel in 0..1; by default what belongs to the weights.
         std: likewise.
+        pooling: of its last map, as :meth:`Backbone.set_pooling` takes it; by default the network's own.
 
     Raises:
-        ModelError: unknown name, weights that are missing, damaged or another network's, or no network to fetch them.
+        ModelError: unknown name, weights that are missing, damaged or another network's, no network to fetch them, or
+            a pooling that does not go with the network.
     """
     build = {LITE0: _lite0, "googlenet": _googlenet}.get(name, _timm)
     backbone = build(name, weights)
     backbone.set_preprocessing(mean or backbone.mean, std or backbone.std)
+    backbone.set_pooling(pooling)
     return backbone
 
 

@@ -80,7 +80,7 @@ def model(config: Config) -> RetrievalModel:
     """A new model: pretrained backbone, fresh head. Random numbers come from ``config.seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        backbone = create_backbone(config.model.backbone, config.model.weights)
+        backbone = create_backbone(config.model.backbone, config.model.weights, pooling=config.model.pooling)
         sizes = config.model.sizes
         head = EmbeddingEnsemble(
             backbone.features,

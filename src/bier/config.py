@@ -63,6 +63,9 @@ class ModelConfig:
     backbone: str = "efficientnet_lite0"
     weights: str = "default"
     """``default`` (the weights the name comes with), ``none`` (random), or the path of a local file."""
+    pooling: Literal["auto", "average", "gem"] = "auto"
+    """Of the backbone's last map: ``gem``, the generalised mean, or ``average``, the network's own. ``auto``: ``gem``
+    where it makes sense."""
     sizes: tuple[int, ...] | str | None = None
     """Dimensions of each learner, ``bier-512`` or ``bier-1024`` for the published cuts, or none to derive them."""
     dimensions: int | None = None
@@ -91,7 +94,7 @@ class LossConfig:
 class DiversityConfig:
     """What pushes the learners apart."""
 
-    loss: Literal["none", "activation", "adversarial", "both"] = "adversarial"
+    loss: Literal["none", "activation", "adversarial", "both"] = "activation"
     during_training: bool = True
     initialize: bool = False
     """Minimise the diversity loss over the head alone, on frozen features, before training."""

@@ -14,6 +14,8 @@ from bier.errors import DataError, NonFiniteLossError
 
 WINDOW = 25
 """Steps over which the loss is averaged before it is compared."""
+CENTRED = 0.01
+"""An output's mean, in standard deviations, below which it counts as centred."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def initialize(
     """Minimise a diversity loss over the head's weights, in place, until it stops falling.
 
     The loss is averaged over windows of 25 steps; it has stopped when ``patience`` windows in a row bring less than
-    0.1 % below the lowest. The bias is left alone, and so is whatever made the features.
+    0.1 % below the lowest. Whatever made the features is left alone, and so is the bias, unless it centres the outputs
+    (as learned whitening has it): then it goes on doing so for the new weights.
 
     Args:
         head: its linear weights are changed.
@@ -62,6 +65,7 @@ def initialize(
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     generator = torch.Generator().manual_seed(seed)
     original = head.linear.weight.detach().clone()
+    centred = _is_centred(head, features)
     probe = features[torch.randperm(len(features), generator=generator)[:1024]]
     loss_before, activation_before = _measure(head, probe, diversity)
     lowest, stale, window, steps = float("inf"), 0, 0.0, 0
@@ -86,8 +90,18 @@ def initialize(
             stale = 0 if fell else stale + 1
             lowest, window = min(lowest, window), 0.0
     head.zero_grad(set_to_none=True)
+    if centred:
+        with torch.no_grad():
+            head.linear.bias.copy_(-head.linear.weight @ features.mean(dim=0))
     loss_after, activation_after = _measure(head, probe, diversity)
     return Initialization(steps, loss_before, loss_after, activation_before, activation_after)
+
+
+@torch.no_grad()
+def _is_centred(head: EmbeddingEnsemble, features: Tensor) -> bool:
+    """Whether every output is 0 on average, up to rounding."""
+    outputs = head.linear(features)
+    return bool((outputs.mean(dim=0).abs() <= CENTRED * outputs.std(dim=0)).all())
 
 
 @torch.no_grad()

@@ -159,8 +159,8 @@ def metrics_of(
 
 
 def pretrained_features(source: str, config: Config, console: Console) -> dict[str, Any]:
-    """Metrics of the backbone as it came, before any training: the row of its pooled features."""
-    config = _resolved(config)
+    """Metrics of the backbone as it came, before any training: the row of its features, pooled as it does."""
+    config = _resolved(config).replace(model__pooling="average")
     manifest = _of_split(open_source(source, config.data), "test")
     model = build.model(config)
     size = build.image_size(config, build.device(config))

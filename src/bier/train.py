@@ -35,10 +35,11 @@ from bier.embed import embed
 from bier.errors import ImageError, ModelError, NonFiniteLossError
 from bier.evaluate import evaluate_retrieval
 from bier.files import write_text
+from bier.hardest import Hardest
 from bier.model import RetrievalModel
 
-TRACE_EVERY = 10
-"""One batch in ten has its boosting weights counted for the report."""
+TRACE_EVERY = 4
+"""One batch in four has its boosting weights counted, and its hardest pairs noted, for the report."""
 WEIGHT_EDGES = np.linspace(0.0, 2.0, 21)
 
 
@@ -85,17 +86,21 @@ class Sums:
     learner_losses: list[float] = field(default_factory=list)
     positive: list[list[int]] = field(default_factory=list)
     negative: list[list[int]] = field(default_factory=list)
+    hardest: Hardest = field(default_factory=Hardest)
+    """For the last learner."""
 
-    def add(self, loss: float, diversity: float, last: Boosted, labels: Tensor, seconds: float) -> None:
+    def add(self, loss: float, diversity: float, last: Boosted, batch: Batch, seconds: float) -> None:
         losses = last.losses.tolist()
         self.learner_losses = [a + b for a, b in zip(self.learner_losses or [0.0] * len(losses), losses, strict=True)]
         self.batches += 1
-        self.images += len(labels)
+        self.images += len(batch)
         self.seconds += seconds
         self.loss += loss
         self.diversity += diversity
         if len(last.weights):
-            self._count(last.weights, labels)
+            self._count(last.weights, batch.labels.to(last.weights[0].device))
+            if last.weights[-1].ndim == 2:
+                self.hardest.add(last.weights[-1], batch.labels, batch.index)
 
     def _count(self, weights: Sequence[Tensor], labels: Tensor) -> None:
         same = labels[:, None] == labels
@@ -147,7 +152,8 @@ class Progress:
 
     @staticmethod
     def from_dict(content: dict[str, Any]) -> Progress:
-        return Progress(**{**content, "sums": Sums(**content["sums"])})
+        sums = {**content["sums"], "hardest": Hardest(**content["sums"].get("hardest", {}))}
+        return Progress(**{**content, "sums": Sums(**sums)})
 
 
 class Listener(Protocol):
@@ -193,7 +199,7 @@ def _epoch(job: Job, progress: Progress, listener: Listener, stop: Callable[[], 
         factor = job.rate(progress.step)
         if batch.labels.unique().numel() > 1:  # else nothing readable is left to compare
             loss, diversity = step(job, batch, factor, progress)
-            progress.sums.add(loss, diversity, job.boost.last, batch.labels, time.monotonic() - began)
+            progress.sums.add(loss, diversity, job.boost.last, batch, time.monotonic() - began)
         began = time.monotonic()
         progress.step += 1
         progress.batch += 1
@@ -287,6 +293,7 @@ def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
         "epoch": progress.epoch + 1,
         "step": progress.step,
         **progress.sums.summary(),
+        "hardest": progress.sums.hardest.summary(job.train),
         "learning_rate": job.rate(progress.step - 1) * max(group["peak_lr"] for group in job.optimizer.param_groups),
     }
     if job.validation is not None:

@@ -125,6 +125,23 @@ def test_training_weights_correlation_and_origin_are_told(write_run, report):
         assert told in page.text
 
 
+def test_the_hardest_pairs_of_the_last_epoch_are_shown(write_run, report, pictures):
+    run = write_run()
+    assert "hardest for the last learner" not in report(run).text
+    (one, label), (other, another) = pictures[0], pictures[1]
+    pair = [{"image": str(one), "label": label}, {"image": str(other), "label": another}]
+    lines = (run / "history.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1]) | {"hardest": {"positive": [], "negative": [{"weight": 0.987, "pictures": pair}]}}
+    (run / "history.jsonl").write_text("\n".join([*lines[:-1], json.dumps(last)]))
+    page = report(run)
+    assert "class 0 · class 1" in page.text
+    assert "0.99" in page.text
+    assert "Of two classes, but seen as alike" in page.text
+    assert "Of one class, but seen as different" not in page.text
+    shown = [attributes["alt"] for attributes in page.all("img")]
+    assert {"class 0", "class 1"} <= set(shown)
+
+
 def test_the_page_needs_nothing_beside_itself(write_run, report):
     page = report(write_run(), write_run("other", seed=1))
     for tag, attributes in page.tags:

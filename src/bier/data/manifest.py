@@ -127,6 +127,15 @@ class Manifest:
         """What a person calls the class of a picture: its name if the source has one, else its label."""
         return str(self.label[index] if self.name is None else self.name[index])
 
+    def picture(self, index: int) -> dict[str, Any]:
+        """What a report needs to show a row, ready for JSON: ``image``, ``label``; ``name`` and ``bbox`` if known."""
+        picture: dict[str, Any] = {"image": str(self.path(index).absolute()), "label": str(self.label[index])}
+        if self.name is not None:
+            picture["name"] = str(self.name[index])
+        if self.bbox is not None and np.isfinite(self.bbox[index]).all():
+            picture["bbox"] = self.bbox[index].tolist()
+        return picture
+
     def path(self, index: int) -> Path:
         """Where the picture at this position lies."""
         return self.root / str(self.image[index])

@@ -222,16 +222,7 @@ def _neighbours(
     rows: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
     def pictures(positions: NDArray[np.int64]) -> list[dict[str, Any]]:
-        return [_picture(manifest, row) for row in rows[positions].tolist()]
+        return [manifest.picture(row) for row in rows[positions].tolist()]
 
     others = None if trial.gallery is None else pictures(trial.gallery)
     return neighbours(*_sides(learners, labels, trial), alpha, result, pictures(trial.query), others)
-
-
-def _picture(manifest: Manifest, row: int) -> dict[str, Any]:
-    picture: dict[str, Any] = {"image": str(manifest.path(row).absolute()), "label": str(manifest.label[row])}
-    if manifest.name is not None:
-        picture["name"] = str(manifest.name[row])
-    if manifest.bbox is not None and np.isfinite(manifest.bbox[row]).all():
-        picture["bbox"] = manifest.bbox[row].tolist()
-    return picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,6 +105,14 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class HardPair:
+    """Two training pictures and the weight that boosting gave them for the last learner."""
+
+    weight: float
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
 class Epoch:
     number: int
     loss: float
@@ -115,6 +123,8 @@ class Epoch:
     seconds: float
     learning_rate: float
     weights: Weights | None
+    hardest: dict[str, tuple[HardPair, ...]] = field(default_factory=dict)
+    """Pairs of one class, ``positive``, and of two, ``negative``, the highest weight first."""
     kept: bool = False
     """Whether the model's weights are those after this epoch."""
 
@@ -319,7 +329,15 @@ def _to_epoch(record: dict[str, Any]) -> Epoch:
         seconds=_number(record.get("seconds")),
         learning_rate=_number(record.get("learning_rate")),
         weights=_to_weights(weights) if weights else None,
+        hardest={kind: _to_pairs(pairs) for kind, pairs in (record.get("hardest") or {}).items()},
         kept=record.get("kept") is True,
+    )
+
+
+def _to_pairs(records: list[dict[str, Any]]) -> tuple[HardPair, ...]:
+    return tuple(
+        HardPair(_number(record["weight"]), tuple(_to_picture(picture) for picture in record["pictures"]))
+        for record in records
     )
 
 

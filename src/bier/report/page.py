@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.report import charts, tables, wording
-from bier.report.load import GROUPS, Metrics, Query, Run
+from bier.report.load import GROUPS, HardPair, Metrics, Query, Run
 from bier.report.thumbnails import Thumbnails
 
 QUERIES = 48
@@ -43,6 +43,14 @@ def picture_groups(metrics: Metrics, at_most: int) -> list[tuple[str, list[Query
     keep = min(1.0, at_most / max(len(metrics.neighbours), 1))
     groups = [(name, [query for query in metrics.neighbours if query.group == name]) for name in GROUPS]
     return [(name, queries[: max(1, int(len(queries) * keep))]) for name, queries in groups if queries]
+
+
+def hardest_pairs(run: Run) -> list[tuple[str, tuple[HardPair, ...]]]:
+    """Of the last epoch that has any: those of one class, then those of two."""
+    hardest: dict[str, tuple[HardPair, ...]] = next(
+        (epoch.hardest for epoch in reversed(run.history) if any(epoch.hardest.values())), {}
+    )
+    return [(kind, hardest[kind]) for kind in ("positive", "negative") if hardest.get(kind)]
 
 
 def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Query]]]:
@@ -91,6 +99,7 @@ def _section(run: Run, index: int, queries: int) -> dict[str, Any]:
         "dimensions": wording.dimension_correlation(run.metrics),
         "correlation": charts.correlation_map(run.metrics),
         "weights": charts.weight_charts(run),
+        "hardest": hardest_pairs(run),
         "pictures": picture_groups(run.metrics, queries),
         "origin": wording.origin(run),
     }
