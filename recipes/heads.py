@@ -367,7 +367,7 @@ def print_tables(out: Path) -> None:
 def _line(out: Path, key: str, contender: Contender) -> str | None:
     cells, correlation = [], []
     for dataset in DATASETS:
-        seeds = _seeds(out, dataset, key)
+        seeds = seeds_of(out, dataset, key)
         rows = [whole(seed["rows"]) for seed in seeds]
         figures = [row["recall"]["1"] for row in rows], [row["map_at_r"] for row in rows]
         cells += [spread(values) if values else "" for values in figures]
@@ -377,7 +377,8 @@ def _line(out: Path, key: str, contender: Contender) -> str | None:
     return f"| {contender.title} | {' | '.join(cells)} | {between} |" if any(cells) else None
 
 
-def _seeds(out: Path, dataset: str, key: str) -> list[dict[str, Any]]:
+def seeds_of(out: Path, dataset: str, key: str) -> list[dict[str, Any]]:
+    """What was measured of a contender, seed by seed; nothing where it has not run."""
     file = out / dataset / f"{key}.json"
     if not file.exists():
         return []
@@ -409,7 +410,7 @@ def _print_prefixes(out: Path) -> None:
     for title, key, pick in wanted:
         cells = []
         for dataset in DATASETS:
-            seeds = _seeds(out, dataset, key)
+            seeds = seeds_of(out, dataset, key)
             cells.append(spread([pick(seed)["recall"]["1"] for seed in seeds]) if seeds else "")
         if any(cells):
             print(f"| {title} | {' | '.join(cells)} |")

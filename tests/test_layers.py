@@ -16,7 +16,7 @@ LAYERS = [
     {"serve"},
     {"train", "monitor", "export", "search", "catalogue"},
     {"bier"},
-    {"hardest", "embed", "evaluate", "report", "checkpoint", "inference", "encoder", "vectors"},
+    {"hard_pairs", "embed", "evaluate", "report", "checkpoint", "inference", "encoder", "vectors"},
     {
         "ensemble",
         "boosting",

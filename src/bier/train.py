@@ -35,7 +35,7 @@ from bier.embed import embed
 from bier.errors import ImageError, ModelError, NonFiniteLossError
 from bier.evaluate import evaluate_retrieval
 from bier.files import write_text
-from bier.hardest import Hardest
+from bier.hard_pairs import HardPairs
 from bier.model import RetrievalModel
 
 TRACE_EVERY = 4
@@ -86,7 +86,7 @@ class Sums:
     learner_losses: list[float] = field(default_factory=list)
     positive: list[list[int]] = field(default_factory=list)
     negative: list[list[int]] = field(default_factory=list)
-    hardest: Hardest = field(default_factory=Hardest)
+    hardest: HardPairs = field(default_factory=HardPairs)
     """For the last learner."""
 
     def add(self, loss: float, diversity: float, last: Boosted, batch: Batch, seconds: float) -> None:
@@ -152,7 +152,7 @@ class Progress:
 
     @staticmethod
     def from_dict(content: dict[str, Any]) -> Progress:
-        sums = {**content["sums"], "hardest": Hardest(**content["sums"].get("hardest", {}))}
+        sums = {**content["sums"], "hardest": HardPairs(**content["sums"].get("hardest", {}))}
         return Progress(**{**content, "sums": Sums(**sums)})
 
 

@@ -23,7 +23,7 @@ Pair = tuple[float, int, int]
 
 
 @dataclass
-class Hardest:
+class HardPairs:
     """The pairs with the highest weights so far, of one class (``positive``) and of two (``negative``)."""
 
     positive: list[Pair] = field(default_factory=list)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from bier.data import Manifest
-from bier.hardest import SHOWN, Hardest
+from bier.hard_pairs import SHOWN, HardPairs
 
 LABELS = torch.tensor([0, 0, 1, 1])
 ROWS = torch.tensor([7, 3, 5, 1])
@@ -26,7 +26,7 @@ def manifest(n: int) -> Manifest:
 
 
 def test_the_highest_weights_win_over_batches_and_directions() -> None:
-    hardest = Hardest()
+    hardest = HardPairs()
     hardest.add(weights({(0, 1): 0.4, (1, 2): 0.8}), LABELS, ROWS)
     hardest.add(weights({(1, 0): 0.9, (3, 0): 0.7}), LABELS, ROWS)  # triplets fill one side of the diagonal
     assert [(i, j, round(w, 4)) for w, i, j in hardest.positive] == [(3, 7, 0.9), (1, 5, 0.1)]
@@ -36,7 +36,7 @@ def test_the_highest_weights_win_over_batches_and_directions() -> None:
 def test_no_picture_is_shown_twice_and_few_pairs_are() -> None:
     n = 40
     generator = torch.Generator().manual_seed(0)
-    hardest = Hardest()
+    hardest = HardPairs()
     hardest.add(torch.rand(n, n, generator=generator), torch.arange(n) % 4, torch.arange(n))
     for kind, pairs in hardest.summary(manifest(n)).items():
         shown = [picture["image"] for pair in pairs for picture in pair["pictures"]]
@@ -48,6 +48,6 @@ def test_no_picture_is_shown_twice_and_few_pairs_are() -> None:
 
 
 def test_without_boosting_no_pair_stands_out() -> None:
-    hardest = Hardest()
+    hardest = HardPairs()
     hardest.add(weights({}), LABELS, ROWS)
-    assert hardest == Hardest()
+    assert hardest == HardPairs()

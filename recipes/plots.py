@@ -1,0 +1,126 @@
+"""The plots of docs/results.md, from what the other two recipes have left.
+
+python recipes/plots.py [--results runs/results] [--heads runs/heads] [--to docs]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import heads
+import matplotlib
+import results
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+NAMES = {"cub100": "CUB-100", "cars196": "Cars-196"}
+APART = ("random", "initialized")
+"""Contenders of the tables that lie so far from all others that a plot of them would show little else."""
+COLORS = ("#0b7a5f", "#b8450b", "#5b4bb7", "#7a7a7a")
+
+
+def contenders(folder: Path, to: Path) -> None:
+    """A dot with its standard deviation for every contender of the fine-tuning tables."""
+    shown = [
+        (key, f"{title}\n{group}", color)
+        for (group, members), color in zip(results.GROUPS.items(), COLORS, strict=False)
+        for key, (title, _) in members.items()
+        if key not in APART and any(results.results(folder, dataset, key) for dataset in NAMES)
+    ]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 0.4 * len(shown) + 1), sharey=True, layout="constrained")
+    for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
+        for place, (key, _, color) in enumerate(shown):
+            values = [results.row(m, "ensemble")["recall"]["1"] for m in results.results(folder, dataset, key)]
+            if values:
+                mean, deviation = _spread(values)
+                axis.errorbar(mean, place, xerr=deviation, fmt="o", color=color, capsize=3, markersize=4)
+        axis.set_yticks(range(len(shown)), [title for _, title, _ in shown], fontsize=6.5)
+        axis.set_xlabel("Recall@1, percent")
+        axis.set_title(name, fontsize=10)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    _save(figure, to / "results-contenders.svg")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, metadata={"Date": None})  # the same figures give the same file
+    print(path)
+
+
+def sizes(folder: Path, to: Path) -> None:
+    """Recall@1 by dimensions: prefixes of BIER, prefixes of Matryoshka, and embeddings trained at that size."""
+    lines = {
+        "trained at that size": [(85, "small-85"), (256, "small-256"), (512, "single")],
+        "prefixes of BIER": [(85, "stagewise"), (256, "stagewise"), (512, "stagewise")],
+        "prefixes of Matryoshka": [(85, "matryoshka"), (256, "matryoshka"), (512, "matryoshka")],
+    }
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
+        for (label, places), color in zip(lines.items(), COLORS, strict=False):
+            found = [(d, [_of(seed, d) for seed in heads.seeds_of(folder, dataset, key)]) for d, key in places]
+            _line(axis, [(d, values) for d, values in found if values], label, color)
+        _finish(axis, name, "dimensions", [85, 256, 512])
+    _save(figure, to / "results-sizes.svg")
+
+
+def _of(seed: dict[str, Any], dimensions: int) -> float:
+    rows = [row for row in seed["rows"] if row["dimensions"] == dimensions and row["kind"] != "learner"]
+    value: float = (rows or seed["rows"])[0]["recall"]["1"]
+    return value
+
+
+def noise(folder: Path, to: Path) -> None:
+    """Recall@1 by the share of wrong labels in training."""
+    lines = {"one embedding": "single", "BIER, additive": "additive", "BIER, stagewise": "stagewise"}
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
+        for (label, key), color in zip(lines.items(), COLORS, strict=False):
+            found = [
+                (share, [heads.whole(seed["rows"])["recall"]["1"] for seed in heads.seeds_of(folder, dataset, one)])
+                for share, one in ((0, key), (20, f"{key}-noise-20"), (40, f"{key}-noise-40"))
+            ]
+            _line(axis, [(share, values) for share, values in found if values], label, color)
+        _finish(axis, name, "percent of training labels that are wrong", [0, 20, 40])
+    _save(figure, to / "results-noise.svg")
+
+
+def _line(axis: Axes, points: Sequence[tuple[int, Sequence[float]]], label: str, color: str) -> None:
+    means, deviations = zip(*(_spread(values) for _, values in points), strict=True)
+    axis.errorbar(
+        [x for x, _ in points], means, yerr=deviations, marker="o", color=color, capsize=3, markersize=4, label=label
+    )
+
+
+def _finish(axis: Axes, title: str, label: str, ticks: Sequence[int]) -> None:
+    axis.set_title(title, fontsize=10)
+    axis.set_xlabel(label)
+    axis.set_ylabel("Recall@1, percent")
+    axis.set_xticks(ticks)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    return 100 * statistics.mean(values), 100 * statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("runs/results"))
+    parser.add_argument("--heads", type=Path, default=Path("runs/heads"))
+    parser.add_argument("--to", type=Path, default=Path("docs"))
+    given = parser.parse_args()
+    matplotlib.use("svg")
+    plt.rcParams.update({"svg.hashsalt": "bier", "font.size": 8, "svg.fonttype": "none"})
+    contenders(given.results, given.to)
+    sizes(given.heads, given.to)
+    noise(given.heads, given.to)
+
+
+if __name__ == "__main__":
+    main()
