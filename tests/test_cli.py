@@ -65,8 +65,15 @@ def test_from_photographs_to_a_report(photos: Path, tmp_path: Path, capsys: pyte
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("device: cpu", "device: mps"))  # as if trained on another machine
     before = (folder / "metrics.json").read_bytes()
-    code, out, _ = run(["evaluate", str(folder), "--split", "val"], capsys)
+    more = ["--also", "map", "nmi", "--missing", "miss", "--out", str(tmp_path / "more.json")]
+    code, out, _ = run(["evaluate", str(folder), *more], capsys)
     assert code == 0
+    assert "mAP" in out
+    found = json.loads((tmp_path / "more.json").read_text())
+    assert all(0 < row["map"] <= 1 and 0 <= row["nmi"] <= 1 for row in found["rows"])
+    assert "queries without a positive are counted as misses" in found["conventions"]
+    code, out, error = run(["evaluate", str(folder), "--split", "val"], capsys)
+    assert code == 0, error
     assert (folder / "metrics.json").read_bytes() == before, "another split must not replace the test figures"
     [other] = folder.glob("metrics-*-val.json")
     assert json.loads(other.read_text())["split"] == "val"

@@ -27,7 +27,7 @@ from bier.config import Config, load, override, save
 from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source
 from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
-from bier.evaluate import RECALL_AT, evaluate_manifest
+from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.files import write_atomically, write_json
 from bier.initialization import initialize
 from bier.model import RetrievalModel
@@ -36,6 +36,8 @@ from bier.train import Job, run
 from bier.whitening import whiten
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
+ALSO = {"map": "mAP", "nmi": "NMI", "ami": "AMI"}
+"""Metrics that are computed on demand, as tables head them."""
 START_IMAGES = 10_000
 """Training images, at most, whose features the head starts from."""
 
@@ -109,10 +111,13 @@ def evaluate(
     overrides: tuple[str, ...] = (),
     output: Path | None = None,
     recall_at: Sequence[int] = RECALL_AT,
+    also: Sequence[Metric] = (),
+    missing: Missing = "exclude",
 ) -> dict[str, Any]:
     """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
+    ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
     """
     model, info = load_model(model_path)
     folder = model_path if model_path.is_dir() else model_path.parent
@@ -131,7 +136,15 @@ def evaluate(
     wanted = _of_split(manifest, split)
     vectors = _embed(model, wanted, TestTransform(info.image["size"], info.image["fit"]), config, console)
     metrics = metrics_of(
-        model, vectors, wanted, name=folder.resolve().name, split=split, seed=config.seed, recall_at=recall_at
+        model,
+        vectors,
+        wanted,
+        name=folder.resolve().name,
+        split=split,
+        seed=config.seed,
+        recall_at=recall_at,
+        metrics=(*USUAL, *also),
+        missing=missing,
     )
     if output is None:
         trained_on = provenance.get("data", {}).get("fingerprint")
@@ -149,13 +162,14 @@ def metrics_of(
     manifest: Manifest,
     *,
     name: str,
-    split: str = "test",
-    seed: int = 0,
-    recall_at: Sequence[int] = RECALL_AT,
+    **options: Any,
 ) -> dict[str, Any]:
-    """The contents of ``metrics.json``, with the weights of learners that the model's head has."""
+    """The contents of ``metrics.json``, with the weights of learners that the model's head has.
+
+    Options are those of :func:`bier.evaluate.evaluate_manifest`.
+    """
     alpha = model.head.scales().square()
-    return evaluate_manifest(vectors, manifest, alpha, name=name, split=split, seed=seed, recall_at=recall_at)
+    return evaluate_manifest(vectors, manifest, alpha, name=name, **options)
 
 
 def pretrained_features(source: str, config: Config, console: Console) -> dict[str, Any]:
@@ -179,13 +193,15 @@ def table(metrics: dict[str, Any]) -> Table:
         title_justify="left",
     )
     view.add_column("embedding")
-    for heading in ("dims", *(f"R@{n}" for n in k), "MAP@R", "R-prec."):
+    also = [metric for metric in ALSO if metric in metrics["rows"][0]]
+    for heading in ("dims", *(f"R@{n}" for n in k), "MAP@R", "R-prec.", *(ALSO[metric] for metric in also)):
         view.add_column(heading, justify="right")
     for row in _distinct(metrics["rows"]):
-        values = [*(row["recall"][n] for n in k), row["map_at_r"], row["r_precision"]]
+        values = [*(row["recall"][n] for n in k), row["map_at_r"], row["r_precision"], *(row[m] for m in also)]
         view.add_row(row["name"], str(row["dimensions"]), *(f"{100 * value:.1f}" for value in values))
     if metrics["queries_without_positive"]:
-        view.caption = f"{metrics['queries_without_positive']:,} queries without a positive are left out"
+        counted = "are left out" if CONVENTIONS["exclude"] in metrics["conventions"] else "count as misses"
+        view.caption = f"{metrics['queries_without_positive']:,} queries without a positive {counted}"
     return view
 
 

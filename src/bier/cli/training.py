@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -79,6 +79,20 @@ def evaluate(
         tuple[int, ...],
         Parameter(help="Every K of Recall@K.", consume_multiple=True, negative="", validator=Number(gte=1)),
     ] = (1, 2, 4, 8),
+    also: Annotated[
+        tuple[Literal["map", "nmi", "ami"], ...],
+        Parameter(
+            help="More figures: mean average precision over the whole ranking, normalised and adjusted mutual "
+            "information of clusters (these need the extra 'cluster').",
+            consume_multiple=True,
+            negative="",
+            show_default=False,
+        ),
+    ] = (),
+    missing: Annotated[
+        Literal["exclude", "miss"],
+        Parameter(help="Queries with nothing to find: leave them out, or count them as misses."),
+    ] = "exclude",
     set_: Set = (),
     out: Annotated[Path | None, Parameter(help="File of the metrics. [default: in the run's folder]")] = None,
 ) -> None:
@@ -88,7 +102,17 @@ def evaluate(
     """
     from bier import runs
 
-    runs.evaluate(model, source, terminal(), split=split, overrides=set_, output=out, recall_at=sorted(set(recall_at)))
+    runs.evaluate(
+        model,
+        source,
+        terminal(),
+        split=split,
+        overrides=set_,
+        output=out,
+        recall_at=sorted(set(recall_at)),
+        also=also,
+        missing=missing,
+    )
 
 
 @app.command

@@ -2,11 +2,15 @@
 
 from bier.evaluate.learners import evaluate_learners, feature_correlation, learner_correlation
 from bier.evaluate.neighbours import neighbours
-from bier.evaluate.protocols import evaluate_manifest
-from bier.evaluate.retrieval import RECALL_AT, RetrievalResult, evaluate_retrieval
+from bier.evaluate.protocols import CONVENTIONS, evaluate_manifest
+from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, RetrievalResult, evaluate_retrieval
 
 __all__ = [
+    "CONVENTIONS",
     "RECALL_AT",
+    "USUAL",
+    "Metric",
+    "Missing",
     "RetrievalResult",
     "evaluate_learners",
     "evaluate_manifest",

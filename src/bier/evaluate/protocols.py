@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,7 +34,7 @@ from bier.evaluate.learners import (
     search_learners,
 )
 from bier.evaluate.neighbours import neighbours
-from bier.evaluate.retrieval import RECALL_AT, Missing, Options, RetrievalResult
+from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
 
 if TYPE_CHECKING:
     from bier.data.manifest import Manifest
@@ -111,6 +111,7 @@ def evaluate_manifest(
     split: str = "test",
     seed: int = 0,
     recall_at: Sequence[int] = RECALL_AT,
+    metrics: Collection[Metric] = USUAL,
     missing: Missing = "exclude",
     device: torch.device | str = "cpu",
     distributed: bool = False,
@@ -125,6 +126,7 @@ def evaluate_manifest(
         split: ``test`` (which stands for query and gallery too), ``val`` or ``train``.
         seed: of drawn galleries and of the pairs for the correlation.
         recall_at: every K of Recall@K.
+        metrics: see `evaluate_retrieval`.
         missing: see `evaluate_retrieval`.
         device: where to search.
         distributed: share the search with the other processes of ``torch.distributed``.
@@ -137,7 +139,7 @@ def evaluate_manifest(
     labels = manifest.label[rows]
     everyone = np.unique(np.concatenate([trial.positions() for trial in searches]))
 
-    options = Options(recall_at, missing=missing, distributed=distributed)
+    options = Options(recall_at, metrics, missing=missing, distributed=distributed)
     learners = [part.to(device) for part in vectors.learners]
     draws = [search_learners(*_sides(learners, labels, trial), alpha, options) for trial in searches]
     table = [_row([draw[position] for draw in draws]) for position in range(len(draws[0]))]

@@ -29,7 +29,7 @@ class Row:
     recall: dict[int, float]
     """By K, ascending."""
     figures: dict[str, float]
-    """By the names that tables use: R@1, R@2 ..., MAP@R, R-precision."""
+    """By the names that tables use: R@1, R@2 ..., MAP@R, R-precision, and if measured mAP, NMI, AMI."""
     spread: dict[str, float]
     """Standard deviation of these, where a protocol draws several galleries."""
 
@@ -291,6 +291,7 @@ def _figures(record: dict[str, Any], suffix: str) -> dict[str, float]:
     values = {f"R@{k}": value for k, value in _recall(record.get(f"recall{suffix}") or {}).items()}
     values["MAP@R"] = _number(record.get(f"map_at_r{suffix}"))
     values["R-precision"] = _number(record.get(f"r_precision{suffix}"))
+    values |= {name: _number(record.get(f"{name.lower()}{suffix}")) for name in ("mAP", "NMI", "AMI")}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
