@@ -22,6 +22,8 @@ from bier.pooling import GeneralizedMean, averaging, is_never_negative
 Group = tuple[str, list[nn.Parameter]]
 Pooling = Literal["auto", "average", "gem"]
 
+TRIAL_SIZE = 128
+"""Pixels of a picture that any network can take."""
 LITE0 = "efficientnet_lite0"
 _LITE0_MEAN, _LITE0_STD = (127 / 255,) * 3, (128 / 255,) * 3
 _HALF = (0.5, 0.5, 0.5)
@@ -59,6 +61,7 @@ class Backbone(nn.Module):
         self.freeze_batch_norm = False
         """Whether batch norm stays in evaluation mode; takes effect with the next `train`."""
         self.pooling: Pooling = "average"
+        """Of the last map: ``gem`` if `create_backbone` put the generalised mean there, else the network's own."""
         self._groups = [(label, list(parameters)) for label, parameters in groups]
         self._scale: Tensor
         self._shift: Tensor
@@ -129,28 +132,6 @@ class Backbone(nn.Module):
         """What rebuilds it, ready for JSON: ``create_backbone(**spec, weights="none")``, then load its state."""
         return {"name": self.name, "mean": list(self.mean), "std": list(self.std), "pooling": self.pooling}
 
-    def set_pooling(self, pooling: Pooling) -> None:
-        """Pool the last map by the generalised mean (``gem``), or leave the network its own way (``average``).
-
-        ``auto`` takes the generalised mean where the network averages one map that is never negative.
-
-        Raises:
-            ModelError: ``gem``, and there is no such average to put it in the place of.
-        """
-        path = averaging(self.network)
-        if pooling == "gem" and path is None:
-            raise ModelError(
-                f"{self.name} does not end in the average of one map",
-                where="model.pooling",
-                remedy="use 'auto', or 'average', which leaves it as it is",
-            )
-        self.pooling = "average"
-        if path is not None and (
-            pooling == "gem" or (pooling == "auto" and is_never_negative(self.network, path, self.image_size or 64))
-        ):
-            self.network.set_submodule(path, GeneralizedMean())
-            self.pooling = "gem"
-
     def _layout(self) -> torch.memory_format:
         """That of the first filters which show the difference."""
         filters = next(
@@ -183,7 +164,8 @@ def create_backbone(
             or ``.pth`` file.
         mean: of each colour channel in 0..1; by default what belongs to the weights.
         std: likewise.
-        pooling: of its last map, as :meth:`Backbone.set_pooling` takes it; by default the network's own.
+        pooling: of its last map: ``average``, whatever the network does itself; ``gem``, the generalised mean in the
+            place of its average; ``auto``, the latter where the network averages one map that is never negative.
 
     Raises:
         ModelError: unknown name, weights that are missing, damaged or another network's, no network to fetch them, or
@@ -192,8 +174,24 @@ def create_backbone(
     build = {LITE0: _lite0, "googlenet": _googlenet}.get(name, _timm)
     backbone = build(name, weights)
     backbone.set_preprocessing(mean or backbone.mean, std or backbone.std)
-    backbone.set_pooling(pooling)
+    if pooling != "average":
+        _pool_by_generalized_mean(backbone, only_if_sensible=pooling == "auto")
     return backbone
+
+
+def _pool_by_generalized_mean(backbone: Backbone, only_if_sensible: bool) -> None:
+    path = averaging(backbone.network)
+    if path is None and not only_if_sensible:
+        raise ModelError(
+            f"{backbone.name} does not end in the average of one map",
+            where="model.pooling",
+            remedy="use 'auto', or 'average', which leaves it as it is",
+        )
+    size = backbone.image_size or TRIAL_SIZE
+    if path is None or (only_if_sensible and not is_never_negative(backbone.network, path, size)):
+        return
+    backbone.network.set_submodule(path, GeneralizedMean())
+    backbone.pooling = "gem"
 
 
 def _lite0(name: str, weights: str) -> Backbone:
