@@ -166,13 +166,14 @@ def test_stopping_early_leaves_no_process_behind(manifest: Manifest) -> None:
 
 
 FOREVER = """
-import sys, time
+import signal, sys, time
 import numpy as np
 from pathlib import Path
 from bier.data.images import TestTransform
 from bier.data.loader import image_loader
 from bier.data.manifest import Manifest
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in what runs in the background
 picture = sys.argv[1]
 manifest = Manifest.of(Path("/"), "same", image=[picture] * 100_000, label=["a"] * 100_000)
 try:
