@@ -33,6 +33,7 @@ def browser() -> Iterator[Any]:
         # Without the sandbox and the GPU it runs in containers, too.
         flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
         chromium = playwright.chromium.launch(executable_path=found, args=flags)
+        expect.set_options(timeout=60_000)  # another test may have the cores
         yield chromium
         chromium.close()
 
