@@ -186,6 +186,9 @@ GROUPS: dict[str, dict[str, Contender]] = {
 }
 
 
+CONTENDERS = {key: contender for group in GROUPS.values() for key, contender in group.items()}
+
+
 @dataclass(frozen=True)
 class Features:
     """Of training images (1 + VIEWS, n, d), of test images (m, d), and the classes of both."""
@@ -336,8 +339,7 @@ def whole(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def run(data: Path, out: Path, part: int, parts: int, only: Sequence[str]) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
-    contenders = {key: contender for group in GROUPS.values() for key, contender in group.items()}
-    jobs = [(dataset, key, contenders[key]) for key in only or contenders for dataset in DATASETS]
+    jobs = [(dataset, key, CONTENDERS[key]) for key in only or CONTENDERS for dataset in DATASETS]
     for dataset, key, contender in jobs[part::parts]:
         target = out / dataset / f"{key}.json"
         if target.exists():
@@ -426,8 +428,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/heads"))
     parser.add_argument("--part", default="0/1", help="which share of the work, for example 0/2")
-    names = [key for group in GROUPS.values() for key in group]
-    parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--only", nargs="+", default=[], choices=CONTENDERS, metavar="NAME", help=", ".join(CONTENDERS))
     arguments = parser.parse_args()
     if arguments.action == "run":
         part, parts = map(int, arguments.part.split("/"))

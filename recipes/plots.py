@@ -6,7 +6,6 @@ python recipes/plots.py [--results runs/results] [--heads runs/heads] [--to docs
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import results
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tables import mean_and_deviation
 
 NAMES = {"cub100": "CUB-100", "cars196": "Cars-196"}
 APART = ("random", "initialized")
@@ -37,7 +37,7 @@ def contenders(folder: Path, to: Path) -> None:
         for place, (key, _, color) in enumerate(shown):
             values = [results.row(m, "ensemble")["recall"]["1"] for m in results.results(folder, dataset, key)]
             if values:
-                mean, deviation = _spread(values)
+                mean, deviation = mean_and_deviation(values)
                 axis.errorbar(mean, place, xerr=deviation, fmt="o", color=color, capsize=3, markersize=4)
         axis.set_yticks(range(len(shown)), [title for _, title, _ in shown], fontsize=6.5)
         axis.set_xlabel("Recall@1, percent")
@@ -90,7 +90,7 @@ def noise(folder: Path, to: Path) -> None:
 
 
 def _line(axis: Axes, points: Sequence[tuple[int, Sequence[float]]], label: str, color: str) -> None:
-    means, deviations = zip(*(_spread(values) for _, values in points), strict=True)
+    means, deviations = zip(*(mean_and_deviation(values) for _, values in points), strict=True)
     axis.errorbar(
         [x for x, _ in points], means, yerr=deviations, marker="o", color=color, capsize=3, markersize=4, label=label
     )
@@ -103,10 +103,6 @@ def _finish(axis: Axes, title: str, label: str, ticks: Sequence[int]) -> None:
     axis.set_xticks(ticks)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-
-
-def _spread(values: Sequence[float]) -> tuple[float, float]:
-    return 100 * statistics.mean(values), 100 * statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def main() -> None:

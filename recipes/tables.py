@@ -1,11 +1,17 @@
-"""How the recipes print figures."""
+"""Figures of several seeds, as the recipes print and draw them."""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation, in percent."""
-    mean = f"{100 * statistics.mean(values):.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Of shares, in percent; the deviation of a single one is 0."""
+    return 100 * statistics.mean(values), 100 * statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation, in percent; of a single value that value."""
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:.1f}" if len(values) < 2 else f"{mean:.1f} ± {deviation:.1f}"

@@ -91,9 +91,8 @@ def test_every_head_trains(recipe: Callable[[str], ModuleType]) -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(20).repeat_interleave(4)
     features = torch.randn(2, 80, 200, generator=generator) + 2 * torch.randn(20, 200, generator=generator)[labels]
-    contenders = {key: contender for group in heads.GROUPS.values() for key, contender in group.items()}
-    assert len(contenders) == sum(len(group) for group in heads.GROUPS.values()), "two contenders of one name"
-    for key, whole in contenders.items():
+    assert len(heads.CONTENDERS) == sum(len(group) for group in heads.GROUPS.values()), "two contenders of one name"
+    for key, whole in heads.CONTENDERS.items():
         contender = replace(whole, steps=3, batch=(16, 4))
         head = heads.train(contender, features, labels, 1e-3, 0)
         found = heads.evaluate(contender, head, features[0], labels)

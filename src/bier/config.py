@@ -65,7 +65,7 @@ class ModelConfig:
     """``default`` (the weights the name comes with), ``none`` (random), or the path of a local file."""
     pooling: Literal["auto", "average", "gem"] = "auto"
     """Of the backbone's last map: ``gem``, the generalised mean, or ``average``, the network's own. ``auto``: ``gem``
-    where it makes sense."""
+    where the network averages one map that is never negative."""
     sizes: tuple[int, ...] | str | None = None
     """Dimensions of each learner, ``bier-512`` or ``bier-1024`` for the published cuts, or none to derive them."""
     dimensions: int | None = None
