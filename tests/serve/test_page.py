@@ -33,7 +33,6 @@ def browser() -> Iterator[Any]:
         # Without the sandbox and the GPU it runs in containers, too.
         flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
         chromium = playwright.chromium.launch(executable_path=found, args=flags)
-        expect.set_options(timeout=60_000)  # another test may have the cores
         yield chromium
         chromium.close()
 
@@ -189,6 +188,7 @@ def test_the_keyboard_alone(serve: Serve, visit: Open, tmp_path: Path) -> None:
 def test_dark_and_narrow(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
     client = serve(marks=tmp_path / "marks.jsonl")
     dark = visit(client, color_scheme="dark")
+    expect(dark.locator("#status")).to_have_text("60 pictures")  # before that nothing listens to the input
     dark.set_input_files("#files", [cars[0], cars[1]])
     expect(dark.locator(".example")).to_have_count(2)
     expect(dark.locator("#pictures .value").first).to_be_visible()
