@@ -21,15 +21,15 @@ from tables import mean_and_deviation
 NAMES = {"cub100": "CUB-100", "cars196": "Cars-196"}
 APART = ("random", "initialized")
 """Contenders of the tables that lie so far from all others that a plot of them would show little else."""
-COLORS = ("#0b7a5f", "#b8450b", "#5b4bb7", "#7a7a7a")
+COLORS = ("#0b7a5f", "#b8450b", "#5b4bb7", "#7a7a7a", "#1f77b4", "#8c564b")
 
 
 def contenders(folder: Path, to: Path) -> None:
     """A dot with its standard deviation for every contender of the fine-tuning tables."""
     shown = [
-        (key, f"{title}\n{group}", color)
+        (key, f"{one.title}\n{group}", color)
         for (group, members), color in zip(results.GROUPS.items(), COLORS, strict=False)
-        for key, (title, _) in members.items()
+        for key, one in members.items()
         if key not in APART and any(results.results(folder, dataset, key) for dataset in NAMES)
     ]
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.4 * len(shown) + 1), sharey=True, layout="constrained")

@@ -7,18 +7,21 @@
 ``run`` trains what is not there yet, so it can be stopped and started again; two of them with ``--part 0/2`` and
 ``--part 1/2`` share the work. Each uses one thread, which on two cores is faster than one run with two.
 
-All contenders share the backbone and its weights, input size, embedding size (512), batches, steps and learning rates;
-the best epoch is chosen on held-out training classes. Nothing is chosen on test classes.
+The contenders of a table share the backbone and its weights, input size, embedding size, batches and steps. Those of
+the last but one choose one of three learning rates by MAP@R on held-out training classes after two epochs (``--seeds``
+with no seed stops there). The best epoch is chosen there as well; nothing is chosen on test classes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,47 +50,91 @@ ACTIVATION = {**STAGEWISE, "diversity__loss": "activation"}
 WHITENED = {**ONE, "optimizer__learning_rate": 0.0, "optimizer__epochs": 1, "optimizer__freeze": 9}
 AVERAGE = {"model__pooling": "average"}
 LONG = {"optimizer__epochs": 6}
+# The rates that were best from a random head: the others' cost it three points of MAP@R on validation classes.
+RANDOM = {**ONE, "model__start": "random", "optimizer__learning_rate": 3e-5, "optimizer__head_factor": 30.0}
+RATES = (3e-5, 1e-4, 3e-4)
+TRIPLET = {"loss__name": "triplet", "loss__options": {"mining": "semihard"}}
+MULTI_SIMILARITY = {"loss__name": "multi_similarity"}
+PROXY_ANCHOR = {"loss__name": "proxy_anchor"}
+SCRATCH: dict[str, Any] = {
+    "model__backbone": "resnet10t",
+    "model__weights": "none",
+    "model__start": "random",
+    **AVERAGE,
+    "image__size": 64,
+    "optimizer__epochs": 12,
+    "optimizer__learning_rate": 1e-3,
+    "optimizer__head_factor": 1.0,
+    "optimizer__freeze_batch_norm": False,
+}
 
-Contender = tuple[str, dict[str, Any]]
-"""A title and the settings that differ from the budget's."""
+
+@dataclass(frozen=True)
+class Contender:
+    title: str
+    settings: dict[str, Any]
+    """That differ from the budget's."""
+    rates: tuple[float, ...] = ()
+    """Learning rates to choose from on validation classes; none given, the settings' own."""
+
+
+FROM_NOTHING = "a small ResNet from random weights, 64 px, twelve epochs"
 GROUPS: dict[str, dict[str, Contender]] = {
     "average pooling, two epochs": {
-        name: (title, {**AVERAGE, **settings})
-        for name, (title, settings) in {
-            "whitened": ("learned whitening, 512-d, no training", WHITENED),
-            "random": (
-                "one 512-d embedding from a random start",
-                # The rates that were best from there: the others' cost it three points of MAP@R on validation classes.
-                {
-                    **ONE,
-                    "model__start": "random",
-                    "optimizer__learning_rate": 3e-5,
-                    "optimizer__head_factor": 30.0,
-                },
-            ),
-            "single": ("one 512-d embedding", ONE),
-            "unboosted": ("three learners, no boosting", UNBOOSTED),
-            "stagewise": ("BIER, stagewise", STAGEWISE),
-            "additive": ("BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY}),
-            "convex": ("BIER, convex", {"loss__schedule": "convex", **NO_DIVERSITY}),
-            "adversarial": ("BIER, stagewise, adversarial loss", ADVERSARIAL),
-            "activation": ("BIER, stagewise, activation loss", ACTIVATION),
-            "initialized": (
+        name: Contender(title, {**AVERAGE, **settings})
+        for name, title, settings in (
+            ("whitened", "learned whitening, 512-d, no training", WHITENED),
+            ("random", "one 512-d embedding from a random start", RANDOM),
+            ("single", "one 512-d embedding", ONE),
+            ("unboosted", "three learners, no boosting", UNBOOSTED),
+            ("stagewise", "BIER, stagewise", STAGEWISE),
+            ("additive", "BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY}),
+            ("convex", "BIER, convex", {"loss__schedule": "convex", **NO_DIVERSITY}),
+            ("adversarial", "BIER, stagewise, adversarial loss", ADVERSARIAL),
+            ("activation", "BIER, stagewise, activation loss", ACTIVATION),
+            (
+                "initialized",
                 "BIER, stagewise, activation loss as initialisation",
                 {**ACTIVATION, "diversity__initialize": True, "diversity__during_training": False},
             ),
-        }.items()
+        )
     },
     "generalised mean, two epochs": {
-        "gem-whitened": ("learned whitening, 512-d, no training", WHITENED),
-        "gem-single": ("one 512-d embedding", ONE),
-        "gem-activation": ("BIER, stagewise, activation loss", ACTIVATION),
+        "gem-whitened": Contender("learned whitening, 512-d, no training", WHITENED),
+        "gem-single": Contender("one 512-d embedding", ONE),
+        "gem-activation": Contender("BIER, stagewise, activation loss", ACTIVATION),
+    },
+    "generalised mean, two epochs, learners and dimensions": {
+        "two": Contender("BIER, 2 learners", {**ACTIVATION, "model__learners": 2}),
+        "four": Contender("BIER, 4 learners", {**ACTIVATION, "model__learners": 4}),
+        "eight": Contender("BIER, 8 learners", {**ACTIVATION, "model__learners": 8}),
+        "wide-single": Contender("one 1024-d embedding", {**ONE, "model__dimensions": 1024}),
+        "wide": Contender("BIER, 3 learners, 1024-d", {**ACTIVATION, "model__dimensions": 1024}),
     },
     "generalised mean, six epochs": {
-        "long-single": ("one 512-d embedding", {**ONE, **LONG}),
-        "long-unboosted": ("three learners, no boosting", {**UNBOOSTED, **LONG}),
-        "long-activation": ("BIER, stagewise, activation loss", {**ACTIVATION, **LONG}),
-        "long-adversarial": ("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **LONG}),
+        "long-single": Contender("one 512-d embedding", {**ONE, **LONG}),
+        "long-unboosted": Contender("three learners, no boosting", {**UNBOOSTED, **LONG}),
+        "long-activation": Contender("BIER, stagewise, activation loss", {**ACTIVATION, **LONG}),
+        "long-adversarial": Contender("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **LONG}),
+    },
+    "six epochs, against others": {
+        "long-random": Contender(
+            "one 512-d embedding, average pooling, from a random start", {**RANDOM, **AVERAGE, **LONG}
+        ),
+        "long-triplet": Contender("semi-hard triplets, one embedding", {**ONE, **LONG, **TRIPLET}, RATES),
+        "long-ms": Contender("multi-similarity, one embedding", {**ONE, **LONG, **MULTI_SIMILARITY}, RATES),
+        "long-proxy": Contender("Proxy-Anchor, one embedding", {**ONE, **LONG, **PROXY_ANCHOR}, RATES),
+        "long-ms-bier": Contender(
+            "multi-similarity, BIER, stagewise, activation loss", {**ACTIVATION, **LONG, **MULTI_SIMILARITY}, RATES
+        ),
+    },
+    FROM_NOTHING: {
+        "scratch-single": Contender("one 512-d embedding", {**ONE, **SCRATCH}),
+        "scratch-unboosted": Contender("three learners, no boosting", {**UNBOOSTED, **SCRATCH}),
+        "scratch-stagewise": Contender("BIER, stagewise", {**STAGEWISE, **SCRATCH}),
+        "scratch-additive": Contender("BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY, **SCRATCH}),
+        "scratch-activation": Contender("BIER, stagewise, activation loss", {**ACTIVATION, **SCRATCH}),
+        "scratch-adversarial": Contender("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **SCRATCH}),
     },
 }
 CONTENDERS = {name: contender for group in GROUPS.values() for name, contender in group.items()}
@@ -97,24 +144,48 @@ def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int, on
     """Train every contender whose turn it is and which is not finished yet."""
     console = Console()
     keep_freed_memory()
-    names = only or ("pretrained", *CONTENDERS)
-    everything = [(seed, dataset, name) for seed in seeds for name in names for dataset in DATASETS]
-    for seed, dataset, name in everything[part::parts]:
-        source, folder = str(data / dataset), out / dataset / f"{name}-{seed}"
-        console.rule(f"{dataset} {name} seed {seed}")
-        began = time.monotonic()
+    for name, dataset in list(itertools.product(only or ("pretrained", *CONTENDERS), DATASETS))[part::parts]:
+        source, folder = str(data / dataset), out / dataset
         if name == "pretrained":
-            if not (out / dataset / "pretrained.json").exists():
-                write_json(out / dataset / "pretrained.json", runs.pretrained_features(source, BUDGET, console))
-        elif not (folder / "metrics.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            runs.train(source, BUDGET.replace(seed=seed, **CONTENDERS[name][1]), folder, console)
-        console.print(f"{time.monotonic() - began:.0f} s")
+            if not (folder / "pretrained.json").exists():
+                write_json(folder / "pretrained.json", runs.pretrained_features(source, BUDGET, console))
+            continue
+        config = BUDGET.replace(**CONTENDERS[name].settings)
+        if CONTENDERS[name].rates:
+            trials = {
+                rate: trial(source, config, rate, folder / f"{name}@{rate:g}", console)
+                for rate in CONTENDERS[name].rates
+            }
+            write_json(folder / f"{name}-rates.json", trials)
+            config = config.replace(optimizer__learning_rate=max(trials, key=lambda rate: trials[rate]))
+        for seed in seeds:
+            console.rule(f"{dataset} {name} seed {seed}")
+            if not (folder / f"{name}-{seed}" / "metrics.json").exists():
+                began = time.monotonic()
+                shutil.rmtree(folder / f"{name}-{seed}", ignore_errors=True)
+                runs.train(source, config.replace(seed=seed), folder / f"{name}-{seed}", console)
+                console.print(f"{time.monotonic() - began:.0f} s")
+
+
+def trial(source: str, config: Config, rate: float, folder: Path, console: Console) -> float:
+    """MAP@R on validation classes after two epochs at a rate; from the folder where it has been tried already."""
+    config = config.replace(optimizer__learning_rate=rate, optimizer__epochs=BUDGET.optimizer.epochs)
+    if not _finished(folder):
+        console.rule(f"trial {folder.name}")
+        shutil.rmtree(folder, ignore_errors=True)
+        runs.train(source, config, folder, console, evaluate_after=False)
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    score: float = next(epoch["validation"]["map_at_r"] for epoch in history if epoch["kept"])
+    return score
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "provenance.json").exists() and "finished" in runs.read_provenance(folder)
 
 
 def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
     """The metrics of every finished seed."""
-    files = sorted((out / dataset).glob(f"{name}-*/metrics.json"))
+    files = sorted((out / dataset).glob(f"{name}-[0-9]*/metrics.json"))
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
@@ -126,21 +197,29 @@ def row(metrics: dict[str, Any], kind: str) -> dict[str, Any]:
 def print_tables(out: Path) -> None:
     for dataset in DATASETS:
         for group, contenders in GROUPS.items():
-            found = {title: results(out, dataset, name) for name, (title, _) in contenders.items()}
+            found = {one.title: results(out, dataset, name) for name, one in contenders.items()}
             found = {title: seeds for title, seeds in found.items() if seeds}
             if found:
                 print(f"\n### {dataset}, {group}\n")
-                _print_embeddings(found, json.loads((out / dataset / "pretrained.json").read_text(encoding="utf-8")))
-                _print_learners({title: seeds for title, seeds in found.items() if seeds[0]["rows"][0]["learners"][1:]})
+                _print_embeddings(found, None if group == FROM_NOTHING else out / dataset / "pretrained.json")
+                _print_trials(out / dataset, contenders)
+                _print_learners({title: seeds for title, seeds in found.items() if _is_usual_cut(seeds[0])})
 
 
-def _print_embeddings(found: dict[str, list[dict[str, Any]]], pretrained: dict[str, Any]) -> None:
+def _is_usual_cut(metrics: dict[str, Any]) -> bool:
+    whole = row(metrics, "ensemble")
+    return (whole["dimensions"], len(whole["learners"])) == (512, 3)
+
+
+def _print_embeddings(found: dict[str, list[dict[str, Any]]], pretrained: Path | None) -> None:
     print("| embedding | Recall@1 | Recall@8 | MAP@R | Recall@1 of the features beneath | between learners | seeds |")
     print("|---|---|---|---|---|---|---|")
-    print(
-        f"| pretrained features, 1280-d, averaged | {100 * pretrained['recall']['1']:.1f} "
-        f"| {100 * pretrained['recall']['8']:.1f} | {100 * pretrained['map_at_r']:.1f} | | | |"
-    )
+    if pretrained is not None:
+        before = json.loads(pretrained.read_text(encoding="utf-8"))
+        print(
+            f"| pretrained features, 1280-d, averaged | {100 * before['recall']['1']:.1f} "
+            f"| {100 * before['recall']['8']:.1f} | {100 * before['map_at_r']:.1f} | | | |"
+        )
     for title, seeds in found.items():
         whole = [row(metrics, "ensemble") for metrics in seeds]
         features = [row(metrics, "features") for metrics in seeds]
@@ -151,6 +230,18 @@ def _print_embeddings(found: dict[str, list[dict[str, Any]]], pretrained: dict[s
             f"| {spread([r['map_at_r'] for r in whole])} | {spread([r['recall']['1'] for r in features])} "
             f"| {shown} | {len(seeds)} |"
         )
+
+
+def _print_trials(folder: Path, contenders: dict[str, Contender]) -> None:
+    tried = {one.title: folder / f"{name}-rates.json" for name, one in contenders.items()}
+    tried = {title: file for title, file in tried.items() if file.exists()}
+    if tried:
+        rates = sorted({rate for one in contenders.values() for rate in one.rates})
+        print("\nMAP@R on validation classes after two epochs, by learning rate; the best was taken:\n")
+        print(f"| embedding | {' | '.join(f'{rate:g}' for rate in rates)} |\n|---|{'---|' * len(rates)}")
+        for title, file in tried.items():
+            scores = json.loads(file.read_text(encoding="utf-8"))
+            print(f"| {title} | {' | '.join(f'{100 * scores[str(rate)]:.1f}' for rate in rates)} |")
 
 
 def _print_learners(found: dict[str, list[dict[str, Any]]]) -> None:
@@ -175,7 +266,7 @@ def main() -> None:
     parser.add_argument("action", choices=["run", "table"])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/results"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--part", default="0/1", help="which share of the work, for example 0/2")
     names = ("pretrained", *CONTENDERS)
     parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="NAME", help=", ".join(names))

@@ -1,0 +1,113 @@
+"""What the head should start from: poolings, norms before the head and strengths of whitening, before any training.
+
+    python recipes/starts.py [--data ../shared/data] [--draws 3]
+
+Half of the training classes fit the whitening, the other half judges it, over a few draws; prints Recall@1 and MAP@R of
+each. No test class is looked at. The backbone is the default one, at 128 px; about two minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tables import spread
+from torch import Tensor
+from torch.nn import functional as F
+
+from bier import EmbeddingEnsemble, build
+from bier.allocator import keep_freed_memory
+from bier.config import Config
+from bier.data import Manifest, hold_out, image_loader, open_source
+from bier.evaluate import evaluate_retrieval
+from bier.pooling import averaging
+from bier.whitening import whiten
+
+CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
+DATASETS = ("cub100", "cars196")
+
+
+def generalized_mean(maps: Tensor, exponent: float) -> Tensor:
+    return maps.clamp_min(1e-6).pow(exponent).mean(dim=(2, 3)).pow(1 / exponent)
+
+
+POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "average": lambda maps: maps.mean(dim=(2, 3)),
+    "maximum": lambda maps: maps.amax(dim=(2, 3)),
+    **{f"generalised mean, p = {p}": lambda maps, p=p: generalized_mean(maps, p) for p in (2, 3, 4)},  # type: ignore[misc]
+}
+USUAL = "generalised mean, p = 3"
+NORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda features: features,
+    "length 1": lambda features: F.normalize(features, dim=1),
+    "layer norm": lambda features: F.layer_norm(features, features.shape[1:]),
+    "square roots": lambda features: features.clamp_min(0).sqrt(),
+    "square roots, length 1": lambda features: F.normalize(features.clamp_min(0).sqrt(), dim=1),
+}
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@torch.inference_mode()
+def pooled(manifest: Manifest) -> dict[str, Tensor]:
+    """(n, d) features of all images by every pooling, from the backbone's last map."""
+    backbone = build.model(CONFIG).backbone.eval().to(memory_format=torch.channels_last)
+    path = averaging(backbone)
+    assert path is not None
+    maps: list[Tensor] = []
+    backbone.get_submodule(path).register_forward_pre_hook(lambda module, inputs: maps.append(inputs[0]))
+    found: dict[str, list[Tensor]] = {name: [] for name in POOLINGS}
+    for batch in image_loader(manifest, build.test_transform(CONFIG, CONFIG.image.size or 128), workers=1):
+        backbone(batch.images.contiguous(memory_format=torch.channels_last))
+        last = maps.pop()
+        for name, pool in POOLINGS.items():
+            found[name].append(pool(last))
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def judged(features: Tensor, manifest: Manifest, draws: int, power: float | None) -> str:
+    """Recall@1 and MAP@R on held-out classes, as cells of a table; with a power of None, of the features themselves."""
+    labels, recall, map_at_r = torch.from_numpy(manifest.codes()), [], []
+    for draw in range(draws):
+        held = torch.from_numpy(hold_out(manifest, 0.5, draw).split == "val")
+        vectors = features[held]
+        if power is not None:
+            head = EmbeddingEnsemble(features.shape[1], (512,))
+            whiten(head, features[~held], labels[~held], power=power, seed=draw)
+            with torch.no_grad():
+                vectors = head(vectors)
+        result = evaluate_retrieval(vectors, labels[held], recall_at=(1,), metrics=("recall", "map_at_r"))
+        assert result.map_at_r is not None
+        recall.append(result.recall[1])
+        map_at_r.append(result.map_at_r)
+    return f"{spread(recall)} | {spread(map_at_r)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--draws", type=int, default=3)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    columns: dict[tuple[str, str], list[str]] = {}
+    for dataset in DATASETS:
+        manifest = open_source(str(given.data / dataset)).only("train")
+        features = pooled(manifest)
+        rows = (
+            ("no whitening", {name: (x, None) for name, x in features.items()}),
+            ("pooling", {name: (x, 0.5) for name, x in features.items()}),
+            ("before the head", {name: (norm(features[USUAL]), 0.5) for name, norm in NORMS.items()}),
+            ("power of the whitening", {f"{power:g}": (features[USUAL], power) for power in POWERS}),
+        )
+        for group, members in rows:
+            for name, (x, power) in members.items():
+                columns.setdefault((group, name), []).append(judged(x, manifest, given.draws, power))
+    print("| | | CUB-100: R@1 | MAP@R | Cars-196: R@1 | MAP@R |\n|---|---|---|---|---|---|")
+    for (group, name), cells in columns.items():
+        print(f"| {group} | {name} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
