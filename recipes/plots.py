@@ -90,6 +90,8 @@ def noise(folder: Path, to: Path) -> None:
 
 
 def _line(axis: Axes, points: Sequence[tuple[int, Sequence[float]]], label: str, color: str) -> None:
+    if not points:
+        return
     means, deviations = zip(*(mean_and_deviation(values) for _, values in points), strict=True)
     axis.errorbar(
         [x for x, _ in points], means, yerr=deviations, marker="o", color=color, capsize=3, markersize=4, label=label
@@ -113,9 +115,11 @@ def main() -> None:
     given = parser.parse_args()
     matplotlib.use("svg")
     plt.rcParams.update({"svg.hashsalt": "bier", "font.size": 8, "svg.fonttype": "none"})
-    contenders(given.results, given.to)
-    sizes(given.heads, given.to)
-    noise(given.heads, given.to)
+    for draw, folder in ((contenders, given.results), (sizes, given.heads), (noise, given.heads)):
+        if any(folder.glob("*/*.json")):
+            draw(folder, given.to)
+        else:
+            print(f"no plot of {draw.__name__}: nothing has run in {folder}")
 
 
 if __name__ == "__main__":

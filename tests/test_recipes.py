@@ -1,0 +1,140 @@
+"""The recipes behind docs/results.md: every contender builds and trains, and the tables say what the runs measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib
+import pytest
+import torch
+
+from bier import build
+from bier.data import open_source
+from bier.files import write_json
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Loads a recipe as running it would."""
+    monkeypatch.syspath_prepend(RECIPES)
+    return import_module
+
+
+def test_every_contender_of_the_results_builds(recipe: Callable[[str], ModuleType]) -> None:
+    results = recipe("results")
+    assert len(results.CONTENDERS) == sum(len(group) for group in results.GROUPS.values()), "two contenders of one name"
+    for name, contender in results.CONTENDERS.items():
+        config = results.BUDGET.replace(**{**contender.settings, "model__weights": "none"})
+        model = build.model(config)
+        assert sum(model.head.sizes) == (1024 if name.startswith("wide") else 512), name
+        build.boosting(config, model.head.sizes, 10)
+        build.diversity(config, model.head.sizes)
+
+
+def test_every_head_trains(recipe: Callable[[str], ModuleType]) -> None:
+    heads = recipe("heads")
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(20).repeat_interleave(4)
+    features = torch.randn(2, 80, 200, generator=generator) + 2 * torch.randn(20, 200, generator=generator)[labels]
+    assert len(heads.CONTENDERS) == sum(len(group) for group in heads.GROUPS.values()), "two contenders of one name"
+    for key, whole in heads.CONTENDERS.items():
+        contender = replace(whole, steps=3, batch=(16, 4))
+        head = heads.train(contender, features, labels, 1e-3, 0)
+        found = heads.evaluate(contender, head, features[0], labels)
+        assert heads.whole(found["rows"])["recall"]["1"] > 0.5, key
+
+
+def measured(recall: float, *, sizes: tuple[int, ...] = (512,)) -> dict[str, Any]:
+    """A ``metrics.json`` as far as tables and plots read it."""
+
+    def row(kind: str, learners: list[int], dimensions: int) -> dict[str, Any]:
+        values = {"recall": {"1": recall, "8": recall}, "map_at_r": recall / 2}
+        return {"kind": kind, "learners": learners, "dimensions": dimensions, **values}
+
+    every = list(range(len(sizes)))
+    rows = [row("ensemble", every, sum(sizes))]
+    rows += [row("learner", [m], size) for m, size in enumerate(sizes)]
+    rows += [row("prefix", every[: m + 1], sum(sizes[: m + 1])) for m in every]
+    return {"rows": [*rows, row("features", [], 1280)], "correlation": {"between_learners_mean_abs": 0.1}}
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """Two seeds of two contenders, of which one's name begins with the other's, and one of eight learners."""
+    for dataset in ("cub100", "cars196"):
+        write_json(tmp_path / dataset / "pretrained.json", measured(0.4)["rows"][0])
+        for name, values, sizes in (
+            ("long-ms", (0.5, 0.7), (512,)),
+            ("long-ms-bier", (0.8, 0.8), (85, 171, 256)),
+            ("eight", (0.25,), (64,) * 8),
+        ):
+            for seed, value in enumerate(values):
+                write_json(tmp_path / dataset / f"{name}-{seed}" / "metrics.json", measured(value, sizes=sizes))
+        write_json(tmp_path / dataset / "long-ms-rates.json", {"3e-05": 0.1, "0.0001": 0.3, "0.0003": 0.2})
+    return tmp_path
+
+
+def test_tables_keep_contenders_apart(
+    recipe: Callable[[str], ModuleType], finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe("results").print_tables(finished)
+    lines = capsys.readouterr().out.splitlines()
+    alone = next(line for line in lines if line.startswith("| multi-similarity, one embedding | 60"))
+    assert alone.startswith("| multi-similarity, one embedding | 60.0 ± 14.1 | 60.0 ± 14.1 | 30.0 ± 7.1 |")
+    assert alone.endswith("| 2 |")
+    assert "| multi-similarity, one embedding | 10.0 | 30.0 | 20.0 |" in lines  # the trials
+    assert sum(line.startswith("| BIER, 8 learners |") for line in lines) == 2  # no row of learners 1 to 3
+
+
+def test_plots_are_drawn_again_byte_for_byte(
+    recipe: Callable[[str], ModuleType], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plots = recipe("plots")
+    assert len(plots.COLORS) >= len(recipe("results").GROUPS)
+    with matplotlib.rc_context():
+        drawn = []
+        for turn in ("first", "second"):
+            to = tmp_path / turn
+            to.mkdir()
+            arguments = ["plots.py", "--results", str(finished), "--heads", str(tmp_path / "none"), "--to", str(to)]
+            monkeypatch.setattr(sys, "argv", arguments)
+            plots.main()
+            drawn.append({file.name: file.read_text(encoding="utf-8") for file in sorted(to.iterdir())})
+    assert drawn[0] == drawn[1]
+    assert "multi-similarity, one embedding" in drawn[0]["results-contenders.svg"]
+
+
+def test_wrong_labels_are_planted_in_the_training_classes_only(
+    recipe: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    rows = [f"{label}-{i}.jpg,{label},{'train' if label in 'abc' else 'test'}" for label in "abcde" for i in range(20)]
+    source = tmp_path / "labels.csv"
+    source.write_text("image,label,split\n" + "\n".join(rows), encoding="utf-8")
+    before = open_source(str(source))
+    wrong = recipe("wrong_labels").plant(before, 0.1, 0, tmp_path / "planted.csv")
+    after = open_source(str(tmp_path / "planted.csv"))
+    changed = before.label != after.label
+    assert {str(before.path(int(row)).absolute()) for row in changed.nonzero()[0]} == wrong
+    assert changed.sum() == 6
+    assert set(before.split[changed]) == {"train"}
+    assert set(after.label[changed]) <= set("abc")
+
+
+def test_the_trial_reports_the_epoch_that_is_kept(recipe: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    results = recipe("results")
+    history = [
+        {"epoch": 1, "kept": True, "validation": {"recall@1": 0.9, "map_at_r": 0.5}},
+        {"epoch": 2, "kept": False, "validation": {"recall@1": 0.8, "map_at_r": 0.6}},
+    ]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history), encoding="utf-8")
+    write_json(tmp_path / "provenance.json", {"finished": "2026-11-26T18:00:00Z"})
+    assert results.trial("no source is opened", results.BUDGET, 1e-4, tmp_path, None) == 0.5
