@@ -185,10 +185,24 @@ def test_the_keyboard_alone(serve: Serve, visit: Open, tmp_path: Path) -> None:
     assert unnamed == [], "a screen reader needs a name for each"
 
 
+def test_a_picture_given_before_the_server_has_answered_is_searched(
+    serve: Serve, visit: Open, cars: list[Path]
+) -> None:
+    page = visit(serve())
+    held: list[Any] = []
+    page.route("**/api/info", lambda route: held.append(route))
+    with page.expect_request("**/api/info"):
+        page.reload(wait_until="domcontentloaded")
+    page.set_input_files("#files", cars[0])
+    expect(page.locator("#status")).to_have_text("Opening …")
+    held[0].continue_()
+    expect(page.locator(".example")).to_have_count(1)
+    expect(page.locator("#pictures .value").first).to_be_visible()
+
+
 def test_dark_and_narrow(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
     client = serve(marks=tmp_path / "marks.jsonl")
     dark = visit(client, color_scheme="dark")
-    expect(dark.locator("#status")).to_have_text("60 pictures")  # before that nothing listens to the input
     dark.set_input_files("#files", [cars[0], cars[1]])
     expect(dark.locator(".example")).to_have_count(2)
     expect(dark.locator("#pictures .value").first).to_be_visible()

@@ -281,8 +281,10 @@ function fromAddress() {
 }
 
 async function upload(files, add = false) {
-  const pictures = [...files].slice(0, info.limits.pictures);
-  if (!pictures.length) return;
+  const given = [...files]; // the browser empties its own list when the event is over
+  await opening;
+  if (!info || !given.length) return;
+  const pictures = given.slice(0, info.limits.pictures);
   say(pictures.length === 1 ? "Looking at the picture …" : `Looking at ${pictures.length} pictures …`);
   $("drop").classList.add("working");
   try {
@@ -446,7 +448,8 @@ async function look(item) {
 
 // --- what people do ------------------------------------------------------------------------------------------------
 
-function listen() {
+/** Pictures may come before the server has answered for the first time: `upload` waits for that. */
+function listenForPictures() {
   let adding = false;
   const choose = (add) => { adding = add; $("files").click(); };
   $("choose").addEventListener("click", () => choose(false));
@@ -459,6 +462,11 @@ function listen() {
       await upload(files, adding);
     });
   }
+  addEventListener("paste", (event) => { if (event.clipboardData.files.length) upload(event.clipboardData.files); });
+  listenToDrops();
+}
+
+function listen() {
   $("clear").addEventListener("click", () => go({ ...state, like: [] }));
   $("pairs").addEventListener("click", downloadPairs);
   $("help-open").addEventListener("click", () => $("help").showModal());
@@ -467,8 +475,6 @@ function listen() {
   $("label").addEventListener("change", () => go({ ...state, label: $("label").value.trim() }));
   $("label").addEventListener("search", () => go({ ...state, label: $("label").value.trim() }));
   addEventListener("popstate", () => { fromAddress(); show(); });
-  addEventListener("paste", (event) => { if (event.clipboardData.files.length) upload(event.clipboardData.files); });
-  listenToDrops();
   addEventListener("keydown", shortcut);
 }
 
@@ -511,6 +517,7 @@ function shortcut(event) {
 
 async function start() {
   say("Opening …");
+  listenForPictures();
   try {
     info = await client.get("/api/info");
   } catch (error) {
@@ -527,4 +534,4 @@ async function start() {
   await show();
 }
 
-start();
+const opening = start();
