@@ -117,6 +117,11 @@ GROUPS: dict[str, dict[str, Contender]] = {
     "Diversity, with stagewise boosting": {
         "activation": Contender("activation loss", diversity="activation"),
         "adversarial": Contender("adversarial loss", diversity="adversarial"),
+        "regressors": Contender("adversarial loss, its constraint on weights left out", diversity="regressors"),
+        "constraint": Contender("the constraint alone", diversity="constraint"),
+        "constraint-single": Contender(
+            "the constraint, one 512-d embedding", "independent", sizes=ONE, diversity="constraint"
+        ),
         "activation-before": Contender("activation loss as initialisation", diversity="activation", before=True),
     },
     "Start from a random head": {
@@ -275,7 +280,12 @@ def train(contender: Contender, given: Tensor, labels: Tensor, rate: float, seed
 
 
 def _diversity(contender: Contender, head: EmbeddingEnsemble) -> nn.Module | None:
-    kinds = {"activation": ActivationLoss, "adversarial": lambda: AdversarialLoss(head.sizes)}
+    kinds: dict[str, Callable[[], nn.Module]] = {
+        "activation": ActivationLoss,
+        "adversarial": lambda: AdversarialLoss(head.sizes),
+        "regressors": lambda: AdversarialLoss(head.sizes, regularization=0.0),
+        "constraint": lambda: AdversarialLoss(head.sizes[:1]),  # no other learner, so no regressor
+    }
     return kinds[contender.diversity]() if contender.diversity in kinds else None
 
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"serve"},
     {"train", "monitor", "export", "search", "catalogue"},
     {"bier"},
-    {"hard_pairs", "embed", "evaluate", "report", "checkpoint", "inference", "encoder", "vectors"},
+    {"best_epoch", "hard_pairs", "embed", "evaluate", "report", "checkpoint", "inference", "encoder", "vectors"},
     {
         "ensemble",
         "boosting",

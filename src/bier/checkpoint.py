@@ -23,7 +23,11 @@ from bier.hub import local_path
 from bier.model import RetrievalModel
 
 MODEL_FORMAT = "bier-model-1"
-STATE_FORMAT = "bier-training-state-1"
+STATE_FORMAT = "bier-training-state-2"
+_REMEDIES = {
+    MODEL_FORMAT: "give the model.safetensors of a run of `bier train`",
+    STATE_FORMAT: "another version of bier began this run: go on with that one, or start again in another folder",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def _opened(path: Path, format: str) -> Iterator[tuple[Any, dict[str, Any]]]:
                 raise ModelError(
                     f"is of kind {description.get('format', 'unknown')!r}, not {format!r}",
                     where=path,
-                    remedy="give the model.safetensors of a run of `bier train`",
+                    remedy=_REMEDIES[format],
                 )
             yield file, description["content"]
     except (SafetensorError, OSError) as error:

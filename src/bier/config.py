@@ -33,7 +33,7 @@ class DataConfig:
     test_classes: float = 0.5
     """Share of the classes, the last in natural order, kept for testing when the source names no split."""
     validation_classes: float = 0.2
-    """Share of the *training* classes held out to choose the best epoch; 0 keeps the last epoch."""
+    """Share of the *training* classes held out to decide which epoch is kept; 0 keeps the last one."""
     crop_to_bbox: bool = False
     """Cut each picture to its bounding box, where the source has one."""
     classes_per_batch: int = 16

@@ -72,14 +72,15 @@ class Monitor:
         self.writer.add_scalar("train/learning_rate_factor", rate, progress.step)
         self.writer.add_scalar("train/loss", sums.loss / sums.batches, progress.step)
 
-    def end_epoch(self, record: dict[str, Any], best: bool) -> None:
+    def end_epoch(self, record: dict[str, Any], kept: bool) -> None:
         losses = " ".join(f"{value:.3f}" for value in record["learner_losses"])
         line = (
             f"epoch {record['epoch']:>{len(str(self.epochs))}}/{self.epochs}  loss {record['loss']:.4f} "
             f"(learners {losses})  {record['images_per_second']:.0f} images/s, {record['seconds']:.0f} s"
         )
         if "validation" in record:
-            line += f"  validation Recall@1 {100 * record['validation']['recall@1']:.1f} %{'  best' if best else ''}"
+            recall, map_at_r = (100 * record["validation"][name] for name in ("recall@1", "map_at_r"))
+            line += f"  validation Recall@1 {recall:.1f} %, MAP@R {map_at_r:.1f} %{'  kept' if kept else ''}"
             for name, value in record["validation"].items():
                 self.writer.add_scalar(f"validation/{name}", value, record["step"])
         for m, value in enumerate(record["learner_losses"], 1):

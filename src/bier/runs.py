@@ -75,12 +75,14 @@ def train(
     with Monitor(folder, config.optimizer.epochs, console, start) as monitor:
         progress = run(_without_diversity(job, config), monitor, resume)
     if job.validation is not None:
+        scores = progress.history[progress.best.epoch - 1]["validation"]
         console.print(
-            f"best epoch: {progress.best_epoch}, with Recall@1 {100 * progress.best[0]:.1f} % on the validation classes"
+            f"epoch {progress.best.epoch} is kept, with Recall@1 {100 * scores['recall@1']:.1f} % and MAP@R "
+            f"{100 * scores['map_at_r']:.1f} % on the validation classes"
         )
     provenance |= {
         "seconds": round(provenance.get("seconds", 0) + time.monotonic() - began, 1),
-        "best_epoch": progress.best_epoch,
+        "best_epoch": progress.best.epoch or progress.epoch,
         "unreadable": progress.unreadable,
         "finished": _now(),
     }

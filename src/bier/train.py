@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bier.best_epoch import BestEpoch
 from bier.boosting import Boosted, OnlineBoosting
 from bier.checkpoint import (
     STATE_FORMAT,
@@ -143,9 +144,7 @@ class Progress:
     batch: int = 0
     """Batches of the current epoch that are complete."""
     step: int = 0
-    best_epoch: int = 0
-    best: list[float] = field(default_factory=lambda: [-1.0, -1.0])
-    """Recall@1, and MAP@R to decide ties, of the best epoch on validation classes."""
+    best: BestEpoch = field(default_factory=BestEpoch)
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: Sums = field(default_factory=Sums)
     unreadable: list[str] = field(default_factory=list)
@@ -153,7 +152,7 @@ class Progress:
     @staticmethod
     def from_dict(content: dict[str, Any]) -> Progress:
         sums = {**content["sums"], "hardest": HardPairs(**content["sums"].get("hardest", {}))}
-        return Progress(**{**content, "sums": Sums(**sums)})
+        return Progress(**{**content, "sums": Sums(**sums), "best": BestEpoch(**content["best"])})
 
 
 class Listener(Protocol):
@@ -161,7 +160,7 @@ class Listener(Protocol):
 
     def begin_epoch(self, epoch: int, batches: int, done: int) -> None: ...
     def step(self, progress: Progress, rate: float) -> None: ...
-    def end_epoch(self, record: dict[str, Any], best: bool) -> None: ...
+    def end_epoch(self, record: dict[str, Any], kept: bool) -> None: ...
     def message(self, text: str) -> None: ...
 
 
@@ -296,26 +295,23 @@ def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
         "hardest": progress.sums.hardest.summary(job.train),
         "learning_rate": job.rate(progress.step - 1) * max(group["peak_lr"] for group in job.optimizer.param_groups),
     }
+    keep = True  # with nothing to choose by, the last epoch
     if job.validation is not None:
-        record["validation"] = validate(job, job.validation)
-        score = [record["validation"]["recall@1"], record["validation"]["map_at_r"]]
-        better = score > progress.best
-    else:
-        score, better = progress.best, True  # nothing to choose by: the last epoch it is
-    if better:
-        progress.best, progress.best_epoch = score, progress.epoch + 1
+        record["validation"], by_class = validate(job, job.validation)
+        keep = progress.best.offer(progress.epoch + 1, by_class)
+    if keep:
         save_model(job.folder / "model.safetensors", job.model, job.image)
     for earlier in progress.history:
-        earlier["kept"] = earlier["kept"] and not better
-    progress.history.append({**record, "kept": better})
+        earlier["kept"] = earlier["kept"] and not keep
+    progress.history.append({**record, "kept": keep})
     progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, Sums()
     _write_history(job.folder, progress.history)
     _checkpoint(job, progress)
-    listener.end_epoch(record, better)
+    listener.end_epoch(record, keep)
 
 
-def validate(job: Job, manifest: Manifest) -> dict[str, float]:
-    """Recall@1 and MAP@R of the ensemble on held-out classes, self-retrieval."""
+def validate(job: Job, manifest: Manifest) -> tuple[dict[str, float], dict[str, float]]:
+    """Recall@1 and MAP@R of the ensemble on held-out classes, self-retrieval, and MAP@R of each class."""
     vectors = embed(
         job.model,
         manifest,
@@ -328,7 +324,8 @@ def validate(job: Job, manifest: Manifest) -> dict[str, float]:
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
     result = evaluate_retrieval(ensemble, manifest.codes()[vectors.index], recall_at=(1,), similarity="dot")
     assert result.map_at_r is not None
-    return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}
+    by_class = {str(label): figures["map_at_r"] for label, figures in result.per_class().items()}
+    return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}, by_class
 
 
 def _write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
