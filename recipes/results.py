@@ -112,7 +112,7 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "wide": Contender("BIER, 3 learners, 1024-d", {**ACTIVATION, "model__dimensions": 1024}),
     },
     "generalised mean, six epochs": {
-        "long-single": Contender("one 512-d embedding", {**ONE, **LONG}),
+        "long-single": Contender("one 512-d embedding", {**ONE, **LONG}, RATES),
         "long-unboosted": Contender("three learners, no boosting", {**UNBOOSTED, **LONG}),
         "long-activation": Contender("BIER, stagewise, activation loss", {**ACTIVATION, **LONG}),
         "long-adversarial": Contender("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **LONG}),
