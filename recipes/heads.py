@@ -74,7 +74,9 @@ class Contender:
     start: str = "whitening"
     diversity: str = "none"
     before: bool = False
-    """The diversity loss as initialisation, instead of during training."""
+    """The diversity loss as initialisation."""
+    during: bool = True
+    """The diversity loss during training."""
     noise: float = 0.0
     """Share of training images with a label drawn at random."""
     codes: bool = False
@@ -122,7 +124,11 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "constraint-single": Contender(
             "the constraint, one 512-d embedding", "independent", sizes=ONE, diversity="constraint"
         ),
-        "activation-before": Contender("activation loss as initialisation", diversity="activation", before=True),
+        **{
+            f"{loss}-{key}": Contender(f"{loss} loss {title}", diversity=loss, before=True, during=during)
+            for loss in ("activation", "adversarial")
+            for key, title, during in (("before", "as initialisation", False), ("both", "as initialisation too", True))
+        },
     },
     "Start from a random head": {
         "random-single": Contender("one 512-d embedding", "independent", sizes=ONE, start="random"),
@@ -256,6 +262,7 @@ def train(contender: Contender, given: Tensor, labels: Tensor, rate: float, seed
     diversity = _diversity(contender, head)
     if contender.before and diversity is not None:
         initialize(head, given[0], diversity, seed=seed)
+    if not contender.during:
         diversity = None
     parameters = [*head.parameters(), *(diversity.parameters() if diversity is not None else ())]
     optimizer = torch.optim.AdamW(

@@ -203,6 +203,7 @@ def print_tables(out: Path) -> None:
                 print(f"\n### {dataset}, {group}\n")
                 _print_embeddings(found, None if group == FROM_NOTHING else out / dataset / "pretrained.json")
                 _print_trials(out / dataset, contenders)
+                _print_correlations(found)
                 _print_learners({title: seeds for title, seeds in found.items() if _is_usual_cut(seeds[0])})
 
 
@@ -242,6 +243,17 @@ def _print_trials(folder: Path, contenders: dict[str, Contender]) -> None:
         for title, file in tried.items():
             scores = json.loads(file.read_text(encoding="utf-8"))
             print(f"| {title} | {' | '.join(f'{100 * scores[str(rate)]:.1f}' for rate in rates)} |")
+
+
+def _print_correlations(found: dict[str, list[dict[str, Any]]]) -> None:
+    print("\nMean absolute correlation between output dimensions, on test images:\n")
+    print("| embedding | all pairs | within learners | between learners |\n|---|---|---|---|")
+    for title, seeds in found.items():
+        cells = []
+        for kind in ("features", "within_learners", "between_learners"):
+            values = [metrics["correlation"].get(f"{kind}_mean_abs") for metrics in seeds]
+            cells.append(f"{statistics.mean(values):.3f}" if None not in values else "")
+        print(f"| {title} | {' | '.join(cells)} |")
 
 
 def _print_learners(found: dict[str, list[dict[str, Any]]]) -> None:
