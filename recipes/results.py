@@ -103,6 +103,7 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "gem-whitened": Contender("learned whitening, 512-d, no training", WHITENED),
         "gem-single": Contender("one 512-d embedding", ONE),
         "gem-activation": Contender("BIER, stagewise, activation loss", ACTIVATION),
+        "gem-ms": Contender("multi-similarity, BIER, stagewise, activation loss", {**ACTIVATION, **MULTI_SIMILARITY}),
     },
     "generalised mean, two epochs, learners and dimensions": {
         "two": Contender("BIER, 2 learners", {**ACTIVATION, "model__learners": 2}),
@@ -125,7 +126,7 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "long-ms": Contender("multi-similarity, one embedding", {**ONE, **LONG, **MULTI_SIMILARITY}, RATES),
         "long-proxy": Contender("Proxy-Anchor, one embedding", {**ONE, **LONG, **PROXY_ANCHOR}, RATES),
         "long-ms-bier": Contender(
-            "multi-similarity, BIER, stagewise, activation loss", {**ACTIVATION, **LONG, **MULTI_SIMILARITY}, RATES
+            "multi-similarity, BIER, stagewise, activation loss", {**ACTIVATION, **LONG, **MULTI_SIMILARITY}
         ),
     },
     FROM_NOTHING: {
