@@ -117,6 +117,30 @@ def test_a_pair_loss_of_ones_own_needs_its_terms_only() -> None:
         assert all(x.grad is not None and x.grad.abs().sum() > 0 for x in f)
 
 
+def test_any_loss_of_similarities_says_which_pairs_still_count() -> None:
+    """A pair loss as a plain function of similarities weighs pairs of one kind the same, up to a factor."""
+    f = [x.detach().float() for x in outputs()]
+    pairs = OnlineBoosting(BinomialDeviance(), schedule="stagewise")
+    plain = OnlineBoosting(lambda s, y: BinomialDeviance()(s, y), schedule="stagewise")
+    pairs(f, LABELS, trace=True)
+    plain([x.requires_grad_() for x in f], LABELS, trace=True)
+    same = (LABELS[:, None] == LABELS).fill_diagonal_(False)
+    assert len(plain.last.weights) == len(f)
+    for expected, found in zip(pairs.last.weights, plain.last.weights, strict=True):
+        assert found.diagonal().eq(0).all()
+        for kind in (same, LABELS[:, None] != LABELS):
+            ratio = found[kind] / expected[kind]
+            torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-3, atol=0)
+
+
+def test_multi_similarity_weighs_pairs_between_0_and_1() -> None:
+    boost = OnlineBoosting(MultiSimilarity())
+    boost([x.detach().float().requires_grad_() for x in outputs()], LABELS, trace=True)
+    for weights in boost.last.weights:
+        assert 0 < weights.max() <= 1
+        assert weights.min() == 0
+
+
 def test_half_precision_outputs_are_boosted_in_float32() -> None:
     f = [x.detach().bfloat16().requires_grad_() for x in outputs()]
     loss = OnlineBoosting(BinomialDeviance())(f, LABELS)

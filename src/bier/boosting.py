@@ -21,7 +21,7 @@ from bier.errors import ConfigError, LossError, nearest
 from bier.losses.base import FunctionLoss, Loss, Schedule, check_labels
 from bier.losses.external import EmbeddingLoss, extend
 from bier.losses.pairs import PairLoss, choose
-from bier.losses.proxies import NormalizedSoftmax
+from bier.losses.proxies import NormalizedSoftmax, ProxyLoss
 from bier.losses.triplet import Triplet
 from bier.pairwise import boost_block, boost_pairs
 
@@ -39,7 +39,9 @@ class Boosted:
         losses: (M,), the learners' (weighted) losses; their mean is the loss.
         weights: with ``trace=True``, M tensors of the terms' weights ``B_m``: (n, n) for pairs, the diagonal 0; (n, n)
             for triplets, averaged over the positives of (anchor, negative); (n,) for samples with proxies. Under
-            ``stagewise``, for pairs: ``-dl/da`` at the ensemble's score, by which they reach the learner; else empty.
+            ``stagewise``, what a pair still counts for at the ensemble's score: ``-dl/da`` of pair losses, and
+            ``n |dL/ds|`` of other functions of similarities, for which a mean over anchors gives at most about 1. Empty
+            for losses with proxies and losses of embeddings.
         scores: with ``trace=True``, M tensors of the ensemble's scores after each learner, ``(1 - nu_m) A_{m-1} +
             nu_m S_m`` whatever the schedule: what retrieval would see. (n, n) or (n, classes).
     """
@@ -146,7 +148,16 @@ class OnlineBoosting(nn.Module):
             if trace:
                 average = s.detach() if average is None else average.lerp(s.detach(), rate)
                 scores.append(average)
+                if self.schedule == "stagewise" and not isinstance(self.loss, ProxyLoss):
+                    weights.append(self._influence(average, labels))
         return self._finish(losses, weights if trace else (), scores)
+
+    def _influence(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """``n |dL/ds|``, (n, n), of the loss at scores; 0 on the diagonal."""
+        leaf = scores.clone().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self.loss(leaf, labels), leaf)
+        return (len(labels) / 2 * (gradient + gradient.T).abs()).fill_diagonal_(0)
 
     def _boost_embeddings(self, z: Sequence[Tensor], labels: Tensor, trace: bool) -> Tensor:
         assert isinstance(self.loss, EmbeddingLoss)
