@@ -78,6 +78,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         model__backbone=backbone,
         model__weights="none",
         model__learners=contender.learners,
+        loss__name="binomial_deviance",
         loss__schedule=contender.schedule,
         diversity__loss=contender.diversity,
     )

@@ -34,6 +34,7 @@ from bier.config import Config
 from bier.files import write_json
 
 BUDGET = Config().replace(
+    loss__name="binomial_deviance",
     optimizer__epochs=2,
     image__size=128,
     data__workers=1,

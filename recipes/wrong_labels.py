@@ -22,7 +22,12 @@ from bier.config import Config
 from bier.data import Manifest, open_source
 
 CONFIG = Config().replace(
-    optimizer__epochs=2, optimizer__freeze=5, image__size=128, data__workers=1, hardware__threads=1
+    loss__name="binomial_deviance",
+    optimizer__epochs=2,
+    optimizer__freeze=5,
+    image__size=128,
+    data__workers=1,
+    hardware__threads=1,
 )
 
 
