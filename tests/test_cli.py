@@ -138,7 +138,10 @@ MISTAKES: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ("sum to 256", "512", "→"),
     ),
     "vanishing weights": (
-        ["train", "{photos}", "--set", "loss.schedule=convex", "--set", "loss.shrinkage=0.06"],
+        [
+            *("train", "{photos}", "--set", "loss.name=binomial_deviance"),
+            *("--set", "loss.schedule=convex", "--set", "loss.shrinkage=0.06"),
+        ],
         ("loss.shrinkage", "0.06", "leave shrinkage out"),
     ),
     "loss without terms": (

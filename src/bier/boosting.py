@@ -199,7 +199,7 @@ class OnlineBoosting(nn.Module):
             raise ConfigError(
                 f"{name} does not split into terms, which {self.schedule!r} would reweight",
                 where="loss.schedule",
-                remedy="use 'stagewise', which boosts any differentiable loss",
+                remedy="use 'stagewise', which boosts any differentiable loss, or a loss of terms (binomial_deviance)",
             )
         if not 0 < self.shrinkage < float("inf"):
             raise ConfigError(

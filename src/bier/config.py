@@ -81,7 +81,8 @@ class ModelConfig:
 class LossConfig:
     """The base loss and how it is boosted."""
 
-    name: str = "binomial_deviance"
+    name: str = "multi_similarity"
+    """Ahead of ``binomial_deviance``, the authors' loss, on validation classes (docs/results.md)."""
     options: dict[str, float | str | bool] = field(default_factory=dict)
     """Of the loss, by the names of its arguments: ``loss.options.margin=0.3``, ``loss.options.mining=semihard``."""
     schedule: Literal["additive", "convex", "stagewise", "independent"] = "stagewise"
