@@ -63,7 +63,7 @@ SCRATCH: dict[str, Any] = {
     "model__start": "random",
     **AVERAGE,
     "image__size": 64,
-    "optimizer__epochs": 12,
+    "optimizer__epochs": 8,
     "optimizer__learning_rate": 1e-3,
     "optimizer__head_factor": 1.0,
     "optimizer__freeze_batch_norm": False,
@@ -79,7 +79,7 @@ class Contender:
     """Learning rates to choose from on validation classes; none given, the settings' own."""
 
 
-FROM_NOTHING = "a small ResNet from random weights, 64 px, twelve epochs"
+FROM_NOTHING = "a small ResNet from random weights, 64 px, eight epochs"
 GROUPS: dict[str, dict[str, Contender]] = {
     "average pooling, two epochs": {
         name: Contender(title, {**AVERAGE, **settings})
