@@ -7,9 +7,9 @@
 ``run`` trains what is not there yet, so it can be stopped and started again; two of them with ``--part 0/2`` and
 ``--part 1/2`` share the work. Each uses one thread, which on two cores is faster than one run with two.
 
-The contenders of a table share the backbone and its weights, input size, embedding size, batches and steps. Those of
-the last but one choose one of three learning rates by MAP@R on held-out training classes after two epochs (``--seeds``
-with no seed stops there). The best epoch is chosen there as well; nothing is chosen on test classes.
+The contenders of a table share the backbone and its weights, input size, embedding size, batches and steps. Those with
+``rates`` choose one of them by MAP@R on held-out training classes after two epochs (``--seeds`` with no seed stops
+there). The best epoch is chosen there as well; nothing is chosen on test classes.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ NO_DIVERSITY = {"diversity__loss": "none"}
 UNBOOSTED: dict[str, Any] = {"loss__schedule": "independent", **NO_DIVERSITY}
 ONE = {**UNBOOSTED, "model__learners": 1}
 STAGEWISE: dict[str, Any] = {"loss__schedule": "stagewise", **NO_DIVERSITY}
+ADDITIVE: dict[str, Any] = {"loss__schedule": "additive", **NO_DIVERSITY}
 ADVERSARIAL = {**STAGEWISE, "diversity__loss": "adversarial"}
 ACTIVATION = {**STAGEWISE, "diversity__loss": "activation"}
 WHITENED = {**ONE, "optimizer__learning_rate": 0.0, "optimizer__epochs": 1, "optimizer__freeze": 9}
@@ -89,7 +90,7 @@ GROUPS: dict[str, dict[str, Contender]] = {
             ("single", "one 512-d embedding", ONE),
             ("unboosted", "three learners, no boosting", UNBOOSTED),
             ("stagewise", "BIER, stagewise", STAGEWISE),
-            ("additive", "BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY}),
+            ("additive", "BIER, additive", ADDITIVE),
             ("convex", "BIER, convex", {"loss__schedule": "convex", **NO_DIVERSITY}),
             ("adversarial", "BIER, stagewise, adversarial loss", ADVERSARIAL),
             ("activation", "BIER, stagewise, activation loss", ACTIVATION),
@@ -134,7 +135,7 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "scratch-single": Contender("one 512-d embedding", {**ONE, **SCRATCH}),
         "scratch-unboosted": Contender("three learners, no boosting", {**UNBOOSTED, **SCRATCH}),
         "scratch-stagewise": Contender("BIER, stagewise", {**STAGEWISE, **SCRATCH}),
-        "scratch-additive": Contender("BIER, additive", {"loss__schedule": "additive", **NO_DIVERSITY, **SCRATCH}),
+        "scratch-additive": Contender("BIER, additive", {**ADDITIVE, **SCRATCH}),
         "scratch-activation": Contender("BIER, stagewise, activation loss", {**ACTIVATION, **SCRATCH}),
         "scratch-adversarial": Contender("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **SCRATCH}),
     },

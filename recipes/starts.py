@@ -22,21 +22,17 @@ from bier.allocator import keep_freed_memory
 from bier.config import Config
 from bier.data import Manifest, hold_out, image_loader, open_source
 from bier.evaluate import evaluate_retrieval
-from bier.pooling import averaging
+from bier.pooling import GeneralizedMean, averaging
 from bier.whitening import whiten
 
 CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
 DATASETS = ("cub100", "cars196")
 
 
-def generalized_mean(maps: Tensor, exponent: float) -> Tensor:
-    return maps.clamp_min(1e-6).pow(exponent).mean(dim=(2, 3)).pow(1 / exponent)
-
-
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean(dim=(2, 3)),
     "maximum": lambda maps: maps.amax(dim=(2, 3)),
-    **{f"generalised mean, p = {p}": lambda maps, p=p: generalized_mean(maps, p) for p in (2, 3, 4)},  # type: ignore[misc]
+    **{f"generalised mean, p = {p}": GeneralizedMean(p) for p in (2, 3, 4)},
 }
 USUAL = "generalised mean, p = 3"
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -62,7 +58,7 @@ def pooled(manifest: Manifest) -> dict[str, Tensor]:
         backbone(batch.images.contiguous(memory_format=torch.channels_last))
         last = maps.pop()
         for name, pool in POOLINGS.items():
-            found[name].append(pool(last))
+            found[name].append(pool(last).flatten(1))
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 

@@ -17,9 +17,13 @@ SMALLEST = 1e-6
 class GeneralizedMean(nn.Module):
     """(b, c, h, w) to (b, c, 1, 1): ``mean(x^p)^(1/p)`` over each map, with ``x`` at least 1e-6, in float32."""
 
+    def __init__(self, exponent: float = EXPONENT) -> None:
+        super().__init__()
+        self.exponent = exponent
+
     def forward(self, maps: Tensor) -> Tensor:
-        powers = maps.float().clamp_min(SMALLEST).pow(EXPONENT)
-        return powers.mean(dim=(2, 3), keepdim=True).pow(1 / EXPONENT)
+        powers = maps.float().clamp_min(SMALLEST).pow(self.exponent)
+        return powers.mean(dim=(2, 3), keepdim=True).pow(1 / self.exponent)
 
 
 def averaging(network: nn.Module) -> str | None:
