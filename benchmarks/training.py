@@ -1,14 +1,15 @@
-"""Cost of a training step on a CPU, as ratios to a named baseline in the same run.
+"""Cost of a training step, as ratios to a named baseline in the same run.
 
     python benchmarks/training.py [--backbone efficientnet_lite0] [--size 128] [--batch 64] [--threads 1] [--rounds 3]
-                                  [--groups memory method batches]
+                                  [--groups memory method batches] [--device cuda]
 
 *memory*: *plain* trains as PyTorch comes; *channels last* stores images pixel by pixel; *bier* keeps freed memory
 besides, as the command line does (`bier.allocator`). *method*: what learners, boosting and diversity cost beside one
 embedding with the same loss. *batches*: four times the batch, whole and in parts (`hardware.images_at_once`).
 
 Every contender runs in processes of its own, in turn; CPU time, user and system, of whole training steps, the median of
-the steps after two to warm up, then of the rounds.
+the steps after two to warm up, then of the rounds. On a GPU: time on the clock, more steps, the precision that training
+takes there, and memory of the GPU.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STEPS = 7
+GPU_STEPS = 32
 LARGER = 4
 
 
@@ -61,8 +63,8 @@ GROUPS: dict[str, dict[str, Contender]] = {
 }
 
 
-def measure(contender: Contender, backbone: str, size: int, batch: int, threads: int) -> dict[str, float]:
-    """CPU seconds of a step for each image, and the most memory that the process ever held."""
+def measure(contender: Contender, backbone: str, size: int, batch: int, threads: int, device: str) -> dict[str, float]:
+    """Seconds of a step for each image, and the most memory that the process, or the GPU, ever held."""
     import torch
 
     from bier import build
@@ -71,6 +73,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     from bier.data import Batch
     from bier.train import Job, Progress, step
 
+    on_gpu = device == "cuda"
     if contender.keep_memory and not keep_freed_memory():
         raise SystemExit("this C library cannot keep freed memory")
     torch.set_num_threads(threads)
@@ -81,13 +84,14 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         loss__name="binomial_deviance",
         loss__schedule=contender.schedule,
         diversity__loss=contender.diversity,
+        hardware__device=device,
     )
-    model = build.model(config).train()
+    model = build.model(config).train().to(device)
     if contender.channels_last:
         model.to(memory_format=torch.channels_last)
-    boost = build.boosting(config, model.head.sizes, 2)
+    boost = build.boosting(config, model.head.sizes, 2).to(device)
     diversity = build.diversity(config, model.head.sizes)
-    others = list(diversity.parameters()) if diversity is not None else []
+    others = list(diversity.to(device).parameters()) if diversity is not None else []
     images = batch * contender.batches
     nothing = dict.fromkeys(("train", "validation", "plan", "transform", "test_transform"))
     job = Job(
@@ -101,8 +105,8 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         epochs=1,
         seed=0,
         workers=0,
-        device=torch.device("cpu"),
-        precision=torch.float32,
+        device=torch.device(device),
+        precision=build.precision(config, torch.device(device)),
         images_at_once=batch if contender.in_parts else None,
         **nothing,
     )
@@ -112,12 +116,18 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         index=torch.arange(images),
         failed=[],
     )
+    clock = time.perf_counter if on_gpu else time.process_time
     times = []
-    for _ in range(STEPS):
-        began = time.process_time()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    for _ in range(GPU_STEPS if on_gpu else STEPS):
+        began = clock()
         step(job, given, 1.0, Progress(batch=1))
-        times.append((time.process_time() - began) / images)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if on_gpu:
+            torch.cuda.synchronize()
+        times.append((clock() - began) / images)
+    used = torch.cuda.max_memory_allocated() / 1024 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = used / 1024
     return {"seconds": statistics.median(times[2:]), "megabytes": peak}
 
 
@@ -129,26 +139,41 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     names = {f"{group}/{name}": contender for group, part in GROUPS.items() for name, contender in part.items()}
     parser.add_argument("--contender", choices=names, help="measure one, in this process, and print JSON")
     given = parser.parse_args()
+
+    def here(name: str) -> dict[str, float]:
+        return measure(names[name], given.backbone, given.size, given.batch, given.threads, given.device)
+
     if given.contender:
-        print(json.dumps(measure(names[given.contender], given.backbone, given.size, given.batch, given.threads)))
+        print(json.dumps(here(given.contender)))
         return
     for group in given.groups:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in GROUPS[group]}
         for _ in range(given.rounds):
             for name, results in found.items():
+                if given.device == "cuda":  # one process: a GPU takes long to start, and keeps its own account
+                    results.append(here(f"{group}/{name}"))
+                    continue
                 command = [sys.executable, __file__, *sys.argv[1:], "--contender", f"{group}/{name}"]
                 results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
-        print(f"\n{given.backbone}, batches of {given.batch} images of {given.size} px, {given.threads} thread(s)\n")
-        _print(found)
+        where = f"{given.threads} thread(s)" if given.device == "cpu" else _gpu()
+        print(f"\n{given.backbone}, batches of {given.batch} images of {given.size} px, {where}\n")
+        _print(found, "second of CPU time" if given.device == "cpu" else "second")
 
 
-def _print(found: dict[str, list[dict[str, float]]]) -> None:
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def _print(found: dict[str, list[dict[str, float]]], unit: str) -> None:
     baseline = next(iter(found))
     seconds = {name: statistics.median(r["seconds"] for r in results) for name, results in found.items()}
-    print(f"| | images a second of CPU time | time, as a share of '{baseline}' | MB at the peak |\n|---|---|---|---|")
+    print(f"| | images a {unit} | time, as a share of '{baseline}' | MB at the peak |\n|---|---|---|---|")
     for name, results in found.items():
         megabytes = statistics.median(r["megabytes"] for r in results)
         print(f"| {name} | {1 / seconds[name]:.0f} | {seconds[name] / seconds[baseline]:.2f} | {megabytes:.0f} |")

@@ -8,8 +8,11 @@
 ``--part 1/2`` share the work. Each uses one thread, which on two cores is faster than one run with two.
 
 The contenders of a table share the backbone and its weights, input size, embedding size, batches and steps. Those with
-``rates`` choose one of them by MAP@R on held-out training classes after two epochs (``--seeds`` with no seed stops
-there). The best epoch is chosen there as well; nothing is chosen on test classes.
+``rates`` choose one of them by MAP@R on held-out training classes, after two epochs or all (``--seeds`` with no seed
+stops there). The best epoch is chosen there as well; nothing is chosen on test classes.
+
+The group at 224 px wants a GPU: without one it runs only where ``--only`` names its members. There, several processes
+at once (``--part``) keep it busy.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from tables import spread
 
@@ -53,8 +57,17 @@ WHITENED = {**ONE, "optimizer__learning_rate": 0.0, "optimizer__epochs": 1, "opt
 AVERAGE = {"model__pooling": "average"}
 LONG = {"optimizer__epochs": 6}
 # The rates that were best from a random head: the others' cost it three points of MAP@R on validation classes.
-RANDOM = {**ONE, "model__start": "random", "optimizer__learning_rate": 3e-5, "optimizer__head_factor": 30.0}
+RANDOM = {
+    **ONE,
+    **AVERAGE,
+    "model__start": "random",
+    "optimizer__learning_rate": 3e-5,
+    "optimizer__head_factor": 30.0,
+}
+PUBLISHED: dict[str, Any] = {**ADDITIVE, "model__learners": 3, "diversity__loss": "adversarial"}
 RATES = (3e-5, 1e-4, 3e-4)
+GPU_RATES = (3e-5, 1e-4)
+START_RATES = (1e-5, 3e-5, 1e-4)
 TRIPLET = {"loss__name": "triplet", "loss__options": {"mining": "semihard"}}
 MULTI_SIMILARITY = {"loss__name": "multi_similarity"}
 PROXY_ANCHOR = {"loss__name": "proxy_anchor"}
@@ -78,8 +91,12 @@ class Contender:
     """That differ from the budget's."""
     rates: tuple[float, ...] = ()
     """Learning rates to choose from on validation classes; none given, the settings' own."""
+    trials_in_full: bool = False
+    """Whether each of them is tried with all epochs, which is then the first seed's run as well, or with two."""
 
 
+GPU: dict[str, Any] = {"image__size": 224, "optimizer__epochs": 20, "data__workers": 3}
+ON_GPU = "224 px, twenty epochs, on a GPU"
 FROM_NOTHING = "a small ResNet from random weights, 64 px, eight epochs"
 GROUPS: dict[str, dict[str, Contender]] = {
     "average pooling, two epochs": {
@@ -120,10 +137,13 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "long-activation": Contender("BIER, stagewise, activation loss", {**ACTIVATION, **LONG}),
         "long-adversarial": Contender("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **LONG}),
     },
-    "six epochs, against others": {
-        "long-random": Contender(
-            "one 512-d embedding, average pooling, from a random start", {**RANDOM, **AVERAGE, **LONG}
+    "as published: average pooling, from a random start, six epochs": {
+        "start-single": Contender("one 512-d embedding", {**RANDOM, **LONG}, START_RATES, trials_in_full=True),
+        "start-bier": Contender(
+            "BIER, additive, adversarial loss", {**RANDOM, **PUBLISHED, **LONG}, START_RATES, trials_in_full=True
         ),
+    },
+    "six epochs, against others": {
         "long-triplet": Contender("semi-hard triplets, one embedding", {**ONE, **LONG, **TRIPLET}, RATES),
         "long-ms": Contender("multi-similarity, one embedding", {**ONE, **LONG, **MULTI_SIMILARITY}, RATES),
         "long-proxy": Contender("Proxy-Anchor, one embedding", {**ONE, **LONG, **PROXY_ANCHOR}, RATES),
@@ -139,7 +159,30 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "scratch-activation": Contender("BIER, stagewise, activation loss", {**ACTIVATION, **SCRATCH}),
         "scratch-adversarial": Contender("BIER, stagewise, adversarial loss", {**ADVERSARIAL, **SCRATCH}),
     },
+    ON_GPU: {
+        "large-whitened": Contender("learned whitening, 512-d, no training", {**GPU, **WHITENED}),
+        "large-random": Contender("one 512-d embedding, average pooling, from a random start", {**RANDOM, **GPU}),
+        "large-random-bier": Contender(
+            "BIER as published (additive, adversarial loss), average pooling, from a random start",
+            {**RANDOM, **PUBLISHED, **GPU},
+        ),
+        **{
+            f"large-{name}": Contender(title, {**settings, **GPU}, GPU_RATES, trials_in_full=True)
+            for name, title, settings in (
+                ("single", "one 512-d embedding", ONE),
+                ("unboosted", "three learners, no boosting", UNBOOSTED),
+                ("activation", "BIER, stagewise, activation loss", ACTIVATION),
+                ("adversarial", "BIER, stagewise, adversarial loss", ADVERSARIAL),
+                ("ms", "multi-similarity, one embedding", {**ONE, **MULTI_SIMILARITY}),
+                ("ms-bier", "multi-similarity, BIER, stagewise, activation loss", {**ACTIVATION, **MULTI_SIMILARITY}),
+                ("proxy", "Proxy-Anchor, one embedding", {**ONE, **PROXY_ANCHOR}),
+                ("triplet", "semi-hard triplets, one embedding", {**ONE, **TRIPLET}),
+            )
+        },
+    },
 }
+PRETRAINED = {"pretrained": 128, "pretrained-large": 224}
+"""The backbone as it came, at so many pixels."""
 CONTENDERS = {name: contender for group in GROUPS.values() for name, contender in group.items()}
 
 
@@ -147,20 +190,26 @@ def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int, on
     """Train every contender whose turn it is and which is not finished yet."""
     console = Console()
     keep_freed_memory()
-    for name, dataset in list(itertools.product(only or ("pretrained", *CONTENDERS), DATASETS))[part::parts]:
+    for name, dataset in list(itertools.product(only or usual(), DATASETS))[part::parts]:
         source, folder = str(data / dataset), out / dataset
-        if name == "pretrained":
-            if not (folder / "pretrained.json").exists():
-                write_json(folder / "pretrained.json", runs.pretrained_features(source, BUDGET, console))
+        if name in PRETRAINED:
+            file = folder / f"{name}.json"
+            if not file.exists():
+                config = BUDGET.replace(image__size=PRETRAINED[name])
+                write_json(file, runs.pretrained_features(source, config, console))
             continue
-        config = BUDGET.replace(**CONTENDERS[name].settings)
-        if CONTENDERS[name].rates:
+        contender = CONTENDERS[name]
+        config = BUDGET.replace(**contender.settings)
+        if contender.rates:
+            folders = {rate: folder / f"{name}@{rate:g}" for rate in contender.rates}
             trials = {
-                rate: trial(source, config, rate, folder / f"{name}@{rate:g}", console)
-                for rate in CONTENDERS[name].rates
+                rate: trial(source, config, rate, to, console, contender.trials_in_full) for rate, to in folders.items()
             }
             write_json(folder / f"{name}-rates.json", trials)
-            config = config.replace(optimizer__learning_rate=max(trials, key=lambda rate: trials[rate]))
+            best = max(trials, key=lambda rate: trials[rate])
+            config = config.replace(optimizer__learning_rate=best)
+            if contender.trials_in_full:
+                shutil.copytree(folders[best], folder / f"{name}-{config.seed}", dirs_exist_ok=True)
         for seed in seeds:
             console.rule(f"{dataset} {name} seed {seed}")
             if not (folder / f"{name}-{seed}" / "metrics.json").exists():
@@ -170,13 +219,22 @@ def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int, on
                 console.print(f"{time.monotonic() - began:.0f} s")
 
 
-def trial(source: str, config: Config, rate: float, folder: Path, console: Console) -> float:
-    """MAP@R on validation classes after two epochs at a rate; from the folder where it has been tried already."""
-    config = config.replace(optimizer__learning_rate=rate, optimizer__epochs=BUDGET.optimizer.epochs)
+def usual() -> list[str]:
+    """What runs when nothing is named: everything that this machine is made for."""
+    if torch.cuda.is_available():
+        return [*PRETRAINED, *CONTENDERS]
+    print(f"no GPU here, so the group '{ON_GPU}' is left out")
+    return [*PRETRAINED, *(name for name in CONTENDERS if name not in GROUPS[ON_GPU])]
+
+
+def trial(source: str, config: Config, rate: float, folder: Path, console: Console, in_full: bool = False) -> float:
+    """MAP@R on validation classes at a rate, after two epochs or all; from the folder where it has been tried."""
+    epochs = config.optimizer.epochs if in_full else BUDGET.optimizer.epochs
+    config = config.replace(optimizer__learning_rate=rate, optimizer__epochs=epochs)
     if not _finished(folder):
         console.rule(f"trial {folder.name}")
         shutil.rmtree(folder, ignore_errors=True)
-        runs.train(source, config, folder, console, evaluate_after=False)
+        runs.train(source, config, folder, console, evaluate_after=in_full)
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     score: float = next(epoch["validation"]["map_at_r"] for epoch in history if epoch["kept"])
     return score
@@ -204,7 +262,9 @@ def print_tables(out: Path) -> None:
             found = {title: seeds for title, seeds in found.items() if seeds}
             if found:
                 print(f"\n### {dataset}, {group}\n")
-                _print_embeddings(found, None if group == FROM_NOTHING else out / dataset / "pretrained.json")
+                before = "pretrained-large" if group == ON_GPU else "pretrained"
+                _print_embeddings(found, None if group == FROM_NOTHING else out / dataset / f"{before}.json")
+                _print_devices(out / dataset, contenders)
                 _print_trials(out / dataset, contenders)
                 _print_correlations(found)
                 _print_learners({title: seeds for title, seeds in found.items() if _is_usual_cut(seeds[0])})
@@ -218,7 +278,7 @@ def _is_usual_cut(metrics: dict[str, Any]) -> bool:
 def _print_embeddings(found: dict[str, list[dict[str, Any]]], pretrained: Path | None) -> None:
     print("| embedding | Recall@1 | Recall@8 | MAP@R | Recall@1 of the features beneath | between learners | seeds |")
     print("|---|---|---|---|---|---|---|")
-    if pretrained is not None:
+    if pretrained is not None and pretrained.exists():
         before = json.loads(pretrained.read_text(encoding="utf-8"))
         print(
             f"| pretrained features, 1280-d, averaged | {100 * before['recall']['1']:.1f} "
@@ -236,12 +296,20 @@ def _print_embeddings(found: dict[str, list[dict[str, Any]]], pretrained: Path |
         )
 
 
+def _print_devices(folder: Path, contenders: dict[str, Contender]) -> None:
+    files = [file for name in contenders for file in folder.glob(f"{name}-[0-9]*/provenance.json")]
+    devices = {json.loads(file.read_text(encoding="utf-8"))["device"] for file in files} - {"cpu"}
+    if devices:
+        print(f"\nTrained on: {', '.join(sorted(devices))}.")
+
+
 def _print_trials(folder: Path, contenders: dict[str, Contender]) -> None:
     tried = {one.title: folder / f"{name}-rates.json" for name, one in contenders.items()}
     tried = {title: file for title, file in tried.items() if file.exists()}
     if tried:
         rates = sorted({rate for one in contenders.values() for rate in one.rates})
-        print("\nMAP@R on validation classes after two epochs, by learning rate; the best was taken:\n")
+        epochs = "all" if any(one.trials_in_full for one in contenders.values()) else "two"
+        print(f"\nMAP@R on validation classes after {epochs} epochs, by learning rate; the best was taken:\n")
         print(f"| embedding | {' | '.join(f'{rate:g}' for rate in rates)} |\n|---|{'---|' * len(rates)}")
         for title, file in tried.items():
             scores = json.loads(file.read_text(encoding="utf-8"))
@@ -283,7 +351,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/results"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--part", default="0/1", help="which share of the work, for example 0/2")
-    names = ("pretrained", *CONTENDERS)
+    names = (*PRETRAINED, *CONTENDERS)
     parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="NAME", help=", ".join(names))
     arguments = parser.parse_args()
     if arguments.action == "run":

@@ -17,10 +17,12 @@ from bier.losses import BinomialDeviance
 
 GOLDEN = Path(__file__).parents[1] / os.environ.get("BIER_GOLDEN", "../shared/golden")
 TOLERANCE = 1e-5
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
 @pytest.mark.parametrize("name", ["simple", "eta", "eta_shrunk", "activation", "adversarial"])
-def test_loss_and_all_gradients(name: str) -> None:
+def test_loss_and_all_gradients(name: str, device: str) -> None:
     if not GOLDEN.is_dir():
         pytest.skip(f"no golden files at {GOLDEN}: set BIER_GOLDEN to their folder")
     with np.load(GOLDEN / f"{name}.npz") as file:
@@ -29,15 +31,16 @@ def test_loss_and_all_gradients(name: str) -> None:
 
     head = EmbeddingEnsemble(golden["features"].shape[1], golden["sizes"].tolist())
     put(head.linear, golden["weight"], golden["bias"])
-    features = torch.tensor(golden["features"], requires_grad=True)
+    head.to(device)
+    features = torch.tensor(golden["features"], device=device, requires_grad=True)
     schedule = "convex" if meta.get("eta_style") else "additive"
     boost = OnlineBoosting(BinomialDeviance(), schedule, meta.get("shrinkage"))
     learners = head.learners(features)
     close(torch.cat(learners, dim=1), golden["embedding"])
-    loss = boost(learners, torch.tensor(golden["labels"]).long())
+    loss = boost(learners, torch.tensor(golden["labels"], device=device).long())
     diversity = diversity_of(meta, head, golden)
     if diversity is not None:
-        loss = loss + diversity(features, head)
+        loss = loss + diversity.to(device)(features, head)
     loss.backward()
 
     close(loss, golden["loss"])
@@ -84,4 +87,4 @@ def put(layer: nn.Linear, weight: Any, bias: Any) -> None:
 def close(ours: Tensor | None, theirs: Any) -> None:
     assert ours is not None
     expected = torch.tensor(theirs)
-    assert (ours.detach() - expected).norm() <= TOLERANCE * expected.norm()
+    assert (ours.detach().cpu() - expected).norm() <= TOLERANCE * expected.norm()

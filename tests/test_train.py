@@ -38,6 +38,8 @@ CONFIG = Config().replace(
     hardware__threads=1,
 )
 
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+
 
 @pytest.fixture(scope="session")
 def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -95,6 +97,32 @@ def test_the_loss_falls(birds: Path, tmp_path: Path, console: Console) -> None:
     runs.train(str(birds), CONFIG.replace(model__start="random"), tmp_path / "run", console, evaluate_after=False)
     first, last = history(tmp_path / "run")
     assert last["loss"] < first["loss"]
+
+
+@NEEDS_GPU
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.02), ("bfloat16", 0.1)])
+def test_a_gpu_trains_as_the_processor_does(
+    birds: Path, tmp_path: Path, console: Console, precision: str, tolerance: float
+) -> None:
+    # From a random head: whitening of so few images would enlarge differences of rounding.
+    config = CONFIG.replace(diversity__loss="both", model__start="random", hardware__precision=precision)
+    recalls = {}
+    for device, exact in (("cpu", "float32"), ("cuda", precision)):
+        settings = config.replace(hardware__device=device, hardware__precision=exact)
+        metrics = runs.train(str(birds), settings, tmp_path / device, console)
+        assert metrics is not None
+        recalls[device] = metrics["rows"][0]["recall"]["4"]
+    for one, other in zip(history(tmp_path / "cpu"), history(tmp_path / "cuda"), strict=True):
+        assert other["learner_losses"] == pytest.approx(one["learner_losses"], rel=tolerance)
+    assert recalls["cuda"] == pytest.approx(recalls["cpu"], abs=0.1)
+
+
+@NEEDS_GPU
+def test_a_gpu_prepares_the_head(birds: Path, tmp_path: Path, console: Console) -> None:
+    config = CONFIG.replace(diversity__loss="both", diversity__initialize=True, hardware__device="cuda")
+    metrics = runs.train(str(birds), config, tmp_path / "run", console)
+    assert metrics is not None
+    assert metrics["rows"][0]["recall"]["4"] > 0.6
 
 
 def test_weights_are_counted(straight: Path) -> None:

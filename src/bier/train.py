@@ -229,8 +229,7 @@ def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[flo
         features = torch.cat(list(_features(job, images, progress.step)))
     if in_parts:
         features.requires_grad_()
-    with _autocast(job):
-        learners = job.model.head.learners(features)
+    learners = job.model.head.learners(features)  # in float32, as when embedding
     loss = job.boost(learners, labels, trace=progress.batch % TRACE_EVERY == 0)
     diversity = loss.new_zeros(()) if job.diversity is None else job.diversity(features.float(), job.model.head)
     total = loss + diversity
