@@ -21,7 +21,7 @@ from tables import mean_and_deviation
 NAMES = {"cub100": "CUB-100", "cars196": "Cars-196"}
 APART = ("random", "initialized")
 """Contenders of the tables that lie so far from all others that a plot of them would show little else."""
-COLORS = ("#0b7a5f", "#b8450b", "#5b4bb7", "#7a7a7a", "#1f77b4", "#8c564b")
+COLORS = ("#0b7a5f", "#b8450b", "#5b4bb7", "#7a7a7a", "#1f77b4", "#8c564b", "#a8871a", "#c2417c")
 
 
 def contenders(folder: Path, to: Path) -> None:

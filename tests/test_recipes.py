@@ -16,8 +16,10 @@ import pytest
 import torch
 
 from bier import build
+from bier.config import load
 from bier.data import open_source
 from bier.files import write_json
+from bier.runs import read_provenance
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -141,3 +143,24 @@ def test_the_trial_reports_the_epoch_that_is_kept(recipe: Callable[[str], Module
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history), encoding="utf-8")
     write_json(tmp_path / "provenance.json", {"finished": "2026-11-26T18:00:00Z"})
     assert results.trial("no source is opened", results.BUDGET, 1e-4, tmp_path, None) == 0.5
+
+
+def test_a_trial_of_all_epochs_is_the_first_seed(
+    recipe: Callable[[str], ModuleType], photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in sorted((photographs / "cub100" / "images").iterdir())[:10]:
+        (tmp_path / "data" / "cub100" / folder.name).mkdir(parents=True)
+        for picture in sorted(folder.iterdir())[:5]:
+            (tmp_path / "data" / "cub100" / folder.name / picture.name).symlink_to(picture)
+    results = recipe("results")
+    settings = {"image__size": 48, "data__classes_per_batch": 3, "data__images_per_class": 2, "optimizer__epochs": 1}
+    tried = results.Contender("tried", {**results.ONE, **settings}, (1e-4, 1e-3), trials_in_full=True)
+    monkeypatch.setattr(results, "CONTENDERS", {"tried": tried})
+    results.train_all(tmp_path / "data", tmp_path / "out", [0, 1], 0, 2, ["tried"])
+    out = tmp_path / "out" / "cub100"
+    scores = json.loads((out / "tried-rates.json").read_text(encoding="utf-8"))
+    best = max(scores, key=lambda rate: scores[rate])
+    assert read_provenance(out / "tried-0") == read_provenance(out / f"tried@{float(best):g}"), "trained twice"
+    assert [metrics["seed"] for metrics in results.results(tmp_path / "out", "cub100", "tried")] == [0, 1]
+    rates = {float(load(out / f"tried-{seed}" / "config.yaml").optimizer.learning_rate) for seed in (0, 1)}
+    assert rates == {float(best)}
