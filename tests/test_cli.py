@@ -78,7 +78,7 @@ def test_from_photographs_to_a_report(photos: Path, tmp_path: Path, capsys: pyte
     [other] = folder.glob("metrics-*-val.json")
     assert json.loads(other.read_text())["split"] == "val"
 
-    code, out, _ = run(["report", str(folder), str(folder), "--out", str(tmp_path / "both.html")], capsys)
+    code, out, _ = run(["report", str(folder), str(folder), "-o", str(tmp_path / "both.html")], capsys)
     assert code == 0
     assert (tmp_path / "both.html").exists()
 

@@ -234,6 +234,13 @@ def test_several_runs_are_compared_first_and_then_shown_each(write_run, report):
     assert any("A ends at" in chart and "C ends at" in chart for chart in charts)
 
 
+def test_a_setting_that_nobody_gave_is_called_default(write_run, report):
+    one, other = write_run("one"), write_run("other")
+    config = one / "config.yaml"
+    config.write_text(config.read_text().replace("learners: 3", "learners: null"))
+    assert report(one, other).row("model.learners") == ["model.learners", "default", "3"]
+
+
 def test_runs_that_read_the_same_share_the_first_place(write_run, report):
     page = report(write_run("one"), write_run("two"), write_run("three", seed=1))
     assert "Of 3 runs, “one” and “two” find a right match first most often: for 81.2" in page.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from bier import __version__
@@ -18,6 +18,11 @@ app = App(
     help="Train image-retrieval embeddings by Boosting Independent Embeddings Robustly, and measure them honestly.",
     help_format="plaintext",
 )
+
+
+def output(help: str) -> Parameter:
+    """``--out``, or ``-o``: where a command's result goes."""
+    return Parameter(name=["--out", "-o"], help=help)
 
 
 def terminal() -> Console:

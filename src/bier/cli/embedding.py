@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bier.cli.app import app, terminal
+from bier.cli.app import app, output, terminal
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ LINE_SECONDS = 30.0
 def embed(
     model: Path,
     *images: Path,
-    out: Annotated[Path, Parameter(name=["--out", "-o"], help="Folder of the vectors; new, or to go on with.")],
+    out: Annotated[Path, output("Folder of the vectors; new, or to go on with.")],
     type: Annotated[Literal["float32", "float16", "int8"], Parameter(help="Of the stored numbers.")] = "float32",
     learners: Annotated[int | None, Parameter(help="Store the first so many only. [default: all]")] = None,
     batch_size: Annotated[int, Parameter(help="Pictures at once.")] = 64,

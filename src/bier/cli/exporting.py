@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bier.cli.app import app, terminal
+from bier.cli.app import app, output, terminal
 
 if TYPE_CHECKING:
     from bier.data import Manifest
@@ -20,7 +20,7 @@ def export(
     model: str,
     *,
     to: Annotated[Format, Parameter(help="An ONNX file, a torch program (.pt2), or a folder for a model hub.")],
-    out: Annotated[Path, Parameter(name=["--out", "-o"], help="The file; for safetensors-hub the folder.")],
+    out: Annotated[Path, output("The file; for safetensors-hub the folder.")],
     images: Annotated[
         str | None,
         Parameter(help="Pictures for the check, and with --int8 for calibration. [default: those of the run]"),

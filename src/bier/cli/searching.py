@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import app, terminal
+from bier.cli.app import app, output, terminal
 
 if TYPE_CHECKING:
     from bier.search import Hit, Index
@@ -27,7 +27,7 @@ ModelPath = Annotated[Path | None, Parameter(help="Run or model file. [default: 
 def fill_index(
     source: str,
     *,
-    out: Annotated[Path, Parameter(name=["--out", "-o"], help="The index's folder.")],
+    out: Annotated[Path, output("The index's folder.")],
     model: Annotated[Path | None, Parameter(help="Run or model file; needed for pictures.")] = None,
     engine: Annotated[str | None, Parameter(help="lancedb, exact or milvus. [default: lancedb]")] = None,
     uri: Annotated[str | None, Parameter(help="The server, for milvus: http://HOST:19530")] = None,

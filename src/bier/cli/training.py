@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import app, terminal
+from bier.cli.app import app, output, terminal
 
 data = App(name="data", help="Look at a source of pictures before training on it.")
 app.command(data)
@@ -31,7 +31,7 @@ def train(
     *,
     config: Annotated[Path | None, Parameter(help="YAML file of settings (see `bier settings`).")] = None,
     set_: Set = (),
-    out: Annotated[Path | None, Parameter(help="The run's folder. [default: runs/SOURCE-TIME]")] = None,
+    out: Annotated[Path | None, output("The run's folder. [default: runs/SOURCE-TIME]")] = None,
     resume: Annotated[Path | None, Parameter(help="Go on with this interrupted run.")] = None,
 ) -> None:
     """Train a model on a folder of class folders, a CSV or Parquet table, or a benchmark's own directory.
@@ -94,7 +94,7 @@ def evaluate(
         Parameter(help="Queries with nothing to find: leave them out, or count them as misses."),
     ] = "exclude",
     set_: Set = (),
-    out: Annotated[Path | None, Parameter(help="File of the metrics. [default: in the run's folder]")] = None,
+    out: Annotated[Path | None, output("File of the metrics. [default: in the run's folder]")] = None,
 ) -> None:
     """Recall@K, MAP@R and R-precision of a run or model file, for the ensemble, each learner, each prefix.
 
@@ -117,7 +117,8 @@ def evaluate(
 
 @app.command
 def report(
-    *run: Path, out: Annotated[Path | None, Parameter(help="The HTML file. [default: report.html in RUN]")] = None
+    *run: Path,
+    out: Annotated[Path | None, output("The HTML file. [default: report.html in RUN]")] = None,
 ) -> None:
     """One self-contained HTML page about one or several runs: table, curves, correlation, weights, pictures."""
     from bier.errors import ConfigError
@@ -133,7 +134,7 @@ def report(
 def demo(
     *,
     data: Annotated[str | None, Parameter(help="Your own source of pictures instead of OpenMoji.")] = None,
-    out: Annotated[Path, Parameter(help="Folder of the demo's runs.")] = Path("runs/demo"),
+    out: Annotated[Path, output("Folder of the demo's runs.")] = Path("runs/demo"),
     epochs: Annotated[int, Parameter(help="Of each of the two trainings.")] = 3,
     serve: Annotated[bool, Parameter(help="Open the search page on a demo that has run.", negative="")] = False,
     port: Annotated[int, Parameter(help="Of the search page.", validator=Number(gte=0, lte=65535))] = 8000,

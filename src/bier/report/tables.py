@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bier.report.load import Epoch, Metrics, Row, Run
 from bier.report.wording import comparable, flatten, letter, number, percent, shown
@@ -116,9 +116,13 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     """The settings in which the runs differ, as far as their settings are known."""
     flat = [dict(flatten(run.config)) for run in runs]
     keys = dict.fromkeys(key for settings in flat for key in settings)
-    values = {key: [shown(settings.get(key)) for settings in flat] for key in keys}
+    values = {key: [_setting(settings, key) for settings in flat] for key in keys}
     known = [i for i, settings in enumerate(flat) if settings]
     return [(key, row) for key, row in values.items() if len({row[i] for i in known}) > 1]
+
+
+def _setting(settings: dict[str, Any], key: str) -> str:
+    return "default" if settings and settings.get(key) is None else shown(settings.get(key))
 
 
 def color(index: int) -> str:
