@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +72,15 @@ def test_adversarial_constraints_are_indexed_by_input() -> None:
     over = sum(max(0.0, b.square().sum().item() - 1) for b in biases)
     assert over > 0
     assert torch.allclose(loss(features, head) - free(features, head), 2 * (rows + over))
+
+
+def test_many_learners_share_the_published_weight() -> None:
+    _, features = head_and_features()
+    for sizes, share in (((4, 6), 1), ((4, 6, 8), 1), ((2,) * 8, 3 / 28)):
+        head = EmbeddingEnsemble(features.shape[1], sizes).double()
+        usual, given = ActivationLoss()(features, head), ActivationLoss(0.01 * share)(features, head)
+        assert torch.allclose(usual, given), sizes
+        assert AdversarialLoss(sizes).weight == pytest.approx(5e-5 * share)
 
 
 def test_no_gradient_reaches_the_backbone_or_the_bias() -> None:

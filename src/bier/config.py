@@ -100,7 +100,7 @@ class DiversityConfig:
     initialize: bool = False
     """Minimise the diversity loss over the head alone, on frozen features, before training."""
     weight: float | None = None
-    """lambda_div; none given: the default of the loss."""
+    """lambda_div; none given: the loss's own, which is smaller for more than three learners."""
     regularization: float | None = None
     """lambda_w; none given: the default of the loss."""
     hidden: int = 512

@@ -30,15 +30,24 @@ def joint_activation(g: Sequence[Tensor]) -> Tensor:
     return 0.5 * (q.sum(dim=0).square() - q.square().sum(dim=0)).mean()
 
 
+def usual_weight(published: float, learners: int) -> float:
+    """lambda_div for any number of learners.
+
+    The published one is for three learners, which make three pairs. More of them share it: the losses are sums over
+    pairs, and with eight learners (28 pairs) the published weight costs three points of Recall@1 (docs/experiments.md).
+    """
+    return published * min(1.0, 3 / max(1, learners * (learners - 1) // 2))
+
+
 class ActivationLoss(nn.Module):
     """Punishes learners that respond to the same image (Opitz et al. 2017; method, "Diversity").
 
     Args:
-        weight: lambda_div, of the whole.
+        weight: lambda_div, of the whole. ``None``: 0.01, less for more than three learners (:func:`usual_weight`).
         regularization: lambda_w, of the constraint that each output unit's weights have norm 1.
     """
 
-    def __init__(self, weight: float = 0.01, regularization: float = 100.0) -> None:
+    def __init__(self, weight: float | None = None, regularization: float = 100.0) -> None:
         super().__init__()
         self.weight = weight
         self.regularization = regularization
@@ -47,7 +56,8 @@ class ActivationLoss(nn.Module):
         """The loss, a scalar, of features (n, d_in) under the head's weights."""
         norms = head.linear.weight.square().sum(dim=1)  # (D,): over the inputs of an output unit
         constraint = sum_of_means(head.cut((norms - 1).square()))
-        return self.weight * (joint_activation(responses(features, head)) + self.regularization * constraint)
+        weight = usual_weight(0.01, len(head.sizes)) if self.weight is None else self.weight
+        return weight * (joint_activation(responses(features, head)) + self.regularization * constraint)
 
 
 class AdversarialLoss(nn.Module):
@@ -59,15 +69,15 @@ class AdversarialLoss(nn.Module):
     Args:
         sizes: dimensions of the learners, as in the ensemble.
         hidden: hidden units of each regressor.
-        weight: lambda_div, of the whole.
+        weight: lambda_div, of the whole. ``None``: 5e-5, less for more than three learners (:func:`usual_weight`).
         regularization: lambda_w, of the constraints on the regressors' and the ensemble's weights.
     """
 
     def __init__(
-        self, sizes: Sequence[int], hidden: int = 512, weight: float = 5e-5, regularization: float = 1e5
+        self, sizes: Sequence[int], hidden: int = 512, weight: float | None = None, regularization: float = 1e5
     ) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight = usual_weight(5e-5, len(sizes)) if weight is None else weight
         self.regularization = regularization
         self.regressors = nn.ModuleDict(
             {
