@@ -108,6 +108,11 @@ def info_nce(classes: int, sizes: Sequence[int]) -> Loss:
 ONE = (512,)
 LONG = 4 * STEPS
 LARGE, LARGER = (16, 16), (24, 32)
+WITH_NOISE: tuple[tuple[str, str, Schedule, tuple[int, ...]], ...] = (
+    ("single", "one 512-d embedding", "independent", ONE),
+    ("additive", "BIER, additive", "additive", learner_sizes(512, 3)),
+    ("stagewise", "BIER, stagewise", "stagewise", learner_sizes(512, 3)),
+)
 GROUPS: dict[str, dict[str, Contender]] = {
     "Schedules, binomial deviance": {
         "single": Contender("one 512-d embedding", "independent", sizes=ONE, codes=True),
@@ -188,11 +193,7 @@ GROUPS: dict[str, dict[str, Contender]] = {
             f"{title}, {int(100 * noise)} % of labels wrong", schedule, sizes=sizes, noise=noise
         )
         for noise in (0.2, 0.4)
-        for name, title, schedule, sizes in (
-            ("single", "one 512-d embedding", "independent", ONE),
-            ("additive", "BIER, additive", "additive", learner_sizes(512, 3)),
-            ("stagewise", "BIER, stagewise", "stagewise", learner_sizes(512, 3)),
-        )
+        for name, title, schedule, sizes in WITH_NOISE
     },
 }
 
@@ -324,7 +325,7 @@ def evaluate(contender: Contender, head: EmbeddingEnsemble, given: Tensor, label
 @torch.no_grad()
 def map_at_r(contender: Contender, head: EmbeddingEnsemble, given: Tensor, labels: Tensor) -> float:
     vectors = head.linear(given) if contender.nested else head(given)
-    result = evaluate_retrieval(vectors, labels, metrics=("map_at_r",)).map_at_r
+    result = evaluate_retrieval(vectors, labels, metrics=["map_at_r"]).map_at_r
     assert result is not None
     return result
 
