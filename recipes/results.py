@@ -45,7 +45,8 @@ BUDGET = Config().replace(
     hardware__threads=1,
     checkpoint_seconds=600.0,
 )
-DATASETS = ("cub100", "cars196")
+NAMES = {"cub100": "CUB-100", "cars196": "Cars-196"}
+DATASETS = tuple(NAMES)
 NO_DIVERSITY = {"diversity__loss": "none"}
 UNBOOSTED: dict[str, Any] = {"loss__schedule": "independent", **NO_DIVERSITY}
 ONE = {**UNBOOSTED, "model__learners": 1}
@@ -261,12 +262,11 @@ def print_tables(out: Path) -> None:
             found = {one.title: results(out, dataset, name) for name, one in contenders.items()}
             found = {title: seeds for title, seeds in found.items() if seeds}
             if found:
-                print(f"\n### {dataset}, {group}\n")
+                print(f"\n### {NAMES[dataset]}, {group}\n")
                 before = "pretrained-large" if group == ON_GPU else "pretrained"
                 _print_embeddings(found, None if group == FROM_NOTHING else out / dataset / f"{before}.json")
                 _print_devices(out / dataset, contenders)
                 _print_trials(out / dataset, contenders)
-                _print_correlations(found)
                 _print_learners({title: seeds for title, seeds in found.items() if _is_usual_cut(seeds[0])})
 
 
@@ -276,24 +276,32 @@ def _is_usual_cut(metrics: dict[str, Any]) -> bool:
 
 
 def _print_embeddings(found: dict[str, list[dict[str, Any]]], pretrained: Path | None) -> None:
-    print("| embedding | Recall@1 | Recall@8 | MAP@R | Recall@1 of the features beneath | between learners | seeds |")
-    print("|---|---|---|---|---|---|---|")
+    """Correlations are mean absolute ones, of output dimensions on test images."""
+    print("| embedding | R@1 | R@2, 4, 8 | MAP@R | R@1 of the features | correlation | between learners | seeds |")
+    print("|---|---|---|---|---|---|---|---|")
     if pretrained is not None and pretrained.exists():
         before = json.loads(pretrained.read_text(encoding="utf-8"))
         print(
-            f"| pretrained features, 1280-d, averaged | {100 * before['recall']['1']:.1f} "
-            f"| {100 * before['recall']['8']:.1f} | {100 * before['map_at_r']:.1f} | | | |"
+            f"| pretrained features, 1280-d, averaged | {100 * before['recall']['1']:.1f} | {_later([before])} "
+            f"| {100 * before['map_at_r']:.1f} | | | | |"
         )
     for title, seeds in found.items():
         whole = [row(metrics, "ensemble") for metrics in seeds]
         features = [row(metrics, "features") for metrics in seeds]
-        between = [metrics["correlation"].get("between_learners_mean_abs") for metrics in seeds]
-        shown = f"{statistics.mean(between):.3f}" if None not in between else ""
         print(
-            f"| {title} | {spread([r['recall']['1'] for r in whole])} | {spread([r['recall']['8'] for r in whole])} "
+            f"| {title} | {spread([r['recall']['1'] for r in whole])} | {_later(whole)} "
             f"| {spread([r['map_at_r'] for r in whole])} | {spread([r['recall']['1'] for r in features])} "
-            f"| {shown} | {len(seeds)} |"
+            f"| {_correlation(seeds, 'features')} | {_correlation(seeds, 'between_learners')} | {len(seeds)} |"
         )
+
+
+def _later(rows: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{100 * statistics.mean(r['recall'][k] for r in rows):.1f}" for k in ("2", "4", "8"))
+
+
+def _correlation(seeds: list[dict[str, Any]], kind: str) -> str:
+    values = [metrics["correlation"].get(f"{kind}_mean_abs") for metrics in seeds]
+    return f"{statistics.mean(values):.3f}" if None not in values else ""
 
 
 def _print_devices(folder: Path, contenders: dict[str, Contender]) -> None:
@@ -314,17 +322,6 @@ def _print_trials(folder: Path, contenders: dict[str, Contender]) -> None:
         for title, file in tried.items():
             scores = json.loads(file.read_text(encoding="utf-8"))
             print(f"| {title} | {' | '.join(f'{100 * scores[str(rate)]:.1f}' for rate in rates)} |")
-
-
-def _print_correlations(found: dict[str, list[dict[str, Any]]]) -> None:
-    print("\nMean absolute correlation between output dimensions, on test images:\n")
-    print("| embedding | all pairs | within learners | between learners |\n|---|---|---|---|")
-    for title, seeds in found.items():
-        cells = []
-        for kind in ("features", "within_learners", "between_learners"):
-            values = [metrics["correlation"].get(f"{kind}_mean_abs") for metrics in seeds]
-            cells.append(f"{statistics.mean(values):.3f}" if None not in values else "")
-        print(f"| {title} | {' | '.join(cells)} |")
 
 
 def _print_learners(found: dict[str, list[dict[str, Any]]]) -> None:
