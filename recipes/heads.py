@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from tables import spread
+from tables import DATASETS, NAMES, spread
 from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, build, initialize, learner_sizes
@@ -49,7 +49,6 @@ from bier.losses.base import Schedule
 from bier.whitening import whiten
 
 CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
-DATASETS = ("cub100", "cars196")
 SEEDS, DRAWS = range(5), range(2)
 RATES = (1e-4, 3e-4, 1e-3)
 STEPS, CLASSES, IMAGES = 300, 16, 4
@@ -378,7 +377,7 @@ def print_tables(out: Path) -> None:
     for title, contenders in GROUPS.items():
         lines = [line for key, contender in contenders.items() if (line := _line(out, key, contender)) is not None]
         if lines:
-            heads = " | ".join(f"{name}: R@1 | MAP@R" for name in ("CUB-100", "Cars-196"))
+            heads = " | ".join(f"{name}: R@1 | MAP@R" for name in NAMES.values())
             print(f"\n### {title}\n\n| | {heads} | between learners' scores |\n|---|---|---|---|---|---|")
             print("\n".join(lines))
     _print_prefixes(out)
@@ -413,7 +412,7 @@ def _between(seed: dict[str, Any]) -> float | None:
 
 def _print_prefixes(out: Path) -> None:
     print("\n### Recall@1 of smaller embeddings and of codes\n")
-    print("| | CUB-100 | Cars-196 |\n|---|---|---|")
+    print(f"| | {' | '.join(NAMES.values())} |\n|---|---|---|")
     wanted: list[tuple[str, str, Callable[[dict[str, Any]], dict[str, Any]]]] = [
         ("first learner of BIER, 85-d", "stagewise", lambda seed: _of(seed["rows"], 85)),
         ("one 85-d embedding", "small-85", lambda seed: whole(seed["rows"])),

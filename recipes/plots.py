@@ -16,7 +16,7 @@ import results
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tables import mean_and_deviation
+from tables import NAMES, mean_and_deviation
 
 APART = ("random", "initialized")
 """Contenders of the tables that lie so far from all others that a plot of them would show little else."""
@@ -29,10 +29,10 @@ def contenders(folder: Path, to: Path) -> None:
         (key, f"{one.title}\n{group}", color)
         for (group, members), color in zip(results.GROUPS.items(), COLORS, strict=False)
         for key, one in members.items()
-        if key not in APART and any(results.results(folder, dataset, key) for dataset in results.NAMES)
+        if key not in APART and any(results.results(folder, dataset, key) for dataset in NAMES)
     ]
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.4 * len(shown) + 1), sharey=True, layout="constrained")
-    for axis, (dataset, name) in zip(axes, results.NAMES.items(), strict=True):
+    for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
         for place, (key, _, color) in enumerate(shown):
             values = [results.row(m, "ensemble")["recall"]["1"] for m in results.results(folder, dataset, key)]
             if values:
@@ -59,7 +59,7 @@ def sizes(folder: Path, to: Path) -> None:
         "prefixes of Matryoshka": [(85, "matryoshka"), (256, "matryoshka"), (512, "matryoshka")],
     }
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for axis, (dataset, name) in zip(axes, results.NAMES.items(), strict=True):
+    for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
         for (label, places), color in zip(lines.items(), COLORS, strict=False):
             found = [(d, [_of(seed, d) for seed in heads.seeds_of(folder, dataset, key)]) for d, key in places]
             _line(axis, [(d, values) for d, values in found if values], label, color)
@@ -77,7 +77,7 @@ def noise(folder: Path, to: Path) -> None:
     """Recall@1 by the share of wrong labels in training."""
     lines = {"one embedding": "single", "BIER, additive": "additive", "BIER, stagewise": "stagewise"}
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for axis, (dataset, name) in zip(axes, results.NAMES.items(), strict=True):
+    for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
         for (label, key), color in zip(lines.items(), COLORS, strict=False):
             found = [
                 (share, [heads.whole(seed["rows"])["recall"]["1"] for seed in heads.seeds_of(folder, dataset, one)])

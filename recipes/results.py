@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from tables import spread
+from tables import DATASETS, NAMES, spread
 
 from bier import runs
 from bier.allocator import keep_freed_memory
@@ -45,8 +45,6 @@ BUDGET = Config().replace(
     hardware__threads=1,
     checkpoint_seconds=600.0,
 )
-NAMES = {"cub100": "CUB-100", "cars196": "Cars-196"}
-DATASETS = tuple(NAMES)
 NO_DIVERSITY = {"diversity__loss": "none"}
 UNBOOSTED: dict[str, Any] = {"loss__schedule": "independent", **NO_DIVERSITY}
 ONE = {**UNBOOSTED, "model__learners": 1}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tables import spread
+from tables import DATASETS, NAMES, spread
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,9 +26,6 @@ from bier.pooling import GeneralizedMean, averaging
 from bier.whitening import whiten
 
 CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
-DATASETS = ("cub100", "cars196")
-
-
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean(dim=(2, 3)),
     "maximum": lambda maps: maps.amax(dim=(2, 3)),
@@ -100,7 +97,8 @@ def main() -> None:
         for group, members in rows:
             for name, (x, power) in members.items():
                 columns.setdefault((group, name), []).append(judged(x, manifest, given.draws, power))
-    print("| | | CUB-100: R@1 | MAP@R | Cars-196: R@1 | MAP@R |\n|---|---|---|---|---|---|")
+    heads = " | ".join(f"{name}: R@1 | MAP@R" for name in NAMES.values())
+    print(f"| | | {heads} |\n|---|---|---|---|---|---|")
     for (group, name), cells in columns.items():
         print(f"| {group} | {name} | {' | '.join(cells)} |")
 

@@ -1,9 +1,13 @@
-"""Figures of several seeds, as the recipes print and draw them."""
+"""The two sets of photographs, and figures of several seeds, as the recipes print and draw them."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+
+NAMES = {"cub100": "CUB-100", "cars196": "Cars-196"}
+"""The folders of the photographs, and what tables call them."""
+DATASETS = tuple(NAMES)
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
