@@ -135,7 +135,7 @@ def demo(
     *,
     data: Annotated[str | None, Parameter(help="Your own source of pictures instead of OpenMoji.")] = None,
     out: Annotated[Path, output("Folder of the demo's runs.")] = Path("runs/demo"),
-    epochs: Annotated[int, Parameter(help="Of each of the two trainings.")] = 3,
+    epochs: Annotated[int, Parameter(help="Of each of the two trainings.", validator=Number(gte=1))] = 3,
     serve: Annotated[bool, Parameter(help="Open the search page on a demo that has run.", negative="")] = False,
     port: Annotated[int, Parameter(help="Of the search page.", validator=Number(gte=0, lte=65535))] = 8000,
 ) -> None:
