@@ -6,6 +6,7 @@ python recipes/plots.py [--results runs/results] [--heads runs/heads] [--to docs
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tables import NAMES, mean_and_deviation
 
-APART = ("random", "initialized")
+APART = {"random", "initialized", *results.GROUPS[results.FROM_NOTHING], *results.GROUPS[results.ON_GPU]}
 """Contenders of the tables that lie so far from all others that a plot of them would show little else."""
 COLORS = ("#0b7a5f", "#b8450b", "#5b4bb7", "#7a7a7a", "#1f77b4", "#8c564b", "#a8871a", "#c2417c")
 
@@ -44,6 +45,22 @@ def contenders(folder: Path, to: Path) -> None:
         axis.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
     _save(figure, to / "results-contenders.svg")
+
+
+def curves(folder: Path, to: Path) -> None:
+    """MAP@R on validation classes by epoch, mean over seeds, at 224 px."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    labelled = {}
+    for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
+        for (key, one), color in zip(results.GROUPS[results.ON_GPU].items(), COLORS * 2, strict=False):
+            seeds = results.validation(folder, dataset, key)
+            if seeds and len(seeds[0]) > 1:
+                means = [mean_and_deviation(values)[0] for values in zip(*seeds, strict=True)]
+                (labelled[one.title],) = axis.plot(range(1, len(means) + 1), means, color=color, linewidth=1.3)
+        _finish(axis, name, "epoch", range(0, 21, 5), "MAP@R on validation classes, percent")
+    labels = [textwrap.fill(title, 50) for title in labelled]
+    figure.legend(labelled.values(), labels, loc="outside lower center", ncol=2, fontsize=7)
+    _save(figure, to / "results-curves.svg")
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -97,13 +114,14 @@ def _line(axis: Axes, points: Sequence[tuple[int, Sequence[float]]], label: str,
     )
 
 
-def _finish(axis: Axes, title: str, label: str, ticks: Sequence[int]) -> None:
+def _finish(axis: Axes, title: str, label: str, ticks: Sequence[int], value: str = "Recall@1, percent") -> None:
     axis.set_title(title, fontsize=10)
     axis.set_xlabel(label)
-    axis.set_ylabel("Recall@1, percent")
+    axis.set_ylabel(value)
     axis.set_xticks(ticks)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=6.5)
 
 
 def main() -> None:
@@ -114,7 +132,12 @@ def main() -> None:
     given = parser.parse_args()
     matplotlib.use("svg")
     plt.rcParams.update({"svg.hashsalt": "bier", "font.size": 8, "svg.fonttype": "none"})
-    for draw, folder in ((contenders, given.results), (sizes, given.heads), (noise, given.heads)):
+    for draw, folder in (
+        (contenders, given.results),
+        (curves, given.results),
+        (sizes, given.heads),
+        (noise, given.heads),
+    ):
         if any(folder.glob("*/*.json")):
             draw(folder, given.to)
         else:

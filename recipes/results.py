@@ -234,8 +234,7 @@ def trial(source: str, config: Config, rate: float, folder: Path, console: Conso
         console.rule(f"trial {folder.name}")
         shutil.rmtree(folder, ignore_errors=True)
         runs.train(source, config, folder, console, evaluate_after=in_full)
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    score: float = next(epoch["validation"]["map_at_r"] for epoch in history if epoch["kept"])
+    score: float = next(epoch["validation"]["map_at_r"] for epoch in _history(folder) if epoch["kept"])
     return score
 
 
@@ -247,6 +246,16 @@ def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
     """The metrics of every finished seed."""
     files = sorted((out / dataset).glob(f"{name}-[0-9]*/metrics.json"))
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+def validation(out: Path, dataset: str, name: str) -> list[list[float]]:
+    """MAP@R on validation classes, epoch by epoch, of every finished seed."""
+    folders = [file.parent for file in sorted((out / dataset).glob(f"{name}-[0-9]*/metrics.json"))]
+    return [[epoch["validation"]["map_at_r"] for epoch in _history(folder)] for folder in folders]
+
+
+def _history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def row(metrics: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -74,16 +74,20 @@ def measured(recall: float, *, sizes: tuple[int, ...] = (512,)) -> dict[str, Any
 
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
-    """Two seeds of two contenders, of which one's name begins with the other's, and one of eight learners."""
+    """Two contenders, of which one's name begins with the other's, one of eight learners, and one at 224 px."""
     for dataset in ("cub100", "cars196"):
         write_json(tmp_path / dataset / "pretrained.json", measured(0.4)["rows"][0])
         for name, values, sizes in (
             ("long-ms", (0.5, 0.7), (512,)),
             ("long-ms-bier", (0.8, 0.8), (85, 171, 256)),
             ("eight", (0.25,), (64,) * 8),
+            ("large-ms", (0.6, 0.6), (512,)),
         ):
             for seed, value in enumerate(values):
-                write_json(tmp_path / dataset / f"{name}-{seed}" / "metrics.json", measured(value, sizes=sizes))
+                folder = tmp_path / dataset / f"{name}-{seed}"
+                write_json(folder / "metrics.json", measured(value, sizes=sizes))
+                epochs = [{"epoch": i, "validation": {"map_at_r": value * i / 2}} for i in (1, 2)]
+                (folder / "history.jsonl").write_text("\n".join(map(json.dumps, epochs)), encoding="utf-8")
         write_json(tmp_path / dataset / "long-ms-rates.json", {"3e-05": 0.1, "0.0001": 0.3, "0.0003": 0.2})
     return tmp_path
 
@@ -115,7 +119,8 @@ def test_plots_are_drawn_again_byte_for_byte(
             plots.main()
             drawn.append({file.name: file.read_text(encoding="utf-8") for file in sorted(to.iterdir())})
     assert drawn[0] == drawn[1]
-    assert "multi-similarity, one embedding" in drawn[0]["results-contenders.svg"]
+    for name in ("results-contenders.svg", "results-curves.svg"):
+        assert "multi-similarity, one embedding" in drawn[0][name]
 
 
 def test_wrong_labels_are_planted_in_the_training_classes_only(
