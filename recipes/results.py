@@ -328,7 +328,8 @@ def _print_trials(folder: Path, contenders: dict[str, Contender]) -> None:
         print(f"| embedding | {' | '.join(f'{rate:g}' for rate in rates)} |\n|---|{'---|' * len(rates)}")
         for title, file in tried.items():
             scores = json.loads(file.read_text(encoding="utf-8"))
-            print(f"| {title} | {' | '.join(f'{100 * scores[str(rate)]:.1f}' for rate in rates)} |")
+            cells = [f"{100 * scores[str(rate)]:.1f}" if str(rate) in scores else "" for rate in rates]
+            print(f"| {title} | {' | '.join(cells)} |")
 
 
 def _print_learners(found: dict[str, list[dict[str, Any]]]) -> None:
