@@ -8,8 +8,8 @@ besides, as the command line does (`bier.allocator`). *method*: what learners, b
 embedding with the same loss. *batches*: four times the batch, whole and in parts (`hardware.images_at_once`).
 
 Every contender runs in processes of its own, in turn; CPU time, user and system, of whole training steps, the median of
-the steps after two to warm up, then of the rounds. On a GPU: time on the clock, more steps, the precision that training
-takes there, and memory of the GPU.
+the steps after two to warm up, then of the rounds. On a GPU: all in one process, time on the clock, more steps, the
+precision that training takes there, and memory of the GPU.
 """
 
 from __future__ import annotations
@@ -126,9 +126,10 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         if on_gpu:
             torch.cuda.synchronize()
         times.append((clock() - began) / images)
-    used = torch.cuda.max_memory_allocated() / 1024 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = used / 1024
-    return {"seconds": statistics.median(times[2:]), "megabytes": peak}
+    kilobytes = (
+        torch.cuda.max_memory_allocated() / 1024 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    )
+    return {"seconds": statistics.median(times[2:]), "megabytes": kilobytes / 1024}
 
 
 def main() -> None:
@@ -147,21 +148,27 @@ def main() -> None:
     def here(name: str) -> dict[str, float]:
         return measure(names[name], given.backbone, given.size, given.batch, given.threads, given.device)
 
+    def apart(name: str) -> dict[str, float]:
+        command = [sys.executable, __file__, *sys.argv[1:], "--contender", name]
+        found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return found
+
     if given.contender:
         print(json.dumps(here(given.contender)))
         return
+    # A GPU takes long to start, and keeps its own account of memory.
+    how, where, unit = (
+        (here, _gpu(), "second")
+        if given.device == "cuda"
+        else (apart, f"{given.threads} thread(s)", "second of CPU time")
+    )
     for group in given.groups:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in GROUPS[group]}
         for _ in range(given.rounds):
             for name, results in found.items():
-                if given.device == "cuda":  # one process: a GPU takes long to start, and keeps its own account
-                    results.append(here(f"{group}/{name}"))
-                    continue
-                command = [sys.executable, __file__, *sys.argv[1:], "--contender", f"{group}/{name}"]
-                results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
-        where = f"{given.threads} thread(s)" if given.device == "cpu" else _gpu()
+                results.append(how(f"{group}/{name}"))
         print(f"\n{given.backbone}, batches of {given.batch} images of {given.size} px, {where}\n")
-        _print(found, "second of CPU time" if given.device == "cpu" else "second")
+        _print(found, unit)
 
 
 def _gpu() -> str:

@@ -121,7 +121,7 @@ def _finish(axis: Axes, title: str, label: str, ticks: Sequence[int], value: str
     axis.set_xticks(ticks)
     axis.grid(alpha=0.3)
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize=6.5)
+        axis.legend(fontsize=8)
 
 
 def main() -> None:

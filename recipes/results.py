@@ -244,14 +244,17 @@ def _finished(folder: Path) -> bool:
 
 def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
     """The metrics of every finished seed."""
-    files = sorted((out / dataset).glob(f"{name}-[0-9]*/metrics.json"))
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in _runs(out / dataset, name)]
 
 
 def validation(out: Path, dataset: str, name: str) -> list[list[float]]:
     """MAP@R on validation classes, epoch by epoch, of every finished seed."""
-    folders = [file.parent for file in sorted((out / dataset).glob(f"{name}-[0-9]*/metrics.json"))]
-    return [[epoch["validation"]["map_at_r"] for epoch in _history(folder)] for folder in folders]
+    return [[epoch["validation"]["map_at_r"] for epoch in _history(run)] for run in _runs(out / dataset, name)]
+
+
+def _runs(folder: Path, name: str) -> list[Path]:
+    """The folders of a contender's finished seeds, in order."""
+    return [file.parent for file in sorted(folder.glob(f"{name}-[0-9]*/metrics.json"))]
 
 
 def _history(folder: Path) -> list[dict[str, Any]]:
@@ -312,8 +315,7 @@ def _correlation(seeds: list[dict[str, Any]], kind: str) -> str:
 
 
 def _print_devices(folder: Path, contenders: dict[str, Contender]) -> None:
-    files = [file for name in contenders for file in folder.glob(f"{name}-[0-9]*/provenance.json")]
-    devices = {json.loads(file.read_text(encoding="utf-8"))["device"] for file in files} - {"cpu"}
+    devices = {runs.read_provenance(run)["device"] for name in contenders for run in _runs(folder, name)} - {"cpu"}
     if devices:
         print(f"\nTrained on: {', '.join(sorted(devices))}.")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gpu import NEEDS_GPU
 from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting
@@ -17,7 +18,6 @@ from bier.losses import BinomialDeviance
 
 GOLDEN = Path(__file__).parents[1] / os.environ.get("BIER_GOLDEN", "../shared/golden")
 TOLERANCE = 1e-5
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])

@@ -86,6 +86,7 @@ def finished(tmp_path: Path) -> Path:
             for seed, value in enumerate(values):
                 folder = tmp_path / dataset / f"{name}-{seed}"
                 write_json(folder / "metrics.json", measured(value, sizes=sizes))
+                write_json(folder / "provenance.json", {"device": "a GPU" if name == "large-ms" else "cpu"})
                 epochs = [{"epoch": i, "validation": {"map_at_r": value * i / 2}} for i in (1, 2)]
                 (folder / "history.jsonl").write_text("\n".join(map(json.dumps, epochs)), encoding="utf-8")
         write_json(tmp_path / dataset / "long-ms-rates.json", {"3e-05": 0.1, "0.0001": 0.3, "0.0003": 0.2})
@@ -102,6 +103,7 @@ def test_tables_keep_contenders_apart(
     assert alone.endswith("| 2 |")
     assert "| multi-similarity, one embedding | 10.0 | 30.0 | 20.0 |" in lines  # the trials
     assert sum(line.startswith("| BIER, 8 learners |") for line in lines) == 2  # not in the tables of learners 1 to 3
+    assert lines.count("Trained on: a GPU.") == 2
 
 
 def test_plots_are_drawn_again_byte_for_byte(

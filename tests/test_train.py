@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from gpu import NEEDS_GPU
 from rich.console import Console
 
 from bier import runs
@@ -37,8 +38,6 @@ CONFIG = Config().replace(
     diversity__hidden=16,
     hardware__threads=1,
 )
-
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
 @pytest.fixture(scope="session")
