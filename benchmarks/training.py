@@ -1,11 +1,12 @@
 """Cost of a training step, as ratios to a named baseline in the same run.
 
     python benchmarks/training.py [--backbone efficientnet_lite0] [--size 128] [--batch 64] [--threads 1] [--rounds 3]
-                                  [--groups memory method batches] [--device cuda]
+                                  [--groups memory launches method batches] [--device cuda]
 
 *memory*: *plain* trains as PyTorch comes; *channels last* stores images pixel by pixel; *bier* keeps freed memory
-besides, as the command line does (`bier.allocator`). *method*: what learners, boosting and diversity cost beside one
-embedding with the same loss. *batches*: four times the batch, whole and in parts (`hardware.images_at_once`).
+besides, as the command line does (`bier.allocator`). *launches* (on a GPU only): the backbone's kernels one by one, and
+recorded as CUDA graphs. *method*: what learners, boosting and diversity cost beside one embedding with the same loss.
+*batches*: four times the batch, whole and in parts (`hardware.images_at_once`).
 
 Every contender runs in processes of its own, in turn; CPU time, user and system, of whole training steps, the median of
 the steps after two to warm up, then of the rounds. On a GPU: all in one process, time on the clock, more steps, the
@@ -40,6 +41,7 @@ class Contender:
     """The batch, as a multiple of ``--batch``."""
     in_parts: bool = False
     """Parts of ``--batch`` images in the backbone at once."""
+    cuda_graphs: bool = True
 
 
 GROUPS: dict[str, dict[str, Contender]] = {
@@ -47,6 +49,10 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "plain": Contender(channels_last=False, keep_memory=False),
         "channels last": Contender(keep_memory=False),
         "bier": Contender(),
+    },
+    "launches": {
+        "one by one": Contender(cuda_graphs=False),
+        "recorded": Contender(),
     },
     "method": {
         "one embedding": Contender(learners=1, schedule="independent"),
@@ -85,6 +91,8 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         loss__schedule=contender.schedule,
         diversity__loss=contender.diversity,
         hardware__device=device,
+        hardware__cuda_graphs=contender.cuda_graphs,
+        hardware__images_at_once=batch if contender.in_parts else None,
     )
     model = build.model(config).train().to(device)
     if contender.channels_last:
@@ -97,6 +105,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     job = Job(
         folder=Path(),
         model=model,
+        backbone=build.training_backbone(config, model, torch.device(device), images),
         boost=boost,
         diversity=diversity,
         optimizer=build.optimizer(config.optimizer, model, list(boost.parameters()), others),
@@ -139,7 +148,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--groups", nargs="+", choices=GROUPS)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     names = {f"{group}/{name}": contender for group, part in GROUPS.items() for name, contender in part.items()}
     parser.add_argument("--contender", choices=names, help="measure one, in this process, and print JSON")
@@ -162,7 +171,8 @@ def main() -> None:
         if given.device == "cuda"
         else (apart, f"{given.threads} thread(s)", "second of CPU time")
     )
-    for group in given.groups:
+    everything = [group for group in GROUPS if group != "launches" or given.device == "cuda"]
+    for group in given.groups or everything:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in GROUPS[group]}
         for _ in range(given.rounds):
             for name, results in found.items():

@@ -149,6 +149,9 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "long-ms-bier": Contender(
             "multi-similarity, BIER, stagewise, activation loss", {**ACTIVATION, **LONG, **MULTI_SIMILARITY}
         ),
+        "long-ms-two": Contender(
+            "multi-similarity, BIER, 2 learners", {**ACTIVATION, **LONG, **MULTI_SIMILARITY, "model__learners": 2}
+        ),
     },
     FROM_NOTHING: {
         "scratch-single": Contender("one 512-d embedding", {**ONE, **SCRATCH}),
@@ -160,10 +163,17 @@ GROUPS: dict[str, dict[str, Contender]] = {
     },
     ON_GPU: {
         "large-whitened": Contender("learned whitening, 512-d, no training", {**GPU, **WHITENED}),
-        "large-random": Contender("one 512-d embedding, average pooling, from a random start", {**RANDOM, **GPU}),
+        "large-random": Contender(
+            "one 512-d embedding, average pooling, from a random start",
+            {**RANDOM, **GPU},
+            START_RATES,
+            trials_in_full=True,
+        ),
         "large-random-bier": Contender(
             "BIER as published (additive, adversarial loss), average pooling, from a random start",
             {**RANDOM, **PUBLISHED, **GPU},
+            START_RATES,
+            trials_in_full=True,
         ),
         **{
             f"large-{name}": Contender(title, {**settings, **GPU}, GPU_RATES, trials_in_full=True)

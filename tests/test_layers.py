@@ -26,6 +26,7 @@ LAYERS = [
         "initialization",
         "whitening",
         "backbones",
+        "cuda_graphs",
         "pooling",
         "model",
         "inference",

@@ -15,6 +15,7 @@ from bier import losses
 from bier.backbones import create_backbone
 from bier.boosting import OnlineBoosting
 from bier.config import Config, LossConfig, OptimizerConfig
+from bier.cuda_graphs import GraphedBackbone
 from bier.data import TestTransform, TrainTransform
 from bier.diversity import ActivationLoss, AdversarialLoss
 from bier.ensemble import EmbeddingEnsemble
@@ -92,6 +93,17 @@ def model(config: Config) -> RetrievalModel:
     backbone.freeze(config.optimizer.freeze)
     backbone.freeze_batch_norm = config.optimizer.freeze_batch_norm
     return RetrievalModel(backbone, head)
+
+
+def training_backbone(
+    config: Config, model: RetrievalModel, device: torch.device, images: int
+) -> Callable[[Tensor], Tensor]:
+    """The model's backbone as it runs in training steps, on whole batches of so many images."""
+    hardware = config.hardware
+    in_parts = hardware.images_at_once is not None and hardware.images_at_once < images
+    if device.type != "cuda" or not hardware.cuda_graphs or in_parts:
+        return model.backbone
+    return GraphedBackbone(model.backbone, images, precision(config, device))
 
 
 def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoosting:
@@ -185,7 +197,8 @@ def optimizer(
     config: OptimizerConfig, model: RetrievalModel, proxies: Sequence[nn.Parameter], extra: Sequence[nn.Parameter]
 ) -> torch.optim.Optimizer:
     """AdamW over proxies of the loss, the head, whatever trains beside it (``extra``), and the layer groups."""
-    return torch.optim.AdamW(parameter_groups(config, model, proxies, extra))
+    on_gpu = next(model.parameters()).is_cuda
+    return torch.optim.AdamW(parameter_groups(config, model, proxies, extra), fused=on_gpu or None)
 
 
 def rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[int], float]:

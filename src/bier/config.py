@@ -139,6 +139,8 @@ class HardwareConfig:
     images_at_once: int | None = None
     """Images in the backbone at once while training. A larger batch goes through it in parts: the same gradient, the
     memory of a part, and a second forward pass. None given: always the whole batch."""
+    cuda_graphs: bool = True
+    """On a GPU: launch the backbone's kernels together, where a batch goes through it whole."""
     threads: int | None = None
 
 

@@ -333,6 +333,7 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
     return Job(
         folder=folder,
         model=model,
+        backbone=build.training_backbone(config, model, device, plan.classes_per_batch * plan.images_per_class),
         boost=boost,
         diversity=diversity,
         optimizer=build.optimizer(config.optimizer, model, proxies, extra),

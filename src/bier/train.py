@@ -50,6 +50,8 @@ class Job:
 
     folder: Path
     model: RetrievalModel
+    backbone: Callable[[Tensor], Tensor]
+    """The model's, as it runs in a step: images to features."""
     boost: OnlineBoosting
     diversity: nn.Module | None
     optimizer: torch.optim.Optimizer
@@ -257,7 +259,7 @@ def _features(job: Job, images: Sequence[Tensor], step: int) -> Iterator[Tensor]
     torch.manual_seed(job.seed * 1_000_003 + step)  # for dropout in some backbones
     for part in images:
         with _autocast(job):
-            features = job.model.backbone(part)
+            features = job.backbone(part)
         yield features
 
 
