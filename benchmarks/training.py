@@ -76,8 +76,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     from bier import build
     from bier.allocator import keep_freed_memory
     from bier.config import Config
-    from bier.data import Batch
-    from bier.train import Job, Progress, step
+    from bier.train import Job, Progress, WholeBatch, step
 
     on_gpu = device == "cuda"
     if contender.keep_memory and not keep_freed_memory():
@@ -119,11 +118,11 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         images_at_once=batch if contender.in_parts else None,
         **nothing,
     )
-    given = Batch(
+    given = WholeBatch(
         images=torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8),
+        own=slice(0, images),
         labels=torch.arange(images // 4).repeat_interleave(4),
         index=torch.arange(images),
-        failed=[],
     )
     clock = time.perf_counter if on_gpu else time.process_time
     times = []

@@ -17,6 +17,7 @@ from bier.boosting import OnlineBoosting
 from bier.config import Config, LossConfig, OptimizerConfig
 from bier.cuda_graphs import GraphedBackbone
 from bier.data import TestTransform, TrainTransform
+from bier.distributed import processes_here
 from bier.diversity import ActivationLoss, AdversarialLoss
 from bier.ensemble import EmbeddingEnsemble
 from bier.errors import ConfigError, nearest
@@ -63,7 +64,7 @@ def image_size(config: Config, device: torch.device) -> int:
 def workers(config: Config) -> int:
     if config.data.workers is not None:
         return config.data.workers
-    return max(1, min(8, (os.cpu_count() or 1) - 1))
+    return max(1, min(8, (os.cpu_count() or 1) // processes_here() - 1))
 
 
 def train_transform(config: Config, size: int) -> TrainTransform:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -10,7 +12,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import distributed
+from torch import Tensor, distributed
+
+from bier.errors import ConfigError
 
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -30,6 +34,11 @@ class Processes:
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
 
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and speaks."""
+        return self.rank == 0
+
     def share(self, work: Iterable[T]) -> Iterator[T]:
         """Every world-th item, so that each is done once and none is done twice."""
         return islice(work, self.rank, None, self.world)
@@ -46,21 +55,86 @@ class Processes:
         """Whether all decide so: what depends on timings or on the machine must not send processes different ways."""
         return int(self.sum(np.array([int(decision)]))[0]) == self.world
 
+    def any(self, decision: bool) -> bool:
+        """Whether one of them decides so."""
+        return not self.agree(not decision)
+
     def gather(self, values: Array) -> Array:
-        """One-dimensional arrays of all processes, of any lengths, one after the other."""
+        """Arrays of all processes, of any lengths, one after the other."""
         if self.world == 1:
             return values
+        return cast(Array, torch.cat(self.parts(self._place(values))).cpu().numpy())
+
+    def parts(self, values: Tensor) -> list[Tensor]:
+        """The tensor of each process, of any length, in order of rank; without gradients, where this one's lies."""
+        if self.world == 1:
+            return [values]
         own = np.zeros(self.world, dtype=np.int64)
         own[self.rank] = len(values)
         lengths = self.sum(own)
-        padded = np.zeros(int(lengths.max()), dtype=values.dtype)
-        padded[: len(values)] = values
-        mine = self._place(padded)
-        every = [torch.empty_like(mine) for _ in range(self.world)]
-        distributed.all_gather(every, mine)
-        parts = [part[:length].cpu().numpy() for part, length in zip(every, lengths.tolist(), strict=True)]
-        return cast(Array, np.concatenate(parts))
+        padded = self._move(values.detach())
+        padded = torch.cat([padded, padded.new_zeros(int(lengths.max()) - len(values), *values.shape[1:])])
+        every = [torch.empty_like(padded) for _ in range(self.world)]
+        distributed.all_gather(every, padded)
+        return [part[:length].to(values.device) for part, length in zip(every, lengths.tolist(), strict=True)]
 
-    def _place(self, values: NDArray[Any]) -> torch.Tensor:
-        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device, copy=True)
+    def gather_objects(self, content: T) -> list[T]:
+        """What each process has, in order of rank."""
+        if self.world == 1:
+            return [content]
+        every: list[Any] = [None] * self.world
+        distributed.all_gather_object(every, content)
+        return every
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, with one message for all of them."""
+        if self.world == 1 or not tensors:
+            return
+        total = self._move(torch.cat([tensor.flatten() for tensor in tensors]))
+        distributed.all_reduce(total)
+        parts = total.to(tensors[0].device).split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.world > 1:
+            self.sum(np.zeros(1))
+
+    def _place(self, values: NDArray[Any]) -> Tensor:
+        return self._move(torch.from_numpy(np.ascontiguousarray(values)), copy=True)
+
+    def _move(self, values: Tensor, copy: bool = False) -> Tensor:
+        return values.to("cuda" if distributed.get_backend() == "nccl" else "cpu", copy=copy)
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def started_by_torchrun() -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started this one with, each on a GPU of its own where there are GPUs.
+
+    Raises:
+        ConfigError: more processes than GPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
+        yield Processes.joined()
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        if processes_here() > torch.cuda.device_count():
+            raise ConfigError(
+                f"{processes_here()} processes need as many GPUs, and there are {torch.cuda.device_count()}",
+                where="--processes",
+                remedy="start fewer",
+            )
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    yield Processes.joined()
+    distributed.destroy_process_group()  # not after an error, for which nobody waits
+
+
+def processes_here() -> int:
+    """How many of them share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

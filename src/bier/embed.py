@@ -13,10 +13,14 @@ from torch import Tensor
 from bier.data.images import TestTransform
 from bier.data.loader import image_loader
 from bier.data.manifest import Manifest
+from bier.distributed import ALONE, Processes
 from bier.ensemble import normalize
 from bier.errors import DataError, ImageError
 from bier.inference import InferenceBackbone
 from bier.model import RetrievalModel
+
+SHARED = 8
+"""Pictures for each process, at least, for sharing them to be worth it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,7 @@ def embed(
     precision: torch.dtype = torch.float32,
     channels_last: bool = True,
     progress: Callable[[int], object] | None = None,
+    processes: Processes = ALONE,
 ) -> Embeddings:
     """Learners' outputs and backbone features of every readable picture, in the manifest's order.
 
@@ -62,12 +67,27 @@ def embed(
         precision: of the backbone, bfloat16 or float32; the head always computes in float32.
         channels_last: the memory layout of images, usually the faster one.
         progress: called after each batch with the number of pictures done, readable or not.
+        processes: share the pictures; each of them calls this alike, and gets all vectors.
 
     Raises:
         DataError: no picture at all, or none that can be read, or a vector with NaN or infinity (by picture).
     """
     if not len(manifest):
         raise DataError("there are no pictures to embed", where=manifest.source, remedy="choose a split that has some")
+    if processes.world > 1 and len(manifest) >= SHARED * processes.world:
+        mine = np.array_split(np.arange(len(manifest)), processes.world)[processes.rank]
+        own = embed(
+            model,
+            manifest.take(mine),
+            transform=transform,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+            precision=precision,
+            channels_last=channels_last,
+            progress=progress,
+        )
+        return _joined(own, mine, processes)
     if device is not None:
         model.to(device)
     sizes = [model.backbone.features, *model.head.sizes]
@@ -98,6 +118,13 @@ def embed(
         )
     kept = [output[:count] for output in outputs]
     return Embeddings(tuple(kept[1:]), kept[0], index[:count], failed)
+
+
+def _joined(own: Embeddings, rows: NDArray[np.int64], processes: Processes) -> Embeddings:
+    """What all have made of their parts; ``rows`` are the manifest's of this one's."""
+    features, *learners = (torch.cat(processes.parts(output)) for output in (own.features, *own.learners))
+    failed = [error for errors in processes.gather_objects(own.failed) for error in errors]
+    return Embeddings(tuple(learners), features, processes.gather(rows[own.index]), failed)
 
 
 def _check_finite(outputs: Sequence[Tensor], manifest: Manifest, index: NDArray[np.int64]) -> None:

@@ -18,6 +18,19 @@ LINE_SECONDS = 30.0
 """Where there is no terminal, a line this often instead of a bar."""
 
 
+class Silence:
+    """A listener that says nothing: all processes but the first have one."""
+
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+    def begin_epoch(self, epoch: int, batches: int, done: int) -> None: ...
+    def step(self, progress: TrainingProgress, rate: float) -> None: ...
+    def end_epoch(self, record: dict[str, Any], kept: bool) -> None: ...
+    def message(self, text: str) -> None: ...
+
+
 class Monitor:
     """Shows and records a run; a :class:`bier.train.Listener` and a context manager."""
 

@@ -25,13 +25,14 @@ from bier import build
 from bier.checkpoint import STATE_FORMAT, load_model, read_description
 from bier.config import Config, load, override, save
 from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source
+from bier.distributed import Processes
 from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
 from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.files import write_atomically, write_json
 from bier.initialization import initialize
 from bier.model import RetrievalModel
-from bier.monitor import Monitor
+from bier.monitor import Monitor, Silence
 from bier.train import Job, run
 from bier.whitening import whiten
 
@@ -57,23 +58,28 @@ def train(
         BierError: any of its kinds; :class:`bier.train.Interrupted` after a checkpoint was saved on request.
     """
     began = time.monotonic()
+    processes = Processes.joined()
+    console = console if processes.first else Console(quiet=True)
     manifest = _hold_out(open_source(source, config.data), config, console)
     config = _resolved(config)
     _set_threads(config)
     if not resume:
         _refuse_to_overwrite(folder)
-    job = _job(manifest, config, folder)
+        processes.wait()  # nobody writes before all have looked
+    job = _job(manifest, config, folder, processes)
     describe(job, manifest, console)
     if resume:
         provenance = _same_data(folder, manifest)
     else:
         _prepare_head(job, config, console)
         provenance = _provenance(source, manifest, config, job)
-        write_atomically(folder / "config.yaml", lambda file: save(config, file))
-        write_json(folder / "provenance.json", provenance)
+        if processes.first:
+            write_atomically(folder / "config.yaml", lambda file: save(config, file))
+            write_json(folder / "provenance.json", provenance)
     start = _saved_step(folder) if resume else 0
-    with Monitor(folder, config.optimizer.epochs, console, start) as monitor:
-        progress = run(_without_diversity(job, config), monitor, resume)
+    listener = Monitor(folder, config.optimizer.epochs, console, start) if processes.first else Silence()
+    with listener:
+        progress = run(_without_diversity(job, config), listener, resume)
     if job.validation is not None:
         scores = progress.history[progress.best.epoch - 1]["validation"]
         console.print(
@@ -86,8 +92,10 @@ def train(
         "unreadable": progress.unreadable,
         "finished": _now(),
     }
-    write_json(folder / "provenance.json", provenance)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    if processes.first:
+        write_json(folder / "provenance.json", provenance)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    processes.wait()  # for the model, which all of them read
     if not evaluate_after or not _has_test(manifest):
         return None
     return evaluate(folder, None, console, manifest=manifest)
@@ -121,6 +129,7 @@ def evaluate(
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
     """
+    processes = Processes.joined()
     model, info = load_model(model_path)
     folder = model_path if model_path.is_dir() else model_path.parent
     config_file = folder / "config.yaml"
@@ -147,7 +156,10 @@ def evaluate(
         recall_at=recall_at,
         metrics=(*USUAL, *also),
         missing=missing,
+        distributed=processes.world > 1,
     )
+    if not processes.first:
+        return metrics
     if output is None:
         trained_on = provenance.get("data", {}).get("fingerprint")
         own = split == "test" and trained_on in (None, manifest.fingerprint())
@@ -302,15 +314,15 @@ def _refuse_to_overwrite(folder: Path) -> None:
         )
 
 
-def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
+def _job(manifest: Manifest, config: Config, folder: Path, processes: Processes) -> Job:
     training = manifest.only("train")
     if not len(training):
         raise DataError("no training images", where=manifest.source, remedy="lower data.test_classes or mend `split`")
-    if config.hardware.images_at_once is not None and not config.optimizer.freeze_batch_norm:
+    if not config.optimizer.freeze_batch_norm and (config.hardware.images_at_once is not None or processes.world > 1):
         raise ConfigError(
-            "batch norm would see parts of a batch, and see them twice",
-            where="hardware.images_at_once",
-            remedy="set optimizer.freeze_batch_norm=true, or leave images_at_once out",
+            "batch norm would see parts of a batch",
+            where="optimizer.freeze_batch_norm",
+            remedy="set it to true, or use one process and leave hardware.images_at_once out",
         )
     validation = manifest.only("val")
     if len(validation) and max(Counter(validation.label.tolist()).values()) < 2:
@@ -321,7 +333,15 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
         )
     device = build.device(config)
     size = build.image_size(config, device)
-    plan = BatchPlan(training.codes(), config.data.classes_per_batch, config.data.images_per_class, config.seed)
+    plan = BatchPlan(
+        training.codes(),
+        config.data.classes_per_batch,
+        config.data.images_per_class,
+        config.seed,
+        processes.rank,
+        processes.world,
+    )
+    images = plan.classes_per_batch // processes.world * plan.images_per_class
     model = build.model(config)
     boost = build.boosting(config, model.head.sizes, len(training.classes()))
     diversity = build.diversity(config, model.head.sizes)
@@ -333,7 +353,7 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
     return Job(
         folder=folder,
         model=model,
-        backbone=build.training_backbone(config, model, device, plan.classes_per_batch * plan.images_per_class),
+        backbone=build.training_backbone(config, model, device, images),
         boost=boost,
         diversity=diversity,
         optimizer=build.optimizer(config.optimizer, model, proxies, extra),
@@ -352,6 +372,7 @@ def _job(manifest: Manifest, config: Config, folder: Path) -> Job:
         images_at_once=config.hardware.images_at_once,
         clip_norm=config.optimizer.clip_norm,
         checkpoint_seconds=config.checkpoint_seconds,
+        processes=processes,
     )
 
 
@@ -395,6 +416,7 @@ def _embed(
             device=device,
             precision=build.precision(config, device),
             channels_last=config.hardware.channels_last,
+            processes=Processes.joined(),
         )
     for error in vectors.failed:
         console.print(f"left out: {error.where}: {error.what}", highlight=False, markup=False, soft_wrap=True)
@@ -446,6 +468,7 @@ def _provenance(source: str, manifest: Manifest, config: Config, job: Job) -> di
         "seed": config.seed,
         "device": _device_name(job.device),
         "threads": torch.get_num_threads(),
+        "processes": job.processes.world,
         "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "cores": os.cpu_count(),
         "versions": {name: _version(name) for name in VERSIONS},

@@ -2,12 +2,16 @@
 
 Everything that happens in a step is a function of the settings, the seed and the step's number: the batch plan, the
 augmentation and the generator are seeded from it. So a checkpoint needs weights, optimiser state and two counters.
+
+With several processes each sees a share of every batch, and all of them the features of the whole: boosting compares
+all pairs, as one process would. The first writes the files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import signal
 import time
@@ -32,6 +36,7 @@ from bier.checkpoint import (
     save_tensors,
 )
 from bier.data import Batch, BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
+from bier.distributed import ALONE, Processes
 from bier.embed import embed
 from bier.errors import ImageError, ModelError, NonFiniteLossError
 from bier.evaluate import evaluate_retrieval
@@ -59,6 +64,7 @@ class Job:
     train: Manifest
     validation: Manifest | None
     plan: BatchPlan
+    """This process's share of the batches."""
     transform: TrainTransform
     test_transform: TestTransform
     image: dict[str, Any]
@@ -71,10 +77,35 @@ class Job:
     """Images in the backbone at once; larger batches go through it in parts."""
     clip_norm: float | None = None
     checkpoint_seconds: float = 60.0
+    processes: Processes = ALONE
 
     def trained_modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"model": self.model, "loss": self.boost}
         return modules if self.diversity is None else {**modules, "diversity": self.diversity}
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """What all processes see of a batch of n pictures, and this one's part of them."""
+
+    images: Tensor
+    """uint8 (b, 3, size, size): this process's."""
+    own: slice
+    """Which rows of the n those are."""
+    labels: Tensor
+    """int64 (n,)."""
+    index: Tensor
+    """int64 (n,): position in the manifest."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def of(cls, batch: Batch, processes: Processes) -> WholeBatch:
+        parts = processes.parts(torch.stack([batch.labels, batch.index], dim=1))
+        before = sum(map(len, parts[: processes.rank]))
+        labels, index = torch.cat(parts).unbind(dim=1)
+        return cls(batch.images, slice(before, before + len(batch)), labels, index)
 
 
 @dataclass
@@ -92,7 +123,7 @@ class Sums:
     hardest: HardPairs = field(default_factory=HardPairs)
     """For the last learner."""
 
-    def add(self, loss: float, diversity: float, last: Boosted, batch: Batch, seconds: float) -> None:
+    def add(self, loss: float, diversity: float, last: Boosted, batch: WholeBatch, seconds: float) -> None:
         losses = last.losses.tolist()
         self.learner_losses = [a + b for a, b in zip(self.learner_losses or [0.0] * len(losses), losses, strict=True)]
         self.batches += 1
@@ -179,7 +210,7 @@ def run(job: Job, listener: Listener, resume: bool = False) -> Progress:
         StorageError: a checkpoint could not be written; the one before it stands.
     """
     progress = _restore(job) if resume else Progress()
-    with _stop_requested() as stop:
+    with _stop_requested(alone=job.processes.world == 1) as stop:
         if not resume:
             _checkpoint(job, progress)
         while progress.epoch < job.epochs:
@@ -198,15 +229,17 @@ def _epoch(job: Job, progress: Progress, listener: Listener, stop: Callable[[], 
     ):
         _note_unreadable(progress, batch.failed, listener)
         factor = job.rate(progress.step)
-        if batch.labels.unique().numel() > 1:  # else nothing readable is left to compare
-            loss, diversity = step(job, batch, factor, progress)
-            progress.sums.add(loss, diversity, job.boost.last, batch, time.monotonic() - began)
+        whole = WholeBatch.of(batch, job.processes)
+        if whole.labels.unique().numel() > 1:  # else nothing readable is left to compare
+            loss, diversity = step(job, whole, factor, progress)
+            progress.sums.add(loss, diversity, job.boost.last, whole, time.monotonic() - began)
         began = time.monotonic()
         progress.step += 1
         progress.batch += 1
         listener.step(progress, factor)
-        if stop():
+        if job.processes.any(stop()):
             _checkpoint(job, progress)
+            job.processes.wait()  # whoever leaves first has the others stopped
             raise Interrupted
         if time.monotonic() - saved >= job.checkpoint_seconds:
             _checkpoint(job, progress)
@@ -214,23 +247,23 @@ def _epoch(job: Job, progress: Progress, listener: Listener, stop: Callable[[], 
     _finish_epoch(job, progress, listener)
 
 
-def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[float, float]:
+def step(job: Job, batch: WholeBatch, factor: float, progress: Progress) -> tuple[float, float]:
     """One update: backbone, learners, boosted loss, diversity, backward, finite check, optimiser.
 
-    A batch of more than ``images_at_once`` goes through the backbone in parts: once without a graph, for the loss and
-    its gradient on the features, and once more, part by part, to carry that gradient on. The update is the same, the
-    memory that of a part.
+    The loss and its gradient on the features are those of the whole batch; each process carries on the gradient of its
+    own part, and the sums over processes are those of one. A part of more than ``images_at_once`` goes through the
+    backbone in pieces: once without a graph, and once more, piece by piece. The update is always the same.
 
     Returns:
         the boosted loss and the diversity loss.
     """
-    images = batch.images.to(job.device, non_blocking=True).split(job.images_at_once or len(batch))
+    images = _own_images(job, batch)
     labels = batch.labels.to(job.device)
-    in_parts = len(images) > 1
-    with torch.set_grad_enabled(not in_parts):
-        features = torch.cat(list(_features(job, images, progress.step)))
-    if in_parts:
-        features.requires_grad_()
+    in_pieces = len(images) > 1
+    with torch.set_grad_enabled(not in_pieces):
+        own = torch.cat(list(_features(job, images, progress.step)))
+    count = batch.own.stop - batch.own.start
+    features = torch.cat(job.processes.parts(own[:count])).detach().requires_grad_()
     learners = job.model.head.learners(features)  # in float32, as when embedding
     loss = job.boost(learners, labels, trace=progress.batch % TRACE_EVERY == 0)
     diversity = loss.new_zeros(()) if job.diversity is None else job.diversity(features.float(), job.model.head)
@@ -239,12 +272,15 @@ def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[flo
         raise _non_finite(job, batch, learners, f"the loss is {total.item()}", progress)
     job.optimizer.zero_grad(set_to_none=True)
     total.backward()
-    if in_parts and features.grad is not None:
-        gradients = features.grad.split(job.images_at_once or len(batch))
-        for part, gradient in zip(_features(job, images, progress.step), gradients, strict=True):
-            if part.requires_grad:  # else the whole backbone is frozen
-                part.backward(gradient)
+    gradient = torch.zeros_like(own)
+    if features.grad is not None:
+        gradient[:count] = features.grad[batch.own]
+    pieces = _features(job, images, progress.step) if in_pieces else [own]
+    for piece, part in zip(pieces, gradient.split(len(images[0])), strict=True):
+        if piece.requires_grad:  # else the whole backbone is frozen
+            piece.backward(part)
     parameters = [p for group in job.optimizer.param_groups for p in group["params"]]
+    _add_up_gradients(job, parameters)
     norm = nn.utils.clip_grad_norm_(parameters, job.clip_norm or float("inf"))
     if not torch.isfinite(norm):
         raise _non_finite(job, batch, learners, f"the norm of the gradient is {norm.item()}", progress)
@@ -254,13 +290,33 @@ def step(job: Job, batch: Batch, factor: float, progress: Progress) -> tuple[flo
     return loss.item(), diversity.item()
 
 
+def _own_images(job: Job, batch: WholeBatch) -> Sequence[Tensor]:
+    """This process's images in pieces; a blank one, which gets no gradient, where none of them can be read."""
+    images = batch.images.to(job.device, non_blocking=True)
+    if not len(images):
+        images = images.new_zeros(1, *images.shape[1:])
+    pieces: Sequence[Tensor] = images.split(job.images_at_once or len(images))
+    return pieces
+
+
 def _features(job: Job, images: Sequence[Tensor], step: int) -> Iterator[Tensor]:
-    """The backbone's features of a batch, part by part; the same every time."""
-    torch.manual_seed(job.seed * 1_000_003 + step)  # for dropout in some backbones
-    for part in images:
+    """The backbone's features of a batch, piece by piece; the same every time."""
+    torch.manual_seed((job.seed + (job.processes.rank << 32)) * 1_000_003 + step)  # for dropout in some backbones
+    for piece in images:
         with _autocast(job):
-            features = job.backbone(part)
+            features = job.backbone(piece)
         yield features
+
+
+def _add_up_gradients(job: Job, parameters: Sequence[Tensor]) -> None:
+    """Over processes: each has a share of the backbone's, and the whole of all others, of which the first's count."""
+    if job.processes.world == 1:
+        return
+    backbone = set(job.model.backbone.parameters())
+    for parameter in parameters:
+        if parameter.grad is not None and parameter not in backbone and not job.processes.first:
+            parameter.grad.zero_()
+    job.processes.add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 def _autocast(job: Job) -> torch.autocast:
@@ -268,7 +324,7 @@ def _autocast(job: Job) -> torch.autocast:
 
 
 def _non_finite(
-    job: Job, batch: Batch, learners: Sequence[Tensor], what: str, progress: Progress
+    job: Job, batch: WholeBatch, learners: Sequence[Tensor], what: str, progress: Progress
 ) -> NonFiniteLossError:
     finite = torch.stack([f.detach().isfinite().all(dim=1) for f in learners]).all(dim=0).cpu()
     culprits = batch.index[~finite] if not bool(finite.all()) else batch.index
@@ -289,6 +345,10 @@ def _note_unreadable(progress: Progress, failed: Sequence[ImageError], listener:
 
 
 def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
+    for name in itertools.chain(*job.processes.gather_objects(progress.unreadable)):
+        if name not in progress.unreadable:  # what others have met
+            progress.unreadable.append(name)
+            listener.message(f"left out: {name}")
     record = {
         "epoch": progress.epoch + 1,
         "step": progress.step,
@@ -300,13 +360,14 @@ def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
     if job.validation is not None:
         record["validation"], by_class = validate(job, job.validation)
         keep = progress.best.offer(progress.epoch + 1, by_class)
-    if keep:
+    if keep and job.processes.first:
         save_model(job.folder / "model.safetensors", job.model, job.image)
     for earlier in progress.history:
         earlier["kept"] = earlier["kept"] and not keep
     progress.history.append({**record, "kept": keep})
     progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, Sums()
-    _write_history(job.folder, progress.history)
+    if job.processes.first:
+        _write_history(job.folder, progress.history)
     _checkpoint(job, progress)
     listener.end_epoch(record, keep)
 
@@ -320,10 +381,13 @@ def validate(job: Job, manifest: Manifest) -> tuple[dict[str, float], dict[str, 
         workers=job.workers,
         device=job.device,
         precision=job.precision,
+        processes=job.processes,
     )
     scales = job.model.head.scales().cpu()
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
-    result = evaluate_retrieval(ensemble, manifest.codes()[vectors.index], recall_at=(1,), similarity="dot")
+    labels = manifest.codes()[vectors.index]
+    together = job.processes.world > 1
+    result = evaluate_retrieval(ensemble, labels, recall_at=(1,), similarity="dot", distributed=together)
     assert result.map_at_r is not None
     by_class = {str(label): figures["map_at_r"] for label, figures in result.per_class().items()}
     return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}, by_class
@@ -334,6 +398,8 @@ def _write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
 
 
 def _checkpoint(job: Job, progress: Progress) -> None:
+    if not job.processes.first:
+        return
     tensors = {
         f"{name}/{key}": value
         for name, module in job.trained_modules().items()
@@ -364,13 +430,16 @@ def _restore(job: Job) -> Progress:
 
 
 @contextlib.contextmanager
-def _stop_requested() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM set a flag that is looked at after each step; a second Ctrl-C is not waited for."""
+def _stop_requested(alone: bool) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM set a flag that is looked at after each step; a second Ctrl-C is not waited for.
+
+    ``torchrun`` passes Ctrl-C on to processes that have had it already, so there the second means nothing.
+    """
     asked = False
 
     def handle(signum: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked and signum == signal.SIGINT:
+        if asked and alone and signum == signal.SIGINT:
             raise KeyboardInterrupt
         asked = True
 

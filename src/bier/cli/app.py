@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -36,10 +38,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         result: Any = app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
+        _let_the_first_speak()
         errors.print("error: ", style="bold red", end="")
         errors.print(str(error), markup=False)
         sys.exit(2)
     except BierError as error:
+        _let_the_first_speak()
         errors.print("error: ", style="bold red", end="")
         errors.print(str(error), markup=False)
         sys.exit(error.exit_code)
@@ -49,3 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.exit(0)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _let_the_first_speak() -> None:
+    """Of several processes that make the same mistake: the others are ended while they wait."""
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(3)

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import app, output, terminal
+from bier.cli.launching import is_launched, launch
 
 data = App(name="data", help="Look at a source of pictures before training on it.")
 app.command(data)
@@ -33,40 +34,58 @@ def train(
     set_: Set = (),
     out: Annotated[Path | None, output("The run's folder. [default: runs/SOURCE-TIME]")] = None,
     resume: Annotated[Path | None, Parameter(help="Go on with this interrupted run.")] = None,
-) -> None:
+    processes: Annotated[
+        int,
+        Parameter(
+            help="Share the work among so many, one for each GPU, with the result of one. On several machines: "
+            "torchrun ... --no-python bier train ...",
+            validator=Number(gte=1),
+        ),
+    ] = 1,
+) -> int | None:
     """Train a model on a folder of class folders, a CSV or Parquet table, or a benchmark's own directory.
 
     Needs no settings. Ends with a table of test figures and a report, if the source has test classes.
     """
+    from rich.console import Console
+
     from bier import runs
     from bier.config import load
+    from bier.distributed import started_by_torchrun
     from bier.errors import ConfigError
     from bier.report import write_report
     from bier.train import Interrupted
 
-    console = terminal()
     if (source is None) == (resume is None):
         raise ConfigError("give either a SOURCE or --resume RUN", remedy="bier train photos/")
     if resume is not None and (config is not None or set_ or out is not None):
         raise ConfigError("--resume takes the run's own settings", remedy=f"bier train --resume {resume}")
-    folder = resume if resume is not None else out or runs.new_folder(str(source))
-    try:
-        if resume is not None:
-            metrics = runs.resume(resume, console)
-        else:
-            metrics = runs.train(str(source), load(config, set_), folder, console)
-    except Interrupted:
-        console.print(f"stopped; everything is saved. Go on with:\n  bier train --resume {folder}", highlight=False)
-        sys.exit(130)
+    if processes > 1 and not is_launched():
+        return launch(processes, sys.argv[1:])
+    with started_by_torchrun() as everyone:
+        folder = everyone.gather_objects(resume or out or runs.new_folder(str(source)))[0]
+        console = terminal() if everyone.first else Console(quiet=True)
+        try:
+            if resume is not None:
+                metrics = runs.resume(resume, console)
+            else:
+                metrics = runs.train(str(source), load(config, set_), folder, console)
+        except Interrupted:
+            again = f"bier train --resume {folder}" + (f" --processes {processes}" if processes > 1 else "")
+            console.print(f"stopped; everything is saved. Go on with:\n  {again}", highlight=False, soft_wrap=True)
+            sys.exit(130)
+    if not everyone.first:
+        return None
     if metrics is None:
         console.print(f"model: {folder / 'model.safetensors'}", highlight=False)
-        return
+        return None
     report_file = write_report([folder], folder / "report.html")
     console.print(
         f"report: {report_file}\nnext: bier index PICTURES -o INDEX --model {folder}, then bier serve INDEX",
         highlight=False,
         soft_wrap=True,
     )
+    return None
 
 
 @app.command

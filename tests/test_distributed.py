@@ -1,0 +1,117 @@
+"""Several processes: the run of one, whatever happens to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from bier.config import Config, save
+
+CONFIG = Config().replace(
+    loss__name="binomial_deviance",
+    image__size=48,
+    optimizer__epochs=3,
+    optimizer__freeze=6,
+    data__classes_per_batch=4,
+    data__images_per_class=2,
+    data__workers=1,
+    data__validation_classes=0.4,
+    data__test_classes=0.4,
+    model__sizes=(8, 16),
+    model__start="random",
+    diversity__loss="both",
+    diversity__hidden=16,
+    hardware__threads=1,
+)
+
+
+@pytest.fixture
+def birds(photographs: Path, tmp_path: Path) -> Path:
+    """Twelve classes of six photographs of birds, of which some cannot be read."""
+    root = tmp_path / "photos"
+    for folder in sorted((photographs / "cub100" / "images").iterdir())[:12]:
+        (root / folder.name).mkdir(parents=True)
+        for picture in sorted(folder.iterdir())[:6]:
+            shutil.copy(picture, root / folder.name)
+    for broken in root.glob("*/0001.jpg"):
+        broken.write_bytes(broken.read_bytes()[:200])
+    return root
+
+
+def train(source: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    settings = out.parent / "settings.yaml"
+    save(CONFIG, settings)
+    command = [sys.executable, "-m", "bier.cli", "train", str(source), "--config", str(settings), "--out", str(out)]
+    return start([*command, *options])
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+def hardest(epoch: dict[str, Any]) -> list[Any]:
+    return [pair["pictures"] for kind in ("positive", "negative") for pair in epoch["hardest"][kind]]
+
+
+def test_two_processes_interrupted_and_resumed_make_the_run_of_one(birds: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    printed, _ = train(birds, alone).communicate(timeout=300)
+    assert (alone / "metrics.json").exists(), printed
+
+    process = train(birds, together, "--processes", "2")
+    deadline = time.monotonic() + 200
+    while not (together / "history.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    printed, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+    resume = ["train", "--resume", str(together), "--processes", "2"]
+    assert " ".join(resume) in printed
+
+    printed, _ = start([sys.executable, "-m", "bier.cli", *resume]).communicate(timeout=300)
+    assert printed.count("epoch 3/3") == 1, "one of them speaks"
+    assert printed.count("error") == 0
+    one, two = (
+        [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()] for run in (alone, together)
+    )
+    for mine, theirs in zip(one, two, strict=True):
+        for key in ("loss", "diversity", "learner_losses"):
+            assert theirs[key] == pytest.approx(mine[key], rel=1e-4)
+        assert theirs["validation"] == pytest.approx(mine["validation"], abs=0.02)
+        assert hardest(theirs) == hardest(mine)
+    mine, theirs = (load_file(run / "model.safetensors") for run in (alone, together))
+    assert max((mine[key] - theirs[key]).abs().max() for key in mine if mine[key].is_floating_point()) < 1e-4
+    provenance = json.loads((together / "provenance.json").read_text())
+    assert provenance["processes"] == 2
+    unreadable = json.loads((alone / "provenance.json").read_text())["unreadable"]
+    assert sorted(provenance["unreadable"]) == sorted(unreadable)
+    assert unreadable
+    assert (together / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "data.classes_per_batch=3"], "cannot be shared by 2 processes"),
+        (["--set", "optimizer.freeze_batch_norm=false"], "batch norm would see parts of a batch"),
+    ],
+)
+def test_a_mistake_is_told_once(options: list[str], message: str, birds: Path, tmp_path: Path) -> None:
+    process = train(birds, tmp_path / "run", "--processes", "2", *options)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 2
+    assert printed.count(message) == 1, printed
+    assert "Traceback" not in printed
+    assert not (tmp_path / "run").exists()
