@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # From the top. A package stands for all its modules; `bier` alone is the front door, __init__.py.
 LAYERS = [
     {"cli", "__main__"},
-    {"runs", "demo"},
+    {"runs", "tries", "demo"},
     {"build"},
     {"serve"},
     {"train", "monitor", "export", "search", "catalogue"},

@@ -186,17 +186,17 @@ def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     return override(config, overrides)
 
 
-def override(config: Config, overrides: Sequence[str]) -> Config:
-    """A copy with ``key=value`` overrides; raises as :func:`load`."""
+def override(config: Config, overrides: Sequence[str], where: str = "--set") -> Config:
+    """A copy with ``key=value`` overrides, given at ``where``; raises as :func:`load`."""
     changes: dict[str, object] = {}
     for setting in overrides:
         key, separator, text = setting.partition("=")
         if not separator:
             raise ConfigError(
-                f"{setting!r} has no '='", where="--set", remedy="write key=value, for example optimizer.epochs=20"
+                f"{setting!r} has no '='", where=where, remedy="write key=value, for example optimizer.epochs=20"
             )
-        changes[key.strip()] = _parse(text, setting)
-    return _apply(config, changes, "--set")
+        changes[key.strip()] = _parse(text, setting, where)
+    return _apply(config, changes, where)
 
 
 def save(config: Config, path: Path) -> None:
@@ -225,11 +225,11 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
     return content
 
 
-def _parse(text: str, override: str) -> object:
+def _parse(text: str, override: str, where: str) -> object:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{override!r} has a value that is not YAML", where="--set", remedy=str(error)) from error
+        raise ConfigError(f"{override!r} has a value that is not YAML", where=where, remedy=str(error)) from error
 
 
 def _flatten(table: Mapping[str, object], kind: type, prefix: str = "") -> dict[str, object]:

@@ -39,6 +39,8 @@ from bier.whitening import whiten
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
 ALSO = {"map": "mAP", "nmi": "NMI", "ami": "AMI"}
 """Metrics that are computed on demand, as tables head them."""
+TRIES = "tries.json"
+"""In the folder of a run that is to be the best of several (`bier.tries`)."""
 START_IMAGES = 10_000
 """Training images, at most, whose features the head starts from."""
 
@@ -60,11 +62,11 @@ def train(
     began = time.monotonic()
     processes = Processes.joined()
     console = console if processes.first else Console(quiet=True)
-    manifest = _hold_out(open_source(source, config.data), config, console)
+    manifest = held_out(open_source(source, config.data), config, console)
     config = _resolved(config)
     _set_threads(config)
     if not resume:
-        _refuse_to_overwrite(folder)
+        refuse_to_overwrite(folder)
         processes.wait()  # nobody writes before all have looked
     job = _job(manifest, config, folder, processes)
     describe(job, manifest, console)
@@ -101,14 +103,21 @@ def train(
     return evaluate(folder, None, console, manifest=manifest)
 
 
-def resume(folder: Path, console: Console) -> dict[str, Any] | None:
+def evaluate_if_tested(folder: Path, console: Console) -> dict[str, Any] | None:
+    """`evaluate` a run on its own source, or nothing where that has no test images."""
+    manifest = open_source(read_provenance(folder)["data"]["path"], load(folder / "config.yaml").data)
+    return evaluate(folder, None, console) if _has_test(manifest) else None
+
+
+def resume(folder: Path, console: Console, *, evaluate_after: bool = True) -> dict[str, Any] | None:
     """Go on with an interrupted run from its last checkpoint, with its own settings and source."""
     provenance = read_provenance(folder)
     if "finished" in provenance:
         raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {folder}")
     if not (folder / "checkpoint.safetensors").is_file():
         raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
-    return train(provenance["data"]["path"], load(folder / "config.yaml"), folder, console, resume=True)
+    config = load(folder / "config.yaml")
+    return train(provenance["data"]["path"], config, folder, console, resume=True, evaluate_after=evaluate_after)
 
 
 def evaluate(
@@ -142,7 +151,7 @@ def evaluate(
         settings = config.data if same else load(None, overrides).data
         manifest = open_source(source or provenance["data"]["path"], settings)
         if same:  # validation classes are not part of the training split, and stay out of it here
-            manifest = _hold_out(manifest, config, console)
+            manifest = held_out(manifest, config, console)
     _set_threads(config)
     wanted = _of_split(manifest, split)
     vectors = _embed(model, wanted, TestTransform(info.image["size"], info.image["fit"]), config, console)
@@ -297,16 +306,16 @@ def _set_threads(config: Config) -> None:
         torch.set_num_threads(config.hardware.threads)
 
 
-def _hold_out(manifest: Manifest, config: Config, console: Console) -> Manifest:
-    """Set training classes aside for validation, where there are enough of them."""
+def held_out(manifest: Manifest, config: Config, console: Console) -> Manifest:
+    """The manifest with training classes set aside for validation, where there are enough of them."""
     if len(manifest.only("train").classes()) < 4 and "val" not in manifest.split:
         console.print("too few training classes to hold some out for validation: the last epoch is kept")
         return manifest
     return hold_out(manifest, config.data.validation_classes, config.seed)
 
 
-def _refuse_to_overwrite(folder: Path) -> None:
-    if (folder / "provenance.json").exists():
+def refuse_to_overwrite(folder: Path) -> None:
+    if (folder / "provenance.json").exists() or (folder / TRIES).exists():
         raise ConfigError(
             "holds a run already",
             where=folder,

@@ -32,6 +32,16 @@ def train(
     *,
     config: Annotated[Path | None, Parameter(help="YAML file of settings (see `bier settings`).")] = None,
     set_: Set = (),
+    try_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--try",
+            help="Several values of a setting, for example optimizer.learning_rate=3e-5,1e-4: train with each, and "
+            "keep what is best on held-out training classes; repeat for combinations.",
+            negative="",
+            show_default=False,
+        ),
+    ] = (),
     out: Annotated[Path | None, output("The run's folder. [default: runs/SOURCE-TIME]")] = None,
     resume: Annotated[Path | None, Parameter(help="Go on with this interrupted run.")] = None,
     processes: Annotated[
@@ -49,7 +59,7 @@ def train(
     """
     from rich.console import Console
 
-    from bier import runs
+    from bier import runs, tries
     from bier.config import load
     from bier.distributed import started_by_torchrun
     from bier.errors import ConfigError
@@ -58,7 +68,7 @@ def train(
 
     if (source is None) == (resume is None):
         raise ConfigError("give either a SOURCE or --resume RUN", remedy="bier train photos/")
-    if resume is not None and (config is not None or set_ or out is not None):
+    if resume is not None and (config is not None or set_ or try_ or out is not None):
         raise ConfigError("--resume takes the run's own settings", remedy=f"bier train --resume {resume}")
     if processes > 1 and not is_launched():
         return launch(processes, sys.argv[1:])
@@ -67,7 +77,9 @@ def train(
         console = terminal() if everyone.first else Console(quiet=True)
         try:
             if resume is not None:
-                metrics = runs.resume(resume, console)
+                metrics = (tries if tries.is_unfinished(resume) else runs).resume(resume, console)
+            elif try_:
+                metrics = tries.train(str(source), load(config, set_), try_, folder, console)
             else:
                 metrics = runs.train(str(source), load(config, set_), folder, console)
         except Interrupted:

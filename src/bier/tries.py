@@ -1,0 +1,142 @@
+"""Several values of settings, a run with each; the validation classes choose the one that is kept.
+
+The folder of such a run holds those of all tries, in ``tries/``, and when they are done the files of the best one, as
+if it had been trained alone. Test classes are looked at once, with the best.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bier import runs
+from bier.config import Config, load, override, save
+from bier.data import open_source
+from bier.distributed import Processes
+from bier.errors import ConfigError
+from bier.files import write_atomically, write_json
+
+OPTION = "--try"
+JUDGES = ("seed", "data.validation_classes", "data.test_classes")
+"""Settings on which it depends what the tries are compared on."""
+_COMMAS = re.compile(r",(?![^\[]*\])")  # between values, not inside [96, 160, 256]
+
+
+def train(source: str, config: Config, tries: Sequence[str], folder: Path, console: Console) -> dict[str, Any] | None:
+    """Train with every combination of values, and keep the best.
+
+    Args:
+        source: of pictures.
+        config: everything that is not tried.
+        tries: settings with several values, such as ``optimizer.learning_rate=3e-5,1e-4``.
+        folder: of the run.
+        console: where to tell of it.
+
+    Returns:
+        the test metrics of the best, where the source has test images.
+
+    Raises:
+        BierError: as `bier.runs.train`, and where there are no validation classes to choose by.
+    """
+    processes = Processes.joined()
+    combinations = [list(chosen) for chosen in itertools.product(*map(_values, tries))]
+    for chosen in combinations:
+        override(config, chosen, OPTION)  # a mistake in the last is told before the first is trained
+    if not len(runs.held_out(open_source(source, config.data), config, Console(quiet=True)).only("val")):
+        raise ConfigError(
+            "there are no validation classes to choose by",
+            where=OPTION,
+            remedy="use more classes, or set data.validation_classes",
+        )
+    runs.refuse_to_overwrite(folder)
+    processes.wait()  # nobody writes before all have looked
+    if processes.first:
+        write_atomically(folder / "config.yaml", lambda file: save(config, file))
+        write_json(folder / runs.TRIES, {"source": str(Path(source).resolve()), "combinations": combinations})
+    processes.wait()
+    return resume(folder, console)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether the folder waits for tries."""
+    return (folder / runs.TRIES).exists() and not (folder / "provenance.json").exists()
+
+
+def resume(folder: Path, console: Console) -> dict[str, Any] | None:
+    """Make the tries that are missing, and keep the best; see `train`."""
+    console = console if Processes.joined().first else Console(quiet=True)
+    request = json.loads((folder / runs.TRIES).read_text(encoding="utf-8"))
+    config = load(folder / "config.yaml")
+    scores: dict[str, float] = {}
+    for number, chosen in enumerate(request["combinations"], 1):
+        name = " ".join(chosen)
+        console.rule(f"try {number} of {len(request['combinations'])}: {name}", align="left")
+        scores[name] = _score(request["source"], override(config, chosen), _folder(folder, name), console)
+    best = max(scores, key=lambda name: scores[name])
+    _keep(folder, best, scores)
+    console.print(_table(scores, best))
+    return runs.evaluate_if_tested(folder, console)
+
+
+def _values(setting: str) -> list[str]:
+    """``key=a,b`` to ``key=a`` and ``key=b``."""
+    key, _, text = setting.partition("=")
+    values = dict.fromkeys(f"{key.strip()}={value.strip()}" for value in _COMMAS.split(text) if value.strip())
+    if not values:
+        raise ConfigError(
+            f"{setting!r} names no values",
+            where=OPTION,
+            remedy="write key=value,value, for example optimizer.learning_rate=3e-5,1e-4",
+        )
+    if key.strip() in JUDGES:
+        raise ConfigError(
+            f"{key.strip()} decides on which classes tries are compared",
+            where=OPTION,
+            remedy="choose one value with --set",
+        )
+    return list(values)
+
+
+def _score(source: str, config: Config, folder: Path, console: Console) -> float:
+    """MAP@R of the epoch that is kept, on validation classes."""
+    begun = (folder / "provenance.json").exists()
+    if not begun or "finished" not in runs.read_provenance(folder):
+        if (folder / "checkpoint.safetensors").exists():
+            runs.resume(folder, console, evaluate_after=False)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            runs.train(source, config, folder, console, evaluate_after=False)
+    epochs = map(json.loads, (folder / "history.jsonl").read_text(encoding="utf-8").splitlines())
+    return next(float(epoch["validation"]["map_at_r"]) for epoch in epochs if epoch["kept"])
+
+
+def _folder(folder: Path, name: str) -> Path:
+    return folder / "tries" / re.sub(r"[^\w.=+-]+", "_", name)
+
+
+def _keep(folder: Path, best: str, scores: dict[str, float]) -> None:
+    processes = Processes.joined()
+    if processes.first:
+        chosen = _folder(folder, best)
+        provenance = {**runs.read_provenance(chosen), "tries": scores}
+        shutil.copytree(chosen, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("provenance.json"))
+        write_json(folder / "provenance.json", provenance)  # last: it makes the run complete
+    processes.wait()
+
+
+def _table(scores: dict[str, float], best: str) -> Table:
+    view = Table(title="MAP@R on the validation classes, in percent", title_justify="left")
+    view.add_column("try")
+    view.add_column("MAP@R", justify="right")
+    view.add_column("")
+    for name, score in scores.items():
+        view.add_row(name, f"{100 * score:.1f}", "kept" if name == best else "")
+    return view

@@ -1,0 +1,121 @@
+"""Several values of a setting: chosen on validation classes, and as if the best had been trained alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bier import runs, tries
+from bier.cli import main
+from bier.config import Config, load
+from bier.errors import ConfigError
+from bier.monitor import Monitor
+from bier.train import Interrupted, Progress
+
+CONFIG = Config().replace(
+    image__size=48,
+    optimizer__epochs=1,
+    optimizer__freeze=6,
+    data__classes_per_batch=3,
+    data__images_per_class=2,
+    data__workers=0,
+    data__validation_classes=0.4,
+    model__sizes=(8, 16),
+    hardware__threads=1,
+)
+TRIED = ["optimizer.learning_rate=0.1, 1e-4"]
+RUINED, SOUND = "optimizer.learning_rate=0.1", "optimizer.learning_rate=1e-4"
+
+
+@pytest.fixture
+def birds(photographs: Path, tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    for folder in sorted((photographs / "cub100" / "images").iterdir())[:10]:
+        (root / folder.name).mkdir(parents=True)
+        for picture in sorted(folder.iterdir())[:6]:
+            shutil.copy(picture, root / folder.name)
+    return root
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(quiet=True)
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the second run of the two."""
+    original, begun = Monitor.step, Monitor.__init__
+    count = []
+
+    def counting(self: Monitor, folder: Path, epochs: int, console: Console, start: int = 0) -> None:
+        count.append(folder)
+        begun(self, folder, epochs, console, start)
+
+    def interrupting(self: Monitor, progress: Progress, rate: float) -> None:
+        original(self, progress, rate)
+        if len(count) == 2 and progress.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Monitor, "__init__", counting)
+    monkeypatch.setattr(Monitor, "step", interrupting)
+
+
+def test_the_best_is_kept_and_is_a_run_like_any_other(
+    birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        interrupt_at(2, patched)
+        with pytest.raises(Interrupted):
+            tries.train(str(birds), CONFIG, TRIED, folder, console)
+    assert tries.is_unfinished(folder)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        runs.train(str(birds), CONFIG, folder, console)
+    first = (folder / "tries" / RUINED / "model.safetensors").stat().st_mtime_ns
+    metrics = tries.resume(folder, console)
+
+    assert (folder / "tries" / RUINED / "model.safetensors").stat().st_mtime_ns == first, "not trained again"
+    assert not tries.is_unfinished(folder)
+    scores = json.loads((folder / "provenance.json").read_text())["tries"]
+    assert scores[SOUND] > scores[RUINED]
+    assert load(folder / "config.yaml").optimizer.learning_rate == 1e-4
+    runs.train(str(birds), CONFIG.replace(optimizer__learning_rate=1e-4), tmp_path / "alone", console)
+    alone = tmp_path / "alone"
+    assert (folder / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+    assert metrics is not None
+    assert metrics["rows"] == json.loads((alone / "metrics.json").read_text())["rows"]
+    assert not list(folder.glob("tries/*/metrics.json")), "test classes are looked at once"
+
+
+def test_combinations_and_lists() -> None:
+    assert tries._values("model.sizes=[8, 16],[24],bier-512") == [
+        "model.sizes=[8, 16]",
+        "model.sizes=[24]",
+        "model.sizes=bier-512",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--try", "optimizer.learning_rate=1e-4,fast"], "--try: optimizer.learning_rate: 'fast' is not a number"),
+        (["--try", "optimizer.learning_rate"], "names no values"),
+        (["--try", "optimizer.rate=1,2"], "unknown setting"),
+        (["--try", "seed=0,1"], "on which classes tries are compared"),
+        (["--try", "optimizer.epochs=1,2", "--set", "data.validation_classes=0"], "no validation classes to choose by"),
+    ],
+)
+def test_mistakes(
+    options: list[str], message: str, birds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(birds), "--out", str(tmp_path / "run"), *options])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
