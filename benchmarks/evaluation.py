@@ -22,10 +22,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:  # each contender imports what it measures
+    from bier.evaluate import Metric
 
 PEERS = Path(__file__).parents[1] / "build" / "peers"
 KS = (1, 10, 100, 1000)
@@ -34,24 +38,25 @@ Data = dict[str, np.ndarray]
 Figures = dict[str, float]
 
 
-def bier(data: Data, metrics: tuple[str, ...] = ("recall",)) -> Figures:
+def bier(data: Data, metrics: tuple[Metric, ...] = ("recall",)) -> Figures:
     from bier.evaluate import evaluate_retrieval
 
-    gallery = {"gallery": data["gallery"], "gallery_labels": data["gallery_labels"]} if "gallery" in data else {}
-    result = evaluate_retrieval(data["vectors"], data["labels"], recall_at=KS, metrics=metrics, **gallery)
+    result = evaluate_retrieval(
+        data["vectors"],
+        data["labels"],
+        gallery=data.get("gallery"),
+        gallery_labels=data.get("gallery_labels"),
+        recall_at=KS,
+        metrics=metrics,
+    )
     figures = {f"recall@{k}": value for k, value in result.recall.items()}
     others = {"map_at_r": result.map_at_r, "r_precision": result.r_precision}
     return figures | {name: value for name, value in others.items() if value is not None}
 
 
-def bier_float32(data: Data, metrics: tuple[str, ...] = ("recall",)) -> Figures:
-    from bier.evaluate import ranks
-
-    supported, ranks.multiplies_bfloat16 = ranks.multiplies_bfloat16, lambda device: False
-    try:
+def bier_float32(data: Data, metrics: tuple[Metric, ...] = ("recall",)) -> Figures:
+    with mock.patch("bier.evaluate.ranks.multiplies_bfloat16", return_value=False):
         return bier(data, metrics)
-    finally:
-        ranks.multiplies_bfloat16 = supported
 
 
 def bier_at_r(data: Data) -> Figures:
@@ -201,7 +206,7 @@ def compare(title: str, data: Data, names: list[str], rounds: int) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/data.npz"
-        np.savez(file, **data)
+        np.savez(file, allow_pickle=False, **data)
         for _ in range(rounds):
             for name in names:
                 command = [sys.executable, "-W", "ignore", __file__, "--one", name, file]

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import faiss
 import numpy as np
@@ -53,7 +54,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Vectors]:
             "sizes": np.array(encoder.sizes),
         }
         arguments.cache.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
     return dict(np.load(file))
 
 
@@ -106,7 +107,7 @@ def _graph(stored: Vectors, cache: Path) -> faiss.IndexHNSWFlat:
         graph.add(stored)
         print(f"HNSW32 was built in {time.process_time() - started:.0f} s of CPU time", flush=True)
         faiss.write_index(graph, str(file))
-    return faiss.read_index(str(file))
+    return cast(faiss.IndexHNSWFlat, faiss.read_index(str(file)))
 
 
 def _walk(graph: faiss.IndexHNSWFlat, breadth: int, queries: Vectors) -> Rows:

@@ -24,6 +24,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 STEPS = 7
 GPU_STEPS = 32
@@ -100,7 +101,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     diversity = build.diversity(config, model.head.sizes)
     others = list(diversity.to(device).parameters()) if diversity is not None else []
     images = batch * contender.batches
-    nothing = dict.fromkeys(("train", "validation", "plan", "transform", "test_transform"))
+    nothing: dict[str, Any] = dict.fromkeys(("train", "validation", "plan", "transform", "test_transform"))
     job = Job(
         folder=Path(),
         model=model,
