@@ -101,6 +101,23 @@ def test_two_processes_interrupted_and_resumed_make_the_run_of_one(birds: Path, 
     assert (together / "report.html").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the process to kill in /proc")
+def test_one_is_killed(birds: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = train(birds, folder, "--processes", "2", "--set", "optimizer.epochs=1000")
+    deadline = time.monotonic() + 200
+    while not (folder / "history.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    second = next(pid for pid in children if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
+    os.kill(int(second), signal.SIGKILL)
+    printed, _ = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert "another process of this run has ended" in printed
+    assert "Traceback" not in printed
+    assert (folder / "checkpoint.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

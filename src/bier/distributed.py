@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from bier.errors import ConfigError
+from bier.errors import ConfigError, ProcessError
 
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -48,7 +48,8 @@ class Processes:
         if self.world == 1:
             return values
         total = self._place(values)
-        distributed.all_reduce(total)
+        with _all_there():
+            distributed.all_reduce(total)
         return cast(Array, total.cpu().numpy())
 
     def agree(self, decision: bool) -> bool:
@@ -75,7 +76,8 @@ class Processes:
         padded = self._move(values.detach())
         padded = torch.cat([padded, padded.new_zeros(int(lengths.max()) - len(values), *values.shape[1:])])
         every = [torch.empty_like(padded) for _ in range(self.world)]
-        distributed.all_gather(every, padded)
+        with _all_there():
+            distributed.all_gather(every, padded)
         return [part[:length].to(values.device) for part, length in zip(every, lengths.tolist(), strict=True)]
 
     def gather_objects(self, content: T) -> list[T]:
@@ -83,7 +85,8 @@ class Processes:
         if self.world == 1:
             return [content]
         every: list[Any] = [None] * self.world
-        distributed.all_gather_object(every, content)
+        with _all_there():
+            distributed.all_gather_object(every, content)
         return every
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -91,7 +94,8 @@ class Processes:
         if self.world == 1 or not tensors:
             return
         total = self._move(torch.cat([tensor.flatten() for tensor in tensors]))
-        distributed.all_reduce(total)
+        with _all_there():
+            distributed.all_reduce(total)
         parts = total.to(tensors[0].device).split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
@@ -109,6 +113,19 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+@contextmanager
+def _all_there() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "Connection" not in str(error):
+            raise
+        raise ProcessError(
+            "another process of this run has ended, or cannot be reached",
+            remedy="see what it printed; a run goes on with: bier train --resume RUN",
+        ) from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@
     ├─ LossError              a loss that breaks its contract (shape, type, no gradient)
     │  └─ NonFiniteLossError  training stopped before an update with NaN or infinity
     ├─ ModelError             a model or backbone that cannot be built or loaded
+    ├─ ProcessError           another of several processes has ended
     ├─ SearchError            an index, engine or query that cannot be used
     └─ StorageError           a file that cannot be written (disk full, no permission)
 
@@ -68,6 +69,10 @@ class NonFiniteLossError(LossError):
 
 class ModelError(BierError):
     """A model or backbone that cannot be built or loaded."""
+
+
+class ProcessError(BierError):
+    """Another of several processes has ended."""
 
 
 class SearchError(BierError):
