@@ -131,7 +131,10 @@ GROUPS: dict[str, dict[str, Contender]] = {
         **{
             f"{loss}-{key}": Contender(f"{loss} loss {title}", diversity=loss, before=True, during=during)
             for loss in ("activation", "adversarial")
-            for key, title, during in (("before", "as initialisation", False), ("both", "as initialisation too", True))
+            for key, title, during in (
+                ("before", "as initialisation", False),
+                ("both", "as initialisation and during training", True),
+            )
         },
     },
     "Start from a random head": {
