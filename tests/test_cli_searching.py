@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from folders import some_birds
 from PIL import Image
 
 from bier.backbones import create_backbone
@@ -40,10 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def photos(photographs: Path, tmp_path: Path) -> Path:
     """Four classes of three photographs of birds in class folders, one of them twice."""
     root = tmp_path / "birds"
-    for folder in sorted((photographs / "cub100" / "images").iterdir())[:4]:
-        (root / folder.name).mkdir(parents=True)
-        for picture in sorted(folder.iterdir())[:3]:
-            shutil.copy(picture, root / folder.name)
+    some_birds(photographs, root, classes=4, images=3)
     first = sorted(root.rglob("*.jpg"))[0]
     shutil.copy(first, first.with_name("copy.jpg"))
     return root

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import some_birds
 from safetensors.torch import load_file
 
 from bier.config import Config, save
@@ -39,10 +39,7 @@ CONFIG = Config().replace(
 def birds(photographs: Path, tmp_path: Path) -> Path:
     """Twelve classes of six photographs of birds, of which some cannot be read."""
     root = tmp_path / "photos"
-    for folder in sorted((photographs / "cub100" / "images").iterdir())[:12]:
-        (root / folder.name).mkdir(parents=True)
-        for picture in sorted(folder.iterdir())[:6]:
-            shutil.copy(picture, root / folder.name)
+    some_birds(photographs, root, classes=12, images=6)
     for broken in root.glob("*/0001.jpg"):
         broken.write_bytes(broken.read_bytes()[:200])
     return root

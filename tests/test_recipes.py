@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 import pytest
 import torch
+from folders import some_birds
 
 from bier import build
 from bier.config import load
@@ -155,10 +156,7 @@ def test_the_trial_reports_the_epoch_that_is_kept(recipe: Callable[[str], Module
 def test_a_trial_of_all_epochs_is_the_first_seed(
     recipe: Callable[[str], ModuleType], photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder in sorted((photographs / "cub100" / "images").iterdir())[:10]:
-        (tmp_path / "data" / "cub100" / folder.name).mkdir(parents=True)
-        for picture in sorted(folder.iterdir())[:5]:
-            (tmp_path / "data" / "cub100" / folder.name / picture.name).symlink_to(picture)
+    some_birds(photographs, tmp_path / "data" / "cub100", classes=10, images=5)
     results = recipe("results")
     settings = {"image__size": 48, "data__classes_per_batch": 3, "data__images_per_class": 2, "optimizer__epochs": 1}
     tried = results.Contender("tried", {**results.ONE, **settings}, (1e-4, 1e-3), trials_in_full=True)

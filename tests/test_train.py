@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from folders import some_birds
 from gpu import NEEDS_GPU
 from rich.console import Console
 
@@ -43,12 +44,7 @@ CONFIG = Config().replace(
 @pytest.fixture(scope="session")
 def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten classes of seven photographs of birds, in class folders."""
-    root = tmp_path_factory.mktemp("photos")
-    for folder in sorted((photographs / "cub100" / "images").iterdir())[:10]:
-        (root / folder.name).mkdir()
-        for picture in sorted(folder.iterdir())[:7]:
-            shutil.copy(picture, root / folder.name)
-    return root
+    return some_birds(photographs, tmp_path_factory.mktemp("photos"), classes=10, images=7)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
+from folders import some_birds
 from rich.console import Console
 
 from bier import runs, tries
@@ -35,12 +35,7 @@ RUINED, SOUND = "optimizer.learning_rate=0.1", "optimizer.learning_rate=1e-4"
 
 @pytest.fixture
 def birds(photographs: Path, tmp_path: Path) -> Path:
-    root = tmp_path / "photos"
-    for folder in sorted((photographs / "cub100" / "images").iterdir())[:10]:
-        (root / folder.name).mkdir(parents=True)
-        for picture in sorted(folder.iterdir())[:6]:
-            shutil.copy(picture, root / folder.name)
-    return root
+    return some_birds(photographs, tmp_path / "photos", classes=10, images=6)
 
 
 @pytest.fixture
