@@ -116,7 +116,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         workers=0,
         device=torch.device(device),
         precision=build.precision(config, torch.device(device)),
-        images_at_once=batch if contender.in_parts else None,
+        images_at_once=config.hardware.images_at_once,
         **nothing,
     )
     given = WholeBatch(

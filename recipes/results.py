@@ -240,16 +240,11 @@ def trial(source: str, config: Config, rate: float, folder: Path, console: Conso
     """MAP@R on validation classes at a rate, after two epochs or all; from the folder where it has been tried."""
     epochs = config.optimizer.epochs if in_full else BUDGET.optimizer.epochs
     config = config.replace(optimizer__learning_rate=rate, optimizer__epochs=epochs)
-    if not _finished(folder):
+    if not runs.is_finished(folder):
         console.rule(f"trial {folder.name}")
         shutil.rmtree(folder, ignore_errors=True)
         runs.train(source, config, folder, console, evaluate_after=in_full)
-    score: float = next(epoch["validation"]["map_at_r"] for epoch in _history(folder) if epoch["kept"])
-    return score
-
-
-def _finished(folder: Path) -> bool:
-    return (folder / "provenance.json").exists() and "finished" in runs.read_provenance(folder)
+    return runs.validation_score(folder)
 
 
 def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
@@ -259,16 +254,12 @@ def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
 
 def validation(out: Path, dataset: str, name: str) -> list[list[float]]:
     """MAP@R on validation classes, epoch by epoch, of every finished seed."""
-    return [[epoch["validation"]["map_at_r"] for epoch in _history(run)] for run in _runs(out / dataset, name)]
+    return [[epoch["validation"]["map_at_r"] for epoch in runs.read_history(run)] for run in _runs(out / dataset, name)]
 
 
 def _runs(folder: Path, name: str) -> list[Path]:
     """The folders of a contender's finished seeds, in order."""
     return [file.parent for file in sorted(folder.glob(f"{name}-[0-9]*/metrics.json"))]
-
-
-def _history(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def row(metrics: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_a_network_that_cannot_be_recorded() -> None:
 
 
 def test_only_on_a_gpu_and_where_batches_are_whole() -> None:
-    model = build.model(Config().replace(model__weights="none"))
+    trained, frozen = (build.model(Config().replace(model__weights="none", optimizer__freeze=n)) for n in (0, 9))
     gpu, batch = torch.device("cuda"), 64
     for config, device, recorded in (
         (Config(), torch.device("cpu"), False),
@@ -89,5 +89,6 @@ def test_only_on_a_gpu_and_where_batches_are_whole() -> None:
         (Config().replace(hardware__images_at_once=64), gpu, True),
     ):
         config = config.replace(hardware__precision="float32")
-        found = build.training_backbone(config, model, device, batch)
+        found = build.training_backbone(config, trained, device, batch)
         assert isinstance(found, GraphedBackbone) is recorded
+        assert build.training_backbone(config, frozen, device, batch) is frozen.backbone

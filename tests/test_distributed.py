@@ -53,8 +53,15 @@ def train(source: Path, out: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def start(command: list[str]) -> subprocess.Popen[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(
+        command, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def wait_for_an_epoch(process: subprocess.Popen[str], folder: Path) -> None:
+    deadline = time.monotonic() + 200
+    while not (folder / "history.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def hardest(epoch: dict[str, Any]) -> list[Any]:
@@ -67,9 +74,7 @@ def test_two_processes_interrupted_and_resumed_make_the_run_of_one(birds: Path, 
     assert (alone / "metrics.json").exists(), printed
 
     process = train(birds, together, "--processes", "2")
-    deadline = time.monotonic() + 200
-    while not (together / "history.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for_an_epoch(process, together)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     printed, _ = process.communicate(timeout=100)
     assert process.returncode == 130, printed
@@ -104,9 +109,7 @@ def test_one_is_killed(birds: Path, tmp_path: Path) -> None:
     # Epochs of three batches start decoding processes all the time, and one that is ended while it starts is told of.
     no_workers = ["--set", "data.workers=0"]
     process = train(birds, folder, "--processes", "2", "--set", "optimizer.epochs=1000", *no_workers)
-    deadline = time.monotonic() + 200
-    while not (folder / "history.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for_an_epoch(process, folder)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     second = next(pid for pid in children if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
     os.kill(int(second), signal.SIGKILL)

@@ -102,7 +102,8 @@ def training_backbone(
     """The model's backbone as it runs in training steps, on whole batches of so many images."""
     hardware = config.hardware
     in_parts = hardware.images_at_once is not None and hardware.images_at_once < images
-    if device.type != "cuda" or not hardware.cuda_graphs or in_parts:
+    frozen = not any(parameter.requires_grad for parameter in model.backbone.parameters())
+    if device.type != "cuda" or not hardware.cuda_graphs or in_parts or frozen:
         return model.backbone
     return GraphedBackbone(model.backbone, images, precision(config, device))
 

@@ -22,7 +22,8 @@ class GraphedBackbone:
     The gradients of a second backward pass overwrite those of the first, so there may be one in a step only.
 
     Args:
-        backbone: on a GPU. Its parameters and buffers may change afterwards, but not which of them are trained.
+        backbone: on a GPU, not all of it frozen. Its parameters and buffers may change afterwards, but not which of
+            them are trained.
         images: in a whole batch.
         precision: of the recorded passes; others are in that of the caller's autocast.
     """
@@ -37,8 +38,7 @@ class GraphedBackbone:
         Raises:
             ModelError: the network does what cannot be recorded.
         """
-        trained = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        if len(images) != self.images or not trained:
+        if len(images) != self.images:
             features: Tensor = self.backbone(images)
             return features
         if self._recorded is None:

@@ -67,7 +67,6 @@ def train(
     _set_threads(config)
     if not resume:
         refuse_to_overwrite(folder)
-        processes.wait()  # nobody writes before all have looked
     job = _job(manifest, config, folder, processes)
     describe(job, manifest, console)
     if resume:
@@ -105,8 +104,9 @@ def train(
 
 def evaluate_if_tested(folder: Path, console: Console) -> dict[str, Any] | None:
     """`evaluate` a run on its own source, or nothing where that has no test images."""
-    manifest = open_source(read_provenance(folder)["data"]["path"], load(folder / "config.yaml").data)
-    return evaluate(folder, None, console) if _has_test(manifest) else None
+    config = load(folder / "config.yaml")
+    manifest = held_out(open_source(read_provenance(folder)["data"]["path"], config.data), config, console)
+    return evaluate(folder, None, console, manifest=manifest) if _has_test(manifest) else None
 
 
 def resume(folder: Path, console: Console, *, evaluate_after: bool = True) -> dict[str, Any] | None:
@@ -268,6 +268,22 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     return content
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a run that is complete."""
+    return (folder / "provenance.json").exists() and "finished" in read_provenance(folder)
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """What is kept of each epoch."""
+    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def validation_score(folder: Path) -> float:
+    """MAP@R on validation classes, of the epoch that is kept."""
+    return next(float(epoch["validation"]["map_at_r"]) for epoch in read_history(folder) if epoch["kept"])
+
+
 def new_folder(source: str, name: str | None = None) -> Path:
     """``runs/<source>-<time>``, or with a name ``runs/<name>``."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -315,12 +331,14 @@ def held_out(manifest: Manifest, config: Config, console: Console) -> Manifest:
 
 
 def refuse_to_overwrite(folder: Path) -> None:
+    """Raise where a folder holds a run; with several processes, nobody goes on before all have looked."""
     if (folder / "provenance.json").exists() or (folder / TRIES).exists():
         raise ConfigError(
             "holds a run already",
             where=folder,
             remedy=f"go on with: bier train --resume {folder}; or give another --out",
         )
+    Processes.joined().wait()
 
 
 def _job(manifest: Manifest, config: Config, folder: Path, processes: Processes) -> Job:

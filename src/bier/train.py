@@ -74,7 +74,7 @@ class Job:
     device: torch.device
     precision: torch.dtype
     images_at_once: int | None = None
-    """Images in the backbone at once; larger batches go through it in parts."""
+    """Images in the backbone at once; more go through it in pieces."""
     clip_norm: float | None = None
     checkpoint_seconds: float = 60.0
     processes: Processes = ALONE

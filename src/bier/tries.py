@@ -57,7 +57,6 @@ def train(source: str, config: Config, tries: Sequence[str], folder: Path, conso
             remedy="use more classes, or set data.validation_classes",
         )
     runs.refuse_to_overwrite(folder)
-    processes.wait()  # nobody writes before all have looked
     if processes.first:
         write_atomically(folder / "config.yaml", lambda file: save(config, file))
         write_json(folder / runs.TRIES, {"source": str(Path(source).resolve()), "combinations": combinations})
@@ -106,16 +105,13 @@ def _values(setting: str) -> list[str]:
 
 
 def _score(source: str, config: Config, folder: Path, console: Console) -> float:
-    """MAP@R of the epoch that is kept, on validation classes."""
-    begun = (folder / "provenance.json").exists()
-    if not begun or "finished" not in runs.read_provenance(folder):
+    if not runs.is_finished(folder):
         if (folder / "checkpoint.safetensors").exists():
             runs.resume(folder, console, evaluate_after=False)
         else:
             shutil.rmtree(folder, ignore_errors=True)
             runs.train(source, config, folder, console, evaluate_after=False)
-    epochs = map(json.loads, (folder / "history.jsonl").read_text(encoding="utf-8").splitlines())
-    return next(float(epoch["validation"]["map_at_r"]) for epoch in epochs if epoch["kept"])
+    return runs.validation_score(folder)
 
 
 def _folder(folder: Path, name: str) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -12,6 +10,7 @@ from rich.console import Console
 
 from bier import __version__
 from bier.allocator import keep_freed_memory
+from bier.cli.launching import let_the_first_speak
 from bier.errors import BierError
 
 app = App(
@@ -38,12 +37,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         result: Any = app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        _let_the_first_speak()
+        let_the_first_speak()
         errors.print("error: ", style="bold red", end="")
         errors.print(str(error), markup=False)
         sys.exit(2)
     except BierError as error:
-        _let_the_first_speak()
+        let_the_first_speak()
         errors.print("error: ", style="bold red", end="")
         errors.print(str(error), markup=False)
         sys.exit(error.exit_code)
@@ -53,9 +52,3 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.exit(0)
     sys.exit(result if isinstance(result, int) else 0)
-
-
-def _let_the_first_speak() -> None:
-    """Of several processes that make the same mistake: the others are ended while they wait."""
-    if os.environ.get("RANK", "0") != "0":
-        time.sleep(3)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 
 def is_launched() -> bool:
     """Whether this process is one of several that were started together."""
     return "WORLD_SIZE" in os.environ
+
+
+def let_the_first_speak() -> None:
+    """Of several processes that make the same mistake: the others are ended while they wait."""
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(3)
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
