@@ -25,13 +25,28 @@ COLORS = ("#0b7a5f", "#b8450b", "#5b4bb7", "#7a7a7a", "#1f77b4", "#8c564b", "#a8
 
 
 def contenders(folder: Path, to: Path) -> None:
-    """A dot with its standard deviation for every contender of the fine-tuning tables."""
+    """Every contender of the fine-tuning tables, in the colour of its table."""
     shown = [
         (key, f"{one.title}\n{group}", color)
         for (group, members), color in zip(results.GROUPS.items(), COLORS, strict=False)
         for key, one in members.items()
-        if key not in APART and any(results.results(folder, dataset, key) for dataset in NAMES)
+        if key not in APART
     ]
+    _dots(folder, shown, to / "results-contenders.svg")
+
+
+def large(folder: Path, to: Path) -> None:
+    """Every contender at 224 px; BIER in another colour than the others."""
+    shown = [
+        (key, textwrap.fill(one.title, 45), COLORS["BIER" not in one.title])
+        for key, one in results.GROUPS[results.ON_GPU].items()
+    ]
+    _dots(folder, shown, to / "results-large.svg")
+
+
+def _dots(folder: Path, shown: Sequence[tuple[str, str, str]], path: Path) -> None:
+    """Mean Recall@1 with its standard deviation, a line for each contender (key, title, colour) that has run."""
+    shown = [one for one in shown if any(results.results(folder, dataset, one[0]) for dataset in NAMES)]
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.4 * len(shown) + 1), sharey=True, layout="constrained")
     for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
         for place, (key, _, color) in enumerate(shown):
@@ -44,19 +59,25 @@ def contenders(folder: Path, to: Path) -> None:
         axis.set_title(name, fontsize=10)
         axis.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
-    _save(figure, to / "results-contenders.svg")
+    _save(figure, path)
 
 
 def curves(folder: Path, to: Path) -> None:
-    """MAP@R on validation classes by epoch, mean over seeds, at 224 px."""
+    """MAP@R on validation classes by epoch at 224 px, mean over the seeds of those that have run all of them.
+
+    Each seed has validation classes of its own, easy or hard, so a mean over fewer would lie elsewhere.
+    """
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     labelled = {}
     for axis, (dataset, name) in zip(axes, NAMES.items(), strict=True):
-        for (key, one), color in zip(results.GROUPS[results.ON_GPU].items(), COLORS * 2, strict=False):
-            seeds = results.validation(folder, dataset, key)
-            if seeds and len(seeds[0]) > 1:
+        every = [results.validation(folder, dataset, key) for key in results.GROUPS[results.ON_GPU]]
+        for place, (one, seeds) in enumerate(zip(results.GROUPS[results.ON_GPU].values(), every, strict=True)):
+            if seeds and len(seeds) == max(map(len, every)) and len(seeds[0]) > 1:
                 means = [mean_and_deviation(values)[0] for values in zip(*seeds, strict=True)]
-                (labelled[one.title],) = axis.plot(range(1, len(means) + 1), means, color=color, linewidth=1.3)
+                second, color = divmod(place, len(COLORS))
+                (labelled[one.title],) = axis.plot(
+                    range(1, len(means) + 1), means, "--" if second else "-", color=COLORS[color], linewidth=1.3
+                )
         _finish(axis, name, "epoch", range(0, 21, 5), "MAP@R on validation classes, percent")
     labels = [textwrap.fill(title, 50) for title in labelled]
     figure.legend(labelled.values(), labels, loc="outside lower center", ncol=2, fontsize=7)
@@ -134,6 +155,7 @@ def main() -> None:
     plt.rcParams.update({"svg.hashsalt": "bier", "font.size": 8, "svg.fonttype": "none"})
     for draw, folder in (
         (contenders, given.results),
+        (large, given.results),
         (curves, given.results),
         (sizes, given.heads),
         (noise, given.heads),
