@@ -123,5 +123,12 @@ def test_mistakes_get_one_message(
     assert "BIER_TOKEN" in message([index, "--port", "0", "--host", "0.0.0.0"], capsys)
     assert "no such address" in message([index, "--port", "0", "--host", "no.such.host.invalid"], capsys)
     assert "70000" in message([index, "--port", "70000"], capsys)
+    backbone = create_backbone("efficientnet_lite0")
+    single = RetrievalModel(backbone, EmbeddingEnsemble(backbone.features, (8,)))
+    save_model(tmp_path / "single.safetensors", single, {"size": 64, "fit": "crop"})
+    encoder = Encoder.load(tmp_path / "single.safetensors")
+    create_index(tmp_path / "single", IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales), "exact").close()
+    with_model = ["--model", str(tmp_path / "single.safetensors")]
+    assert "one learner only" in message([str(tmp_path / "single"), "--port", "0", "--staged", *with_model], capsys)
     monkeypatch.setenv("BIER_TOKEN", "")
     assert "BIER_TOKEN" in message([index, "--port", "0"], capsys)

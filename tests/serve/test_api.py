@@ -75,6 +75,23 @@ def test_learners_take_part_as_chosen(client: httpx.Client, folder: Path, encode
         assert [h["score"] for h in answer.json()["hits"]] == pytest.approx(sorted(expected.values())[:-6:-1], abs=1e-5)
 
 
+def test_in_stages_answers_come_from_the_copy_made_at_the_start(
+    serve: Serve, fill: Callable[..., Index], cars: list[Path], tmp_path: Path
+) -> None:
+    index = fill(tmp_path / "index", cars[:40])
+    plain, staged = serve(index=index), serve(index=open_index(tmp_path / "index"), staged=True)
+    query = {"ids": [name(cars[3])], "top": 5}
+    answers = [client.post("/api/search", json=query).json()["hits"] for client in (plain, staged)]
+    assert answers[0] == answers[1]
+    [record] = index.get([name(cars[3])])
+    assert record is not None
+    index.add(["later"], record.vector[None], [{"image": "later.jpg", "label": "later"}])
+    assert [ids(client.post("/api/search", json=query))[0] for client in (plain, staged)] == [
+        "later",
+        answers[1][0]["id"],
+    ]
+
+
 def test_several_examples_and_less_like_this(client: httpx.Client, cars: list[Path]) -> None:
     first, second = name(cars[0]), name(cars[40])
     both = client.post("/api/search", json={"ids": [first, second], "top": 60})

@@ -20,6 +20,9 @@ def serve(
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="0 takes a free one.", validator=Number(gte=0, lte=65535))] = 8000,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    staged: Annotated[
+        bool, Parameter(help="In stages: a shortlist by the first learner, from a copy in memory.", negative="")
+    ] = False,
     batch: Annotated[int, Parameter(help="Most pictures in one go of the model.", validator=Number(gte=1))] = 16,
     queue: Annotated[
         int, Parameter(help="Most uploads in hand; one more is told to wait.", validator=Number(gte=1))
@@ -45,6 +48,7 @@ def serve(
         title=index.resolve().name,
         token=token,
         marks=index / "marks.jsonl",
+        staged=staged,
         batch=batch,
         queue=queue,
         body=int(max_megabytes * 1e6),

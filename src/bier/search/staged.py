@@ -139,7 +139,9 @@ class StagedSearch:
 
     def __init__(self, index: Index, shortlist: int = 1000, precision: Precision = "float32") -> None:
         if len(index.info.sizes) < 2:
-            raise SearchError("has one learner only: there are no stages", where=index.folder)
+            raise SearchError(
+                "has one learner only: there are no stages", where=index.folder, remedy="search it without stages"
+            )
         batches = list(index.scan())
         self._index = index
         self._shortlist = shortlist

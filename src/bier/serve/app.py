@@ -35,7 +35,7 @@ def create_app(index: Index, encoder: PictureEncoder, settings: ServeSettings | 
     """The search server as an ASGI app.
 
     Raises:
-        SearchError: another model filled the index.
+        SearchError: another model filled the index, or it is to answer in stages and holds one learner only.
     """
     check_model(index, encoder)
     settings, metrics = settings or ServeSettings(), Metrics()

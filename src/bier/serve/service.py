@@ -19,7 +19,7 @@ from torch import Tensor
 from bier.encoder import PictureEncoder
 from bier.ensemble import EPSILON
 from bier.errors import ImageError, SearchError
-from bier.search import Hit, Index, Record, choose_learners, parse_learners, query_vectors
+from bier.search import Hit, Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
 from bier.serve.batching import Batches
 from bier.serve.listing import Entry, Listing
 from bier.serve.metrics import Metrics
@@ -52,6 +52,7 @@ class Service:
         self.encoder = encoder
         self.batches = Batches(encoder.encode, settings.batch, settings.wait, metrics.batch)
         self.fields = [field for field in index.info.fields if field != "image"]
+        self._whole = StagedSearch(index) if settings.staged else index
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
         self._thumbnails = Thumbnails(settings.thumbnails)
@@ -92,8 +93,9 @@ class Service:
     ) -> list[Hit]:
         """The `top` nearest pictures, leaving out those `without`."""
         asked = self._chosen(query, learners)[None]
+        searcher = self._whole if learners is None else self.index
         answer: list[list[Hit]] = await self._asked(
-            self.index.search, asked, min(top + len(without), self.index.most), self._checked(where)
+            searcher.search, asked, min(top + len(without), self.index.most), self._checked(where)
         )
         return [hit for hit in answer[0] if hit.id not in without][:top]
 

@@ -21,6 +21,8 @@ class ServeSettings:
     name of its own at this machine would otherwise read a server that asks for no token."""
     marks: Path | None = None
     """The file that good and bad marks are appended to."""
+    staged: bool = False
+    """Queries of all learners are answered in stages, from a copy of the index in memory, made at the start."""
     batch: int = 16
     """Most pictures that go through the model at once."""
     wait: float = 0.004
