@@ -18,7 +18,7 @@ from folders import some_birds
 
 from bier import build
 from bier.config import load
-from bier.data import open_source
+from bier.data import Manifest, open_source
 from bier.files import write_json
 from bier.runs import read_provenance
 
@@ -107,6 +107,35 @@ def test_tables_keep_contenders_apart(
     assert lines.count("Trained on: a GPU.") == 2
 
 
+def test_validations_are_compared_by_how_they_order_candidates(
+    recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads, validation = recipe("heads"), recipe("validation")
+    by_hand = validation.Judged(
+        test=[(0.1, 0.5), (0.2, 0.6), (0.3, 0.9)],
+        validation={0: [(0.9, 0.1), (0.8, 0.2), (0.7, 0.3)], 4: [(0.1, 0.0), (0.2, 0.2), (0.3, 0.1)]},
+    )
+    assert by_hand.agreement(0, 0) == pytest.approx((-1, -1, 40))  # MAP@R takes the worst
+    assert by_hand.agreement(4, 0) == pytest.approx((1, 1, 0))
+    assert by_hand.agreement(4, 1) == pytest.approx((0.5, 0.5, 30))
+    for name in validation.CANDIDATES:
+        monkeypatch.setitem(heads.CONTENDERS, name, replace(heads.CONTENDERS[name], steps=2))
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(40).repeat_interleave(4)
+    features = torch.randn(2, 160, 100, generator=generator) + 0.2 * torch.randn(40, 100, generator=generator)[labels]
+    manifest = Manifest.of(
+        Path(),
+        "made",
+        image=[f"{n}.jpg" for n in range(160)],
+        label=[str(int(label)) for label in labels],
+        split=["train"] * 160,
+    )
+    judged = validation.judge(heads.Features(features, labels, features[0], labels), manifest, 0)
+    alone, among = ([map_at_r for map_at_r, _ in judged.validation[count]] for count in (0, 4))
+    assert all(a > b for a, b in zip(alone, among, strict=True)), "more to search among, and none is found wrongly"
+    assert len(list(validation.lines([judged]))) == 8
+
+
 def test_plots_are_drawn_again_byte_for_byte(
     recipe: Callable[[str], ModuleType], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +151,7 @@ def test_plots_are_drawn_again_byte_for_byte(
             plots.main()
             drawn.append({file.name: file.read_text(encoding="utf-8") for file in sorted(to.iterdir())})
     assert drawn[0] == drawn[1]
-    for name in ("results-contenders.svg", "results-curves.svg"):
+    for name in ("results-contenders.svg", "results-large.svg", "results-curves.svg"):
         assert "multi-similarity, one embedding" in drawn[0][name]
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from folders import some_birds
@@ -21,6 +22,8 @@ from rich.console import Console
 
 from bier import runs
 from bier.config import Config, save
+from bier.data import hold_out, open_source
+from bier.encoder import Encoder
 from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
 from bier.monitor import Monitor
 from bier.train import Interrupted, Progress
@@ -86,6 +89,21 @@ def test_a_run_leaves_everything_in_its_folder(straight: Path, birds: Path) -> N
     assert metrics["rows"][0]["kind"] == "ensemble"
     assert metrics["queries"] == 35
     assert list((straight / "tensorboard").iterdir())
+
+
+def test_held_out_classes_are_searched_among_training_pictures(straight: Path, birds: Path) -> None:
+    kept = next(record for record in runs.read_history(straight) if record["kept"])
+    encoder = Encoder.load(straight)
+    manifest = hold_out(open_source(str(birds)), 0.4, seed=0)
+    known = manifest.only("train", "val")
+    vectors = encoder.encode([encoder.prepare(known.path(row)) for row in range(len(known))])
+    asking = np.flatnonzero(known.split == "val")
+    scores = vectors[asking] @ vectors.T
+    scores[range(len(asking)), asking] = -1
+    found = known.label[scores.argmax(dim=1)]
+    assert kept["validation"]["recall@1"] == pytest.approx((found == known.label[asking]).mean())
+    among = [row for row, hit in enumerate(found) if hit not in set(manifest.only("val").label)]
+    assert among, "no training picture is nearest to any: the test would pass without them"
 
 
 def test_the_loss_falls(birds: Path, tmp_path: Path, console: Console) -> None:

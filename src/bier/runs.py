@@ -24,7 +24,7 @@ from rich.table import Table
 from bier import build
 from bier.checkpoint import STATE_FORMAT, load_model, read_description
 from bier.config import Config, load, override, save
-from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source
+from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source, with_distractors
 from bier.distributed import Processes
 from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
@@ -240,10 +240,10 @@ def describe(job: Job, manifest: Manifest, console: Console) -> None:
         f"{len(part):,} {name} of {len(part.classes()):,} classes"
         for name, part in (
             ("training images", job.train),
-            ("for validation", job.validation),
+            ("for validation", manifest.only("val")),
             ("for testing", _test_part(manifest)),
         )
-        if part is not None and len(part)
+        if len(part)
     )
     console.print(f"{manifest.source}: {counts}", highlight=False, soft_wrap=True)
     console.print(
@@ -386,7 +386,9 @@ def _job(manifest: Manifest, config: Config, folder: Path, processes: Processes)
         optimizer=build.optimizer(config.optimizer, model, proxies, extra),
         rate=build.rate_schedule(config.optimizer, config.optimizer.epochs * len(plan)),
         train=training,
-        validation=validation if len(validation) else None,
+        validation=with_distractors(manifest, config.data.validation_distractors, config.seed)
+        if len(validation)
+        else None,
         plan=plan,
         transform=build.train_transform(config, size),
         test_transform=build.test_transform(config, size),

@@ -63,6 +63,7 @@ class Job:
     rate: Callable[[int], float]
     train: Manifest
     validation: Manifest | None
+    """Held-out classes (split ``val``) and the training pictures that they are searched among."""
     plan: BatchPlan
     """This process's share of the batches."""
     transform: TrainTransform
@@ -373,7 +374,7 @@ def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
 
 
 def validate(job: Job, manifest: Manifest) -> tuple[dict[str, float], dict[str, float]]:
-    """Recall@1 and MAP@R of the ensemble on held-out classes, self-retrieval, and MAP@R of each class."""
+    """Recall@1 and MAP@R of the ensemble, and MAP@R of each class: each picture of ``val`` searches all others."""
     vectors = embed(
         job.model,
         manifest,
@@ -386,8 +387,18 @@ def validate(job: Job, manifest: Manifest) -> tuple[dict[str, float], dict[str, 
     scales = job.model.head.scales().cpu()
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
     labels = manifest.codes()[vectors.index]
-    together = job.processes.world > 1
-    result = evaluate_retrieval(ensemble, labels, recall_at=(1,), similarity="dot", distributed=together)
+    asking = np.flatnonzero(manifest.split[vectors.index] == "val")
+    result = evaluate_retrieval(
+        ensemble[asking],
+        labels[asking],
+        gallery=ensemble,
+        gallery_labels=labels,
+        ids=asking,
+        gallery_ids=np.arange(len(labels)),
+        recall_at=(1,),
+        similarity="dot",
+        distributed=job.processes.world > 1,
+    )
     assert result.map_at_r is not None
     by_class = {str(label): figures["map_at_r"] for label, figures in result.per_class().items()}
     return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}, by_class

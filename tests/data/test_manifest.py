@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bier.data import Manifest, hold_out
+from bier.data import Manifest, hold_out, with_distractors
 from bier.data.manifest import natural, split_by_class
 from bier.errors import DataError, StorageError
 
@@ -90,6 +90,19 @@ def test_hold_out_leaves_a_given_validation_split_alone() -> None:
     manifest = replace(table(classes(5)), split=np.array(["val"] * 2 + ["train"] * 8, dtype=object))
     assert hold_out(manifest, 0.4, 0) is manifest
     assert hold_out(table(classes(5)), 0, 0).only("val").classes() == []
+
+
+def test_distractors_are_training_pictures_drawn_by_the_seed() -> None:
+    splits = ["val"] * 4 + ["train"] * 20 + ["test"] * 6
+    manifest = replace(table(classes(15)), split=np.array(splits, dtype=object))
+    drawn = with_distractors(manifest, 2, seed=1)
+    assert drawn.only("val").image.tolist() == manifest.only("val").image.tolist()
+    assert len(drawn.only("train")) == 8 and len(drawn) == 12
+    shuffled = manifest.take(np.random.default_rng(0).permutation(len(manifest)))
+    assert set(with_distractors(shuffled, 2, seed=1).image) == set(drawn.image)
+    assert set(with_distractors(manifest, 2, seed=2).image) != set(drawn.image)
+    assert len(with_distractors(manifest, 4, seed=1)) == 20 < len(with_distractors(manifest, 9, seed=1)) == 24
+    assert len(with_distractors(manifest, 0, seed=1)) == 4
 
 
 def test_save_and_load_give_back_every_column(tmp_path: Path) -> None:

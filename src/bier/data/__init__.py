@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bier.data.datasets import open_source
-from bier.data.manifest import Manifest, Split, hold_out
+from bier.data.manifest import Manifest, Split, hold_out, with_distractors
 from bier.extras import importing_later
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "open_source",
     "read_image",
     "train_loader",
+    "with_distractors",
 ]
 
 _LATER = {

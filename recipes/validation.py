@@ -1,0 +1,128 @@
+"""Which validation orders models as the test classes do: held-out classes alone, or among training pictures.
+
+    python recipes/validation.py [--data ../shared/data] [--heads runs/heads] [--only cars196]
+
+Heads on frozen features (`recipes/heads.py`, whose features are used) with several losses, numbers of learners and
+rates are trained on four fifths of the training classes. Each is scored on the fifth that was held out and on the test
+classes, and the two orders are compared: Spearman's rank correlation, and what the head that validation likes best
+lacks on test classes. Three draws of held-out classes. Nothing is chosen by the test classes here but the question.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import heads
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from tables import DATASETS, NAMES
+from torch import Tensor
+
+from bier.allocator import keep_freed_memory
+from bier.data import Manifest, hold_out, open_source, with_distractors
+from bier.evaluate import evaluate_retrieval
+
+CANDIDATES = ("single", "triplet-single", "ms-single", "anchor-single", "stagewise", "activation", "eight", "small-85")
+RATES = (3e-4, 3e-3)
+DRAWS = range(3)
+DISTRACTORS = (0, 1, 2, 4)
+"""Training pictures for each held-out one; four are all of them."""
+METRICS = ("MAP@R", "Recall@1")
+Scores = tuple[float, float]
+"""By the metrics."""
+
+
+@dataclass
+class Judged:
+    """The candidates' scores in one draw, in one order."""
+
+    test: list[Scores] = field(default_factory=list)
+    validation: dict[int, list[Scores]] = field(default_factory=lambda: {count: [] for count in DISTRACTORS})
+
+    def agreement(self, count: int, metric: int) -> tuple[float, float, float]:
+        """Rank correlation with the test's Recall@1 and its MAP@R, and points of Recall@1 that the best here lacks."""
+        here = [scores[metric] for scores in self.validation[count]]
+        map_at_r, recall = zip(*self.test, strict=True)
+        lacking = max(recall) - recall[int(np.argmax(here))]
+        return float(spearmanr(here, recall).statistic), float(spearmanr(here, map_at_r).statistic), 100 * lacking
+
+
+def scores(vectors: Tensor, labels: Tensor, asking: np.ndarray, searched: np.ndarray) -> Scores:
+    """Of the rows that ask, each searching all others of those searched."""
+    result = evaluate_retrieval(
+        vectors[asking],
+        labels[asking],
+        gallery=vectors[searched],
+        gallery_labels=labels[searched],
+        ids=asking,
+        gallery_ids=searched,
+        recall_at=(1,),
+        similarity="dot",
+    )
+    assert result.map_at_r is not None
+    return result.map_at_r, result.recall[1]
+
+
+@torch.no_grad()
+def embedded(head: torch.nn.Module, features: Tensor) -> Tensor:
+    vectors: Tensor = head(features)
+    return vectors
+
+
+def judge(data: heads.Features, manifest: Manifest, draw: int) -> Judged:
+    """Train every candidate and score it both ways."""
+    held = hold_out(manifest, 0.2, draw)
+    asking = np.flatnonzero(held.split == "val")
+    searched = {
+        count: np.flatnonzero(np.isin(held.image, with_distractors(held, count, draw).image)) for count in DISTRACTORS
+    }
+    training = torch.from_numpy(held.split == "train")
+    test = np.arange(len(data.test))
+    judged = Judged()
+    for name in CANDIDATES:
+        for rate in RATES:
+            head = heads.train(heads.CONTENDERS[name], data.train[:, training], data.labels[training], rate, seed=draw)
+            judged.test.append(scores(embedded(head, data.test), data.test_labels, test, test))
+            known = embedded(head, data.train[0])
+            for count, rows in searched.items():
+                judged.validation[count].append(scores(known, data.labels, asking, rows))
+    return judged
+
+
+def lines(draws: list[Judged]) -> Iterator[str]:
+    for metric, name in enumerate(METRICS):
+        for count in DISTRACTORS:
+            found = [judged.agreement(count, metric) for judged in draws]
+            recall, map_at_r, lacking = (
+                ", ".join(f"{value:.2f}" for value in column) for column in zip(*found, strict=True)
+            )
+            among = f"{count} for each of theirs" if count else "none"
+            yield f"| {name} | {among} | {recall} | {map_at_r} | {lacking} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--heads", type=Path, default=Path("runs/heads"), help="where recipes/heads.py keeps features")
+    parser.add_argument("--only", nargs="+", choices=DATASETS, default=DATASETS)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    for dataset in given.only:
+        data = heads.features(given.data, dataset, given.heads)
+        manifest = open_source(str(given.data / dataset)).only("train")
+        draws = [judge(data, manifest, draw) for draw in DRAWS]
+        print(f"\n### {NAMES[dataset]}\n")
+        print(
+            "| judged by | among training pictures | rank correlation with Recall@1 | with MAP@R | Recall@1 lacking |"
+        )
+        print("|---|---|---|---|---|")
+        print("\n".join(lines(draws)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
