@@ -78,7 +78,8 @@ def judge(data: heads.Features, manifest: Manifest, draw: int) -> Judged:
     held = hold_out(manifest, 0.2, draw)
     asking = np.flatnonzero(held.split == "val")
     searched = {
-        count: np.flatnonzero(np.isin(held.image, with_distractors(held, count, draw).image)) for count in DISTRACTORS
+        times: np.flatnonzero(np.isin(held.image, with_distractors(held, (1 + times) * len(asking), draw).image))
+        for times in DISTRACTORS
     }
     training = torch.from_numpy(held.split == "train")
     test = np.arange(len(data.test))

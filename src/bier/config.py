@@ -34,9 +34,9 @@ class DataConfig:
     """Share of the classes, the last in natural order, kept for testing when the source names no split."""
     validation_classes: float = 0.2
     """Share of the *training* classes held out to decide which epoch is kept; 0 keeps the last one."""
-    validation_distractors: int = 4
-    """Held-out classes are searched among so many training pictures for each of theirs, or all. With none, embeddings
-    win that cannot tell many classes apart (docs/results.md)."""
+    validation_gallery: int = 4000
+    """Training pictures join the held-out ones until so many are searched; among few classes alone, embeddings win that
+    cannot tell many apart (docs/results.md)."""
     crop_to_bbox: bool = False
     """Cut each picture to its bounding box, where the source has one."""
     classes_per_batch: int = 16
@@ -335,7 +335,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "seed": (0, 2**31 - 1, "0 or more"),
     "data.test_classes": (0, 0.99, "a share from 0 to below 1"),
     "data.validation_classes": (0, 0.9, "a share from 0 to 0.9"),
-    "data.validation_distractors": (0, 1e6, "0 or more"),
+    "data.validation_gallery": (0, 1e9, "0 or more"),
     "data.classes_per_batch": (2, 1e6, "at least 2: one class has no negatives"),
     "data.images_per_class": (2, 1e6, "at least 2: one image has no positive"),
     "data.workers": (0, 1024, "0 or more"),

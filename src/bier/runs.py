@@ -386,9 +386,7 @@ def _job(manifest: Manifest, config: Config, folder: Path, processes: Processes)
         optimizer=build.optimizer(config.optimizer, model, proxies, extra),
         rate=build.rate_schedule(config.optimizer, config.optimizer.epochs * len(plan)),
         train=training,
-        validation=with_distractors(manifest, config.data.validation_distractors, config.seed)
-        if len(validation)
-        else None,
+        validation=with_distractors(manifest, config.data.validation_gallery, config.seed) if len(validation) else None,
         plan=plan,
         transform=build.train_transform(config, size),
         test_transform=build.test_transform(config, size),

@@ -25,7 +25,7 @@ from bier.errors import ConfigError
 from bier.files import write_atomically, write_json
 
 OPTION = "--try"
-JUDGES = ("seed", "data.validation_classes", "data.validation_distractors", "data.test_classes")
+JUDGES = ("seed", "data.validation_classes", "data.validation_gallery", "data.test_classes")
 """Settings on which it depends what the tries are compared on."""
 _COMMAS = re.compile(r",(?![^\[]*\])")  # between values, not inside [96, 160, 256]
 

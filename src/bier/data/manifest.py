@@ -243,22 +243,22 @@ def hold_out(manifest: Manifest, share: float, seed: int) -> Manifest:
     return replace(manifest, split=_objects(moved))
 
 
-def with_distractors(manifest: Manifest, for_each: int, seed: int) -> Manifest:
-    """The split ``val`` and, for each of its pictures, some of ``train``; in the order of the table.
+def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
+    """The split ``val`` and pictures of ``train`` until there are ``count``, in the order of the table.
 
     Few classes alone are easy to search: what the rest of the pictures are drawn into goes unseen. Which pictures join
     is decided by a hash of seed and file, as in :func:`hold_out`.
 
     Args:
         manifest: with rows of splits ``train`` and ``val``.
-        for_each: training pictures for each of ``val``, as far as there are so many.
+        count: of all pictures; those of ``val`` are never fewer, those of ``train`` may not suffice.
         seed: another seed, other pictures.
     """
     train, validation = (np.flatnonzero(manifest.split == split) for split in ("train", "val"))
-    count = for_each * len(validation)
-    if count < len(train):
+    missing = max(0, count - len(validation))
+    if missing < len(train):
         drawn = [hashlib.sha256(f"{seed}:{image}".encode()).digest() for image in manifest.image[train]]
-        train = train[sorted(range(len(train)), key=drawn.__getitem__)[:count]]
+        train = train[sorted(range(len(train)), key=drawn.__getitem__)[:missing]]
     return manifest.take(np.sort(np.concatenate([train, validation])))
 
 
