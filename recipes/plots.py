@@ -38,7 +38,7 @@ def contenders(folder: Path, to: Path) -> None:
 def large(folder: Path, to: Path) -> None:
     """Every contender at 224 px; BIER in another colour than the others."""
     shown = [
-        (key, textwrap.fill(one.title, 45), COLORS["BIER" not in one.title])
+        (key, textwrap.fill(one.title, 45), COLORS[0] if "BIER" in one.title else COLORS[1])
         for key, one in results.GROUPS[results.ON_GPU].items()
     ]
     _dots(folder, shown, to / "results-large.svg")

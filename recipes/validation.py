@@ -41,11 +41,11 @@ class Judged:
     """The candidates' scores in one draw, in one order."""
 
     test: list[Scores] = field(default_factory=list)
-    validation: dict[int, list[Scores]] = field(default_factory=lambda: {count: [] for count in DISTRACTORS})
+    validation: dict[int, list[Scores]] = field(default_factory=lambda: {times: [] for times in DISTRACTORS})
 
-    def agreement(self, count: int, metric: int) -> tuple[float, float, float]:
+    def agreement(self, times: int, metric: int) -> tuple[float, float, float]:
         """Rank correlation with the test's Recall@1 and its MAP@R, and points of Recall@1 that the best here lacks."""
-        here = [scores[metric] for scores in self.validation[count]]
+        here = [scores[metric] for scores in self.validation[times]]
         map_at_r, recall = zip(*self.test, strict=True)
         lacking = max(recall) - recall[int(np.argmax(here))]
         return float(spearmanr(here, recall).statistic), float(spearmanr(here, map_at_r).statistic), 100 * lacking
@@ -89,19 +89,19 @@ def judge(data: heads.Features, manifest: Manifest, draw: int) -> Judged:
             head = heads.train(heads.CONTENDERS[name], data.train[:, training], data.labels[training], rate, seed=draw)
             judged.test.append(scores(embedded(head, data.test), data.test_labels, test, test))
             known = embedded(head, data.train[0])
-            for count, rows in searched.items():
-                judged.validation[count].append(scores(known, data.labels, asking, rows))
+            for times, rows in searched.items():
+                judged.validation[times].append(scores(known, data.labels, asking, rows))
     return judged
 
 
 def lines(draws: list[Judged]) -> Iterator[str]:
     for metric, name in enumerate(METRICS):
-        for count in DISTRACTORS:
-            found = [judged.agreement(count, metric) for judged in draws]
+        for times in DISTRACTORS:
+            found = [judged.agreement(times, metric) for judged in draws]
             recall, map_at_r, lacking = (
                 ", ".join(f"{value:.2f}" for value in column) for column in zip(*found, strict=True)
             )
-            among = f"{count} for each of theirs" if count else "none"
+            among = f"{times} for each of theirs" if times else "none"
             yield f"| {name} | {among} | {recall} | {map_at_r} | {lacking} |"
 
 
