@@ -116,6 +116,12 @@ def save_kind(kind: str, path: Path) -> np.ndarray:
     elif kind == "16 bits":
         Image.fromarray(luma.astype(np.uint16) * 257).save(path)
         seen = np.repeat(luma[..., None], 3, axis=2)
+    elif kind == "8 bits in 32":
+        Image.fromarray(luma.astype(np.int32)).save(path)
+        seen = np.repeat(luma[..., None], 3, axis=2)
+    elif kind == "16 bits in 32":
+        Image.fromarray(luma.astype(np.int32) * 257).save(path)
+        seen = np.repeat(luma[..., None], 3, axis=2)
     elif kind == "float":
         Image.fromarray(luma.astype(np.float32) / 255).save(path)
         seen = np.repeat(luma[..., None], 3, axis=2)
@@ -144,6 +150,7 @@ def save_kind(kind: str, path: Path) -> np.ndarray:
         *[("CMYK", suffix) for suffix in ("jpg", "tif")],
         *[("animated", suffix) for suffix in ("gif", "png", "webp")],
         ("grey with alpha", "png"),
+        *[(f"{bits} bits in 32", "tif") for bits in (8, 16)],
         ("float", "tif"),
         ("black and white", "png"),
     ],

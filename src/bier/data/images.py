@@ -176,12 +176,12 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values of 16 bits, or floats in 0..1 (in 0..255 where some exceed 1), to uint8."""
+    """Grey values of 16 bits, of 32 bits (16 where some exceed 255), or floats in 0..1 (0..255 where some exceed 1)."""
     if values.dtype.kind == "f":
         values = np.nan_to_num(values)
         scale = 255.0 if values.max() <= 1 else 1.0
     else:
-        scale = 1 / 257
+        scale = 1.0 if values.dtype.itemsize > 2 and values.max() <= 255 else 1 / 257
     return np.rint(values * scale).clip(0, 255).astype(np.uint8)
 
 
