@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -235,7 +235,7 @@ def hold_out(manifest: Manifest, share: float, seed: int) -> Manifest:
             remedy="add classes, or set data.validation_classes=0 to train on all of them and keep the last epoch",
         )
     held = min(max(_share(len(labels), share), 2), len(labels) - 2)
-    drawn = set(sorted(eligible, key=lambda label: hashlib.sha256(f"{seed}:{label}".encode()).digest())[:held])
+    drawn = _drawn(eligible, held, seed)
     moved = [
         "val" if split == "train" and label in drawn else split
         for split, label in zip(manifest.split, manifest.label, strict=True)
@@ -247,19 +247,17 @@ def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
     """The split ``val`` and pictures of ``train`` until there are ``count``, in the order of the table.
 
     Few classes alone are easy to search: what the rest of the pictures are drawn into goes unseen. Which pictures join
-    is decided by a hash of seed and file, as in :func:`hold_out`.
+    is decided by a hash of seed and file, as for classes in :func:`hold_out`.
 
     Args:
         manifest: with rows of splits ``train`` and ``val``.
         count: of all pictures; those of ``val`` are never fewer, those of ``train`` may not suffice.
         seed: another seed, other pictures.
     """
-    train, validation = (np.flatnonzero(manifest.split == split) for split in ("train", "val"))
-    missing = max(0, count - len(validation))
-    if missing < len(train):
-        drawn = [hashlib.sha256(f"{seed}:{image}".encode()).digest() for image in manifest.image[train]]
-        train = train[sorted(range(len(train)), key=drawn.__getitem__)[:missing]]
-    return manifest.take(np.sort(np.concatenate([train, validation])))
+    missing = max(0, count - int((manifest.split == "val").sum()))
+    drawn = _drawn(manifest.image[manifest.split == "train"], missing, seed)
+    rows = zip(manifest.split, manifest.image, strict=True)
+    return manifest.take(np.array([split == "val" or (split == "train" and image in drawn) for split, image in rows]))
 
 
 def natural(text: str) -> tuple[Any, ...]:
@@ -269,6 +267,11 @@ def natural(text: str) -> tuple[Any, ...]:
     key = [(len(part.lstrip("0")), part.lstrip("0")) if odd % 2 else (0, part) for odd, part in enumerate(parts)]
     # Text that starts with a number has an empty part first, and so comes before words.
     return (*key, (0, text))
+
+
+def _drawn(names: Iterable[str], count: int, seed: int) -> set[str]:
+    """So many of the names, or all: those with the lowest hashes of seed and name."""
+    return set(sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())[:count])
 
 
 def _share(count: int, share: float) -> int:
