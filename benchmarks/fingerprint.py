@@ -3,7 +3,7 @@
     python benchmarks/fingerprint.py                     # fingerprints of this checkout
     python benchmarks/fingerprint.py --against REVISION  # and whether that revision gives the same
 
-Each training runs as a user runs it, on pictures that are drawn from a seed. A fingerprint is the sha256 of all weights,
+Each training runs as a user runs it, on pictures drawn from a seed. A fingerprint is the sha256 of all weights,
 in order of their names, and of the metrics on test classes. Figures agree only on one machine with one set of packages.
 The CPU time of ``import bier`` and of ``bier --help`` stands beside them: the smallest of several runs, in seconds.
 """
