@@ -4,9 +4,9 @@
                                   [--groups memory launches method batches] [--device cuda]
 
 *memory*: *plain* trains as PyTorch comes; *channels last* stores images pixel by pixel; *bier* keeps freed memory
-besides, as the command line does (`bier.allocator`). *launches* (on a GPU only): the backbone's kernels one by one, and
-recorded as CUDA graphs. *method*: what learners, boosting and diversity cost beside one embedding with the same loss.
-*batches*: four times the batch, whole and in parts (`hardware.images_at_once`).
+besides, as the command line does (`bier.system.allocator`). *launches* (on a GPU only): the backbone's kernels one by
+one, and recorded as CUDA graphs. *method*: what learners, boosting and diversity cost beside one embedding with the
+same loss. *batches*: four times the batch, whole and in parts (`hardware.images_at_once`).
 
 Every contender runs in processes of its own, in turn; CPU time, user and system, of whole training steps, the median of
 the steps after two to warm up, then of the rounds. On a GPU: all in one process, time on the clock, more steps, the
@@ -75,8 +75,8 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     import torch
 
     from bier import build
-    from bier.allocator import keep_freed_memory
     from bier.config import Config
+    from bier.system.allocator import keep_freed_memory
     from bier.train import Job, Progress, WholeBatch, step
 
     on_gpu = device == "cuda"

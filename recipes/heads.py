@@ -28,12 +28,10 @@ from tables import DATASETS, NAMES, spread
 from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, build, initialize, learner_sizes
-from bier.allocator import keep_freed_memory
 from bier.config import Config, OptimizerConfig
 from bier.data import BatchPlan, Manifest, hold_out, image_loader, open_source, train_loader
 from bier.ensemble import normalize
 from bier.evaluate import evaluate_learners, evaluate_retrieval, learner_correlation
-from bier.files import write_json
 from bier.inference import InferenceBackbone
 from bier.losses import (
     BinomialDeviance,
@@ -46,6 +44,8 @@ from bier.losses import (
     Triplet,
 )
 from bier.losses.base import Schedule
+from bier.system.allocator import keep_freed_memory
+from bier.system.files import write_json
 from bier.whitening import whiten
 
 CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")

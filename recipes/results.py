@@ -33,9 +33,9 @@ from rich.console import Console
 from tables import DATASETS, NAMES, spread
 
 from bier import runs
-from bier.allocator import keep_freed_memory
 from bier.config import Config
-from bier.files import write_json
+from bier.system.allocator import keep_freed_memory
+from bier.system.files import write_json
 
 BUDGET = Config().replace(
     loss__name="binomial_deviance",

@@ -22,9 +22,9 @@ from scipy.stats import spearmanr
 from tables import DATASETS, NAMES
 from torch import Tensor
 
-from bier.allocator import keep_freed_memory
 from bier.data import Manifest, hold_out, open_source, with_distractors
 from bier.evaluate import evaluate_retrieval
+from bier.system.allocator import keep_freed_memory
 
 CANDIDATES = ("single", "triplet-single", "ms-single", "anchor-single", "stagewise", "activation", "eight", "small-85")
 RATES = (3e-4, 3e-3)

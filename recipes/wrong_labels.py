@@ -17,9 +17,9 @@ import numpy as np
 from rich.console import Console
 
 from bier import runs
-from bier.allocator import keep_freed_memory
 from bier.config import Config
 from bier.data import Manifest, open_source
+from bier.system.allocator import keep_freed_memory
 
 CONFIG = Config().replace(
     loss__name="binomial_deviance",

@@ -14,9 +14,21 @@ LAYERS = [
     {"runs", "tries", "demo"},
     {"build"},
     {"serve"},
-    {"train", "monitor", "export", "search", "catalogue"},
+    {"train", "monitor", "training", "export", "search", "catalogue"},
     {"bier"},
-    {"best_epoch", "hard_pairs", "embed", "evaluate", "report", "checkpoint", "inference", "encoder", "vectors"},
+    {
+        "vectors",
+        "records",
+        "network",
+        "best_epoch",
+        "hard_pairs",
+        "embed",
+        "evaluate",
+        "report",
+        "checkpoint",
+        "inference",
+        "encoder",
+    },
     {
         "ensemble",
         "boosting",
@@ -31,8 +43,9 @@ LAYERS = [
         "model",
         "inference",
         "data",
+        "method",
     },
-    {"allocator", "config", "distributed", "errors", "extras", "files", "hub"},
+    {"system", "settings", "allocator", "config", "distributed", "errors", "extras", "files", "hub"},
 ]
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 

@@ -19,8 +19,8 @@ from folders import some_birds
 from bier import build
 from bier.config import load
 from bier.data import Manifest, open_source
-from bier.files import write_json
 from bier.runs import read_provenance
+from bier.system.files import write_json
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 

@@ -17,11 +17,11 @@ from bier.boosting import OnlineBoosting
 from bier.config import Config, LossConfig, OptimizerConfig
 from bier.cuda_graphs import GraphedBackbone
 from bier.data import TestTransform, TrainTransform
-from bier.distributed import processes_here
 from bier.diversity import ActivationLoss, AdversarialLoss
 from bier.ensemble import EmbeddingEnsemble
 from bier.errors import ConfigError, nearest
 from bier.model import RetrievalModel
+from bier.system.processes import processes_here
 
 LOSSES: dict[str, type[losses.Loss]] = {
     "binomial_deviance": losses.BinomialDeviance,

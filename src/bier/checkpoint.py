@@ -18,9 +18,9 @@ from torch import Tensor
 from bier.backbones import create_backbone
 from bier.ensemble import EmbeddingEnsemble
 from bier.errors import ModelError
-from bier.files import write_atomically
 from bier.hub import local_path
 from bier.model import RetrievalModel
+from bier.system.files import write_atomically
 
 MODEL_FORMAT = "bier-model-1"
 STATE_FORMAT = "bier-training-state-2"

@@ -13,11 +13,11 @@ from torch import Tensor
 from bier.data.images import TestTransform
 from bier.data.loader import image_loader
 from bier.data.manifest import Manifest
-from bier.distributed import ALONE, Processes
 from bier.ensemble import normalize
 from bier.errors import DataError, ImageError
 from bier.inference import InferenceBackbone
 from bier.model import RetrievalModel
+from bier.system.processes import ALONE, Processes
 
 SHARED = 8
 """Pictures for each process, at least, for sharing them to be worth it."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bier.errors import ConfigError, ModelError
-from bier.extras import need
+from bier.system.extras import need
 
 PREFIX = "hub:"
 FILES = ("model.safetensors", "config.json", "README.md")

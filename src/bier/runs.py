@@ -25,14 +25,14 @@ from bier import build
 from bier.checkpoint import STATE_FORMAT, load_model, read_description
 from bier.config import Config, load, override, save
 from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source, with_distractors
-from bier.distributed import Processes
 from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
 from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
-from bier.files import write_atomically, write_json
 from bier.initialization import initialize
 from bier.model import RetrievalModel
 from bier.monitor import Monitor, Silence
+from bier.system.files import write_atomically, write_json
+from bier.system.processes import Processes
 from bier.train import Job, run
 from bier.whitening import whiten
 

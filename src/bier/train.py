@@ -36,13 +36,13 @@ from bier.checkpoint import (
     save_tensors,
 )
 from bier.data import Batch, BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
-from bier.distributed import ALONE, Processes
 from bier.embed import embed
 from bier.errors import ImageError, ModelError, NonFiniteLossError
 from bier.evaluate import evaluate_retrieval
-from bier.files import write_text
 from bier.hard_pairs import HardPairs
 from bier.model import RetrievalModel
+from bier.system.files import write_text
+from bier.system.processes import ALONE, Processes
 
 TRACE_EVERY = 4
 """One batch in four has its boosting weights counted, and its hardest pairs noted, for the report."""

@@ -20,9 +20,9 @@ from rich.table import Table
 from bier import runs
 from bier.config import Config, load, override, save
 from bier.data import open_source
-from bier.distributed import Processes
 from bier.errors import ConfigError
-from bier.files import write_atomically, write_json
+from bier.system.files import write_atomically, write_json
+from bier.system.processes import Processes
 
 OPTION = "--try"
 JUDGES = ("seed", "data.validation_classes", "data.validation_gallery", "data.test_classes")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bier.errors import DataError, ImageError
-from bier.files import write_atomically, write_json, write_text
+from bier.system.files import write_atomically, write_json, write_text
 
 VectorType = Literal["float32", "float16", "int8"]
 TYPES: tuple[VectorType, ...] = get_args(VectorType)

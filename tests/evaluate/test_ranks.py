@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from bier.distributed import Processes
 from bier.evaluate import hardest, positives, ranks, sweep
 from bier.evaluate.ranking import Wanted
 from bier.evaluate.screen import Screen
 from bier.evaluate.table import Table, View, views
 from bier.evaluate.tiles import TorchTiles
+from bier.system.processes import Processes
 
 BFLOAT16, FLOAT32 = torch.bfloat16, torch.float32
 

@@ -9,9 +9,9 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from bier import __version__
-from bier.allocator import keep_freed_memory
 from bier.cli.launching import let_the_first_speak
 from bier.errors import BierError
+from bier.system.allocator import keep_freed_memory
 
 app = App(
     name="bier",

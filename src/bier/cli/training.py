@@ -61,9 +61,9 @@ def train(
 
     from bier import runs, tries
     from bier.config import load
-    from bier.distributed import started_by_torchrun
     from bier.errors import ConfigError
     from bier.report import write_report
+    from bier.system.processes import started_by_torchrun
     from bier.train import Interrupted
 
     if (source is None) == (resume is None):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bier.data.datasets import open_source
 from bier.data.manifest import Manifest, Split, hold_out, with_distractors
-from bier.extras import importing_later
+from bier.system.extras import importing_later
 
 if TYPE_CHECKING:
     from bier.data.images import TestTransform, TrainTransform, read_image

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bier.errors import DataError
-from bier.files import write_atomically
+from bier.system.files import write_atomically
 
 Split = Literal["train", "val", "test", "query", "gallery"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bier.evaluate.table import Table, View
-from bier.extras import need
+from bier.system.extras import need
 
 
 def agreement(table: Table, view: View, seed: int) -> dict[str, float]:

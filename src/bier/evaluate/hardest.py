@@ -14,13 +14,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.distributed import Processes
 from bier.evaluate.growing import Growing
 from bier.evaluate.metrics import Indices
 from bier.evaluate.positives import Positives
 from bier.evaluate.screen import Screened
 from bier.evaluate.table import Scores
 from bier.evaluate.tiles import Keys, Tiles
+from bier.system.processes import Processes
 
 _SAMPLE = 1024
 """Columns from which a query's bar starts."""

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bier.distributed import Processes
 from bier.evaluate.table import Indices, Scores, Side, View
+from bier.system.processes import Processes
 
 _SCORES = 1 << 20
 """Scores held at once."""

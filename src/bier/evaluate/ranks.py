@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bier.distributed import Processes
 from bier.evaluate.exact import Relevance, rank_exactly
 from bier.evaluate.positives import Positives, count_positives, find_positives
 from bier.evaluate.ranking import Ranking, Wanted
 from bier.evaluate.screen import Screen, Screened, multiplies_bfloat16
 from bier.evaluate.sweep import PATIENCE, sweep
 from bier.evaluate.table import Indices, Side, Table, View, sides
+from bier.system.processes import Processes
 
 MOST_POSITIVES = 128
 """Of a query with more of them, metrics at R are computed in float64: so many hardest negatives are not collected."""

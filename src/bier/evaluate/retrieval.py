@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.distributed import Processes
 from bier.errors import ConfigError, DataError, nearest
 from bier.evaluate import metrics as formulas
 from bier.evaluate.clustering import agreement
@@ -18,6 +17,7 @@ from bier.evaluate.inputs import Labels, Similarity, Vectors, as_list, equal_acr
 from bier.evaluate.ranking import Ranking, Wanted
 from bier.evaluate.ranks import rank
 from bier.evaluate.table import Table, View, views
+from bier.system.processes import Processes
 
 Metric = Literal["recall", "map_at_r", "r_precision", "map", "mean_rank", "nmi", "ami"]
 Missing = Literal["exclude", "miss"]

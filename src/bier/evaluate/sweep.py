@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bier.distributed import Processes
 from bier.evaluate.growing import Growing
 from bier.evaluate.hardest import Hardest
 from bier.evaluate.positives import Positives
 from bier.evaluate.screen import Screen, Screened, full_float32
 from bier.evaluate.table import Indices, Side
 from bier.evaluate.tiles import Keys, Tiles, tiles_for
+from bier.system.processes import Processes
 
 TILE = 1024
 """Rows and columns of a tile on the CPU; on a GPU eight times as many."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bier.extras import importing_later
+from bier.system.extras import importing_later
 
 if TYPE_CHECKING:
     from bier.export.encoders import OnnxEncoder, ProgramEncoder, load_encoder

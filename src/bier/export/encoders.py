@@ -16,7 +16,7 @@ from bier.data import TestTransform, read_image
 from bier.encoder import Encoder
 from bier.errors import ConfigError, ModelError
 from bier.export import description as descriptions
-from bier.extras import need
+from bier.system.extras import need
 
 
 @dataclass(frozen=True, eq=False)

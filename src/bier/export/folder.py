@@ -14,7 +14,7 @@ from bier.export import description as descriptions
 from bier.export import parity
 from bier.export.card import model_card
 from bier.export.parity import Parity
-from bier.files import write_atomically, write_json, write_text
+from bier.system.files import write_atomically, write_json, write_text
 
 WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "config.json", "README.md"
 

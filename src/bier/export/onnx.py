@@ -18,8 +18,8 @@ from bier.export import parity, quantization
 from bier.export.encoders import OnnxEncoder
 from bier.export.parity import Parity
 from bier.export.quantization import Comparison
-from bier.extras import need
-from bier.files import write_atomically
+from bier.system.extras import need
+from bier.system.files import write_atomically
 
 PRODUCER = "bier"
 

@@ -13,7 +13,7 @@ from bier.export import parity
 from bier.export.encoders import ProgramEncoder
 from bier.export.onnx import cannot_export, example
 from bier.export.parity import Parity
-from bier.files import write_atomically
+from bier.system.files import write_atomically
 
 
 def write_program(encoder: Encoder, out: Path, images: Tensor) -> Parity:

@@ -22,7 +22,7 @@ from bier.errors import DataError
 from bier.evaluate import evaluate_retrieval
 from bier.export import description as descriptions
 from bier.export.encoders import OnnxEncoder
-from bier.extras import need
+from bier.system.extras import need
 
 CALIBRATION = 128
 """Pictures from which ranges are read."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bier.errors import DataError
-from bier.files import write_text
 from bier.report.load import load_run
 from bier.report.page import render
+from bier.system.files import write_text
 
 __all__ = ["write_report"]
 

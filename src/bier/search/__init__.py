@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bier.extras import importing_later
 from bier.search.base import Hit, Index, IndexInfo, Record, Rows
 from bier.search.folder import create_index, open_index, read_info
+from bier.system.extras import importing_later
 
 if TYPE_CHECKING:
     from bier.search.queries import (

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bier.errors import StorageError
-from bier.files import disk_is_full
+from bier.system.files import disk_is_full
 
 
 def sync(path: Path) -> None:

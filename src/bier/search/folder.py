@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bier.errors import SearchError, nearest
-from bier.files import write_json
 from bier.search.base import Index, IndexInfo
+from bier.system.files import write_json
 
 FORMAT = "bier-index-1"
 ENGINES = {"lancedb": ("lance", "LanceIndex"), "exact": ("exact", "ExactIndex"), "milvus": ("milvus", "MilvusIndex")}

@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow as pa
 
 from bier.errors import BierError, SearchError
-from bier.extras import need
-from bier.files import disk_is_full, write_json
 from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors, portions
 from bier.search.durable import storage_error, sync
+from bier.system.extras import need
+from bier.system.files import disk_is_full, write_json
 
 _TABLE = "pictures"
 _IDS_PER_STATEMENT = 500

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from bier.errors import SearchError
-from bier.extras import need
 from bier.search.base import LONGEST_ID, LONGEST_VALUE, Filters, Index, IndexInfo, Rows, Vectors, portions
+from bier.system.extras import need
 
 TOKEN = "BIER_MILVUS_TOKEN"
 """Environment variable with the server's ``user:password`` or token."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.errors import ImageError
-from bier.files import write_text
 from bier.report.load import Picture
 from bier.report.thumbnails import Thumbnails
 from bier.search.base import Hit
+from bier.system.files import write_text
 from bier.vectors import picture_bytes
 
 _SIDE = 240

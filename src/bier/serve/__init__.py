@@ -1,6 +1,6 @@
 """Search over HTTP, with a page for people: `create_app` is an ASGI app, `serve` runs it."""
 
-from bier.extras import need
+from bier.system.extras import need
 
 for _module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
     need(_module, "serve")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bier.errors import StorageError
-from bier.files import disk_is_full
 from bier.serve.schemas import Mark
+from bier.system.files import disk_is_full
 
 COLUMNS = ("query", "sha256", "result", "verdict", "time")
 

@@ -10,7 +10,7 @@ import pytest
 COUNT_FAULTS = """
 import resource, sys
 import numpy as np
-from bier.allocator import keep_freed_memory
+from bier.system.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit("cannot")

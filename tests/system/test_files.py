@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bier.errors import StorageError
-from bier.files import write_atomically, write_json
+from bier.system.files import write_atomically, write_json
 
 
 def test_a_full_disk_leaves_the_last_good_file(tmp_path: Path) -> None:

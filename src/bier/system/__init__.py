@@ -1,0 +1,1 @@
+"""What the machine and the system give: files, processes, memory, optional packages."""
