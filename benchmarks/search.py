@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bier.config import DataConfig
 from bier.data import Manifest, TrainTransform, open_source, read_image
 from bier.encoder import Encoder
 from bier.errors import ImageError
 from bier.search.staged import Cascade
+from bier.settings.schema import DataConfig
 
 TOP = 10
 Vectors = NDArray[np.float32]

@@ -75,7 +75,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     import torch
 
     from bier import build
-    from bier.config import Config
+    from bier.settings.schema import Config
     from bier.system.allocator import keep_freed_memory
     from bier.train import Job, Progress, WholeBatch, step
 

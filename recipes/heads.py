@@ -28,7 +28,6 @@ from tables import DATASETS, NAMES, spread
 from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, build, initialize, learner_sizes
-from bier.config import Config, OptimizerConfig
 from bier.data import BatchPlan, Manifest, hold_out, image_loader, open_source, train_loader
 from bier.ensemble import normalize
 from bier.evaluate import evaluate_learners, evaluate_retrieval, learner_correlation
@@ -44,6 +43,7 @@ from bier.losses import (
     Triplet,
 )
 from bier.losses.base import Schedule
+from bier.settings.schema import Config, OptimizerConfig
 from bier.system.allocator import keep_freed_memory
 from bier.system.files import write_json
 from bier.whitening import whiten

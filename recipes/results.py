@@ -33,7 +33,7 @@ from rich.console import Console
 from tables import DATASETS, NAMES, spread
 
 from bier import runs
-from bier.config import Config
+from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 from bier.system.files import write_json
 

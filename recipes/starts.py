@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bier import EmbeddingEnsemble, build
-from bier.config import Config
 from bier.data import Manifest, hold_out, image_loader, open_source
 from bier.evaluate import evaluate_retrieval
 from bier.pooling import GeneralizedMean, averaging
+from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 from bier.whitening import whiten
 

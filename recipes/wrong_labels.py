@@ -17,8 +17,8 @@ import numpy as np
 from rich.console import Console
 
 from bier import runs
-from bier.config import Config
 from bier.data import Manifest, open_source
+from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 
 CONFIG = Config().replace(

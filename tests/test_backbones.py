@@ -16,9 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bier import backbones
 from bier.backbones import LITE0, Backbone, create_backbone
-from bier.config import DataConfig
 from bier.data import Manifest, TestTransform, image_loader, open_source
 from bier.errors import ModelError
+from bier.settings.schema import DataConfig
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from bier import build
 from bier.backbones import Backbone, create_backbone
-from bier.config import Config
 from bier.cuda_graphs import GraphedBackbone
 from bier.errors import ModelError
+from bier.settings.schema import Config
 
 BATCH, SIZE = 6, 64
 NETWORKS = ("efficientnet_lite0", "googlenet", "resnet10t", "convnext_atto", "vit_tiny_patch16_224")

@@ -17,9 +17,9 @@ import torch
 from folders import some_birds
 
 from bier import build
-from bier.config import load
 from bier.data import Manifest, open_source
 from bier.runs import read_provenance
+from bier.settings.reading import load
 from bier.system.files import write_json
 
 RECIPES = Path(__file__).parents[1] / "recipes"

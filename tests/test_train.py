@@ -21,11 +21,12 @@ from gpu import NEEDS_GPU
 from rich.console import Console
 
 from bier import runs
-from bier.config import Config, save
 from bier.data import hold_out, open_source
 from bier.encoder import Encoder
 from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
 from bier.monitor import Monitor
+from bier.settings.reading import save
+from bier.settings.schema import Config
 from bier.train import Interrupted, Progress
 
 CONFIG = Config().replace(

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from bier import runs, tries
 from bier.cli import main
-from bier.config import Config, load
 from bier.errors import ConfigError
 from bier.monitor import Monitor
+from bier.settings.reading import load
+from bier.settings.schema import Config
 from bier.train import Interrupted, Progress
 
 CONFIG = Config().replace(

@@ -16,13 +16,13 @@ from rich.table import Table
 
 from bier import runs
 from bier.catalogue import embedded, open_catalogue
-from bier.config import Config
 from bier.data.openmoji import render_openmoji
 from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.report import write_report
 from bier.search import IndexInfo, create_index, read_info
 from bier.search.fill import fill
+from bier.settings.schema import Config
 
 FOLDER = Path("runs/demo")
 EPOCHS = 3

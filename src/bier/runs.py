@@ -23,7 +23,6 @@ from rich.table import Table
 
 from bier import build
 from bier.checkpoint import STATE_FORMAT, load_model, read_description
-from bier.config import Config, load, override, save
 from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source, with_distractors
 from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
@@ -31,6 +30,8 @@ from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evalua
 from bier.initialization import initialize
 from bier.model import RetrievalModel
 from bier.monitor import Monitor, Silence
+from bier.settings.reading import load, override, save
+from bier.settings.schema import Config
 from bier.system.files import write_atomically, write_json
 from bier.system.processes import Processes
 from bier.train import Job, run

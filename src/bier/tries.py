@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bier import runs
-from bier.config import Config, load, override, save
 from bier.data import open_source
 from bier.errors import ConfigError
+from bier.settings.reading import load, override, save
+from bier.settings.schema import Config
 from bier.system.files import write_atomically, write_json
 from bier.system.processes import Processes
 

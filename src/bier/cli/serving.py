@@ -36,10 +36,10 @@ def serve(
     The environment variable BIER_TOKEN is the secret that requests must carry; without it only this machine is served.
     """
     from bier import build
-    from bier.config import Config
     from bier.errors import ConfigError
     from bier.serve import ServeSettings
     from bier.serve import serve as run
+    from bier.settings.schema import Config
 
     token = os.environ.get("BIER_TOKEN")
     if token is not None and not (token.isascii() and token.strip() == token and token):

@@ -60,9 +60,9 @@ def train(
     from rich.console import Console
 
     from bier import runs, tries
-    from bier.config import load
     from bier.errors import ConfigError
     from bier.report import write_report
+    from bier.settings.reading import load
     from bier.system.processes import started_by_torchrun
     from bier.train import Interrupted
 
@@ -185,7 +185,7 @@ def settings() -> None:
     """Print every setting with its default, as a YAML file for --config."""
     import yaml
 
-    from bier.config import Config
+    from bier.settings.schema import Config
 
     sys.stdout.write(yaml.safe_dump(Config().as_dict(), sort_keys=False))
 
@@ -193,8 +193,8 @@ def settings() -> None:
 @data.command
 def check(source: str, *, set_: Set = ()) -> None:
     """List all faults of a source at once, with row numbers; the exit code is 2 if there are any."""
-    from bier.config import load
     from bier.data.check import check_source, describe
+    from bier.settings.reading import load
 
     console = terminal()
     with console.status("reading every picture"):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bier.config import DataConfig
 from bier.data.datasets import open_faulty
 from bier.data.manifest import UNDECIDED, Manifest, natural
 from bier.errors import DataError
+from bier.settings.schema import DataConfig
 
 KINDS = {
     "faulty": "faults of the source itself",

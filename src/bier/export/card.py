@@ -10,9 +10,9 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.backbones import LITE0
-from bier.config import load
 from bier.encoder import Encoder
 from bier.export import description as descriptions
+from bier.settings.reading import load
 
 
 def model_card(encoder: Encoder, run: Path, name: str | None = None) -> str:

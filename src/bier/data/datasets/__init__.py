@@ -9,11 +9,11 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from bier.config import DataConfig
 from bier.data.datasets import cars196, cub, folder, inshop, sop, table, vehicleid
 from bier.data.datasets.annotations import RowFaults
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.errors import DataError, nearest
+from bier.settings.schema import DataConfig
 
 __all__ = ["open_faulty", "open_source"]
 
