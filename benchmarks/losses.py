@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from bier import OnlineBoosting
-from bier.diversity import joint_activation
 from bier.losses import BinomialDeviance
+from bier.method.diversity import joint_activation
 
 SIZES = (85, 171, 256)
 LIBRARY = ContrastiveLoss(pos_margin=1, neg_margin=0.5, distance=CosineSimilarity())

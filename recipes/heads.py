@@ -29,7 +29,6 @@ from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, build, initialize, learner_sizes
 from bier.data import BatchPlan, Manifest, hold_out, image_loader, open_source, train_loader
-from bier.ensemble import normalize
 from bier.evaluate import evaluate_learners, evaluate_retrieval, learner_correlation
 from bier.inference import InferenceBackbone
 from bier.losses import (
@@ -42,11 +41,12 @@ from bier.losses import (
     PytorchMetricLearning,
     Triplet,
 )
-from bier.losses.base import Schedule
+from bier.method.ensemble import normalize
+from bier.method.losses.base import Schedule
+from bier.method.whitening import whiten
 from bier.settings.schema import Config, OptimizerConfig
 from bier.system.allocator import keep_freed_memory
 from bier.system.files import write_json
-from bier.whitening import whiten
 
 CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
 SEEDS, DRAWS = range(5), range(2)

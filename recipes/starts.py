@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from bier import EmbeddingEnsemble, build
 from bier.data import Manifest, hold_out, image_loader, open_source
 from bier.evaluate import evaluate_retrieval
+from bier.method.whitening import whiten
 from bier.pooling import GeneralizedMean, averaging
 from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
-from bier.whitening import whiten
 
 CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {

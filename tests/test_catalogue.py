@@ -19,8 +19,8 @@ from bier.backbones import create_backbone
 from bier.catalogue import embed_catalogue, sources
 from bier.checkpoint import save_model
 from bier.encoder import Encoder
-from bier.ensemble import EmbeddingEnsemble
 from bier.errors import DataError
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 from bier.vectors import part_files, picture_bytes, read_vectors
 

@@ -17,8 +17,8 @@ from bier.checkpoint import (
     save_model,
     save_tensors,
 )
-from bier.ensemble import EmbeddingEnsemble
 from bier.errors import ModelError
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 
 IMAGE = {"size": 64, "fit": "crop"}

@@ -11,7 +11,7 @@ import torch
 from bier.backbones import create_backbone
 from bier.checkpoint import save_model
 from bier.cli import main
-from bier.ensemble import EmbeddingEnsemble
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 from bier.vectors import read_info
 

@@ -19,7 +19,7 @@ from bier.catalogue import embed_catalogue
 from bier.checkpoint import save_model
 from bier.cli import main
 from bier.encoder import Encoder
-from bier.ensemble import EmbeddingEnsemble
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 
 

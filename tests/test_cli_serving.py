@@ -22,7 +22,7 @@ from bier.backbones import create_backbone
 from bier.checkpoint import save_model
 from bier.cli import main
 from bier.encoder import Encoder
-from bier.ensemble import EmbeddingEnsemble
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 from bier.search import IndexInfo, create_index
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from bier.data.images import TestTransform
 from bier.data.manifest import Manifest
 from bier.embed import embed
-from bier.ensemble import EmbeddingEnsemble, normalize
 from bier.errors import DataError
+from bier.method.ensemble import EmbeddingEnsemble, normalize
 from bier.model import RetrievalModel
 
 VIEW = TestTransform(8)

@@ -12,8 +12,8 @@ from bier.checkpoint import save_model
 from bier.data import open_source
 from bier.embed import embed
 from bier.encoder import Encoder
-from bier.ensemble import EmbeddingEnsemble
 from bier.errors import ConfigError
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 
 

@@ -252,7 +252,7 @@ def test_a_batch_in_parts_makes_the_same_update(
 def test_a_loss_that_is_not_a_number_stops_before_the_update(
     birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bier.ensemble import EmbeddingEnsemble
+    from bier.method.ensemble import EmbeddingEnsemble
 
     learners, calls = EmbeddingEnsemble.learners, []
 

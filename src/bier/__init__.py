@@ -1,7 +1,7 @@
 """BIER: train image-retrieval embeddings by Boosting Independent Embeddings Robustly.
 
 >>> from bier import EmbeddingEnsemble, OnlineBoosting
->>> from bier.losses import BinomialDeviance
+>>> from bier.method.losses import BinomialDeviance
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ActivationLoss": "bier.diversity",
-    "AdversarialLoss": "bier.diversity",
+    "ActivationLoss": "bier.method.diversity",
+    "AdversarialLoss": "bier.method.diversity",
     "BierError": "bier.errors",
-    "EmbeddingEnsemble": "bier.ensemble",
-    "OnlineBoosting": "bier.boosting",
+    "EmbeddingEnsemble": "bier.method.ensemble",
+    "OnlineBoosting": "bier.method.boosting",
     "RetrievalModel": "bier.model",
     "create_backbone": "bier.backbones",
     "evaluate_retrieval": "bier.evaluate",
-    "initialize": "bier.initialization",
-    "learner_sizes": "bier.ensemble",
+    "initialize": "bier.method.initialization",
+    "learner_sizes": "bier.method.ensemble",
     "load_model": "bier.checkpoint",
     "read_image": "bier.data",
-    "whiten": "bier.whitening",
+    "whiten": "bier.method.whitening",
 }
 
 __all__ = [
@@ -45,16 +45,16 @@ __all__ = [
 
 if TYPE_CHECKING:
     from bier.backbones import create_backbone
-    from bier.boosting import OnlineBoosting
     from bier.checkpoint import load_model
     from bier.data import read_image
-    from bier.diversity import ActivationLoss, AdversarialLoss
-    from bier.ensemble import EmbeddingEnsemble, learner_sizes
     from bier.errors import BierError
     from bier.evaluate import evaluate_retrieval
-    from bier.initialization import initialize
+    from bier.method.boosting import OnlineBoosting
+    from bier.method.diversity import ActivationLoss, AdversarialLoss
+    from bier.method.ensemble import EmbeddingEnsemble, learner_sizes
+    from bier.method.initialization import initialize
+    from bier.method.whitening import whiten
     from bier.model import RetrievalModel
-    from bier.whitening import whiten
 
 
 def __getattr__(name: str) -> object:

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bier.backbones import create_backbone
-from bier.ensemble import EmbeddingEnsemble
 from bier.errors import ModelError
 from bier.hub import local_path
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 from bier.system.files import write_atomically
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from bier.data.images import TestTransform
 from bier.data.loader import image_loader
 from bier.data.manifest import Manifest
-from bier.ensemble import normalize
 from bier.errors import DataError, ImageError
 from bier.inference import InferenceBackbone
+from bier.method.ensemble import normalize
 from bier.model import RetrievalModel
 from bier.system.processes import ALONE, Processes
 

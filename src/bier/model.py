@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bier.backbones import Backbone
-from bier.ensemble import EmbeddingEnsemble
+from bier.method.ensemble import EmbeddingEnsemble
 
 
 class RetrievalModel(nn.Module):

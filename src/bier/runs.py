@@ -27,7 +27,8 @@ from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source,
 from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
 from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
-from bier.initialization import initialize
+from bier.method.initialization import initialize
+from bier.method.whitening import whiten
 from bier.model import RetrievalModel
 from bier.monitor import Monitor, Silence
 from bier.settings.reading import load, override, save
@@ -35,7 +36,6 @@ from bier.settings.schema import Config
 from bier.system.files import write_atomically, write_json
 from bier.system.processes import Processes
 from bier.train import Job, run
-from bier.whitening import whiten
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
 ALSO = {"map": "mAP", "nmi": "NMI", "ami": "AMI"}

@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 
 from bier.best_epoch import BestEpoch
-from bier.boosting import Boosted, OnlineBoosting
 from bier.checkpoint import (
     STATE_FORMAT,
     load_tensors,
@@ -40,6 +39,7 @@ from bier.embed import embed
 from bier.errors import ImageError, ModelError, NonFiniteLossError
 from bier.evaluate import evaluate_retrieval
 from bier.hard_pairs import HardPairs
+from bier.method.boosting import Boosted, OnlineBoosting
 from bier.model import RetrievalModel
 from bier.system.files import write_text
 from bier.system.processes import ALONE, Processes

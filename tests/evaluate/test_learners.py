@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bier.ensemble import EmbeddingEnsemble, boosting_weights, normalize
 from bier.errors import DataError
 from bier.evaluate import evaluate_learners, evaluate_retrieval, feature_correlation, learner_correlation
 from bier.evaluate.learners import _pairs, weight_shares
+from bier.method.ensemble import EmbeddingEnsemble, boosting_weights, normalize
 
 
 def some_learners(count: int = 200, sizes: tuple[int, ...] = (4, 8, 12), seed: int = 0) -> tuple[list[Tensor], Tensor]:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from bier.data.manifest import Manifest
-from bier.ensemble import boosting_weights, normalize
 from bier.errors import DataError, ImageError
 from bier.evaluate import evaluate_manifest, evaluate_retrieval
 from bier.evaluate.protocols import trials
+from bier.method.ensemble import boosting_weights, normalize
 
 
 @dataclass

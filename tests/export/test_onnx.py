@@ -17,10 +17,10 @@ from torch import Tensor
 from bier.backbones import create_backbone
 from bier.checkpoint import save_model
 from bier.encoder import Encoder
-from bier.ensemble import EmbeddingEnsemble
 from bier.errors import ImageError, ModelError
 from bier.export import OnnxEncoder, Parity, load_encoder, parity, write_onnx
 from bier.export import onnx as onnx_format
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 
 

@@ -15,7 +15,7 @@ import uvicorn
 from bier.backbones import create_backbone
 from bier.checkpoint import save_model
 from bier.encoder import Encoder
-from bier.ensemble import EmbeddingEnsemble
+from bier.method.ensemble import EmbeddingEnsemble
 from bier.model import RetrievalModel
 from bier.search import Index, IndexInfo, create_index, open_index
 from bier.serve import ServeSettings, create_app

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.ensemble import normalize
 from bier.errors import ConfigError, DataError
 from bier.evaluate.inputs import Labels, as_list, prepare
 from bier.evaluate.retrieval import Options, RetrievalResult, search
 from bier.evaluate.table import views
+from bier.method.ensemble import normalize
 
 Weights = Tensor | Sequence[float]
 Row = dict[str, Any]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bier import export as exported
 from bier.encoder import PictureEncoder
-from bier.ensemble import select_learners
 from bier.errors import ModelError, SearchError
+from bier.method.ensemble import select_learners
 from bier.search.base import Index, IndexInfo
 
 Learners = range

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bier.encoder import PictureEncoder
-from bier.ensemble import EPSILON
 from bier.errors import ImageError, SearchError
+from bier.method.ensemble import EPSILON
 from bier.search import Hit, Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
 from bier.serve.batching import Batches
 from bier.serve.listing import Entry, Listing

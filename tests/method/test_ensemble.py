@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bier import EmbeddingEnsemble, learner_sizes
-from bier.ensemble import PUBLISHED_SIZES, boosting_rate, boosting_weights
 from bier.errors import ConfigError
+from bier.method.ensemble import PUBLISHED_SIZES, boosting_rate, boosting_weights
 
 
 def test_weights_are_those_of_the_recursion() -> None:

@@ -7,7 +7,7 @@ from reference import UNBALANCED, Largest, assert_agrees, boost_triplets, raw_ou
 from bier import OnlineBoosting
 from bier.errors import ConfigError, LossError
 from bier.losses import Triplet
-from bier.losses.triplet import positive_slots
+from bier.method.losses.triplet import positive_slots
 
 
 @pytest.mark.parametrize("learners", [1, 2, 3, 5])

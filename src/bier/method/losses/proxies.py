@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bier.errors import LossError
-from bier.losses.base import Loss, Schedule
+from bier.method.losses.base import Loss, Schedule
 
 
 class ProxyLoss(Loss):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bier.errors import LossError
-from bier.losses.base import Loss, Schedule, single_class
+from bier.method.losses.base import Loss, Schedule, single_class
 
 LARGE = 2**24
 """From here on float32 skips whole numbers."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from bier import EmbeddingEnsemble, evaluate_retrieval
 from bier.errors import DataError
-from bier.whitening import whiten
+from bier.method.whitening import whiten
 
 
 def photographs(classes: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bier.ensemble import EmbeddingEnsemble
 from bier.errors import DataError
+from bier.method.ensemble import EmbeddingEnsemble
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bier.errors import ConfigError, LossError, nearest
-from bier.losses.base import Loss, Schedule, attach_gradients, check_two_classes
+from bier.method.losses.base import Loss, Schedule, attach_gradients, check_two_classes
 
 
 class Triplet(Loss):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bier.errors import ConfigError, LossError
-from bier.losses.base import Loss, check_scalar
+from bier.method.losses.base import Loss, check_scalar
 
 
 class EmbeddingLoss(Loss):
@@ -61,7 +61,7 @@ class PytorchMetricLearning(EmbeddingLoss):
             raise ConfigError(
                 f"{type(loss).__name__} holds proxies, and learners need proxies of their own",
                 where="PytorchMetricLearning",
-                remedy="boost it with bier.losses.EmbeddingLoss(lambda dimensions: ..., sizes)",
+                remedy="boost it with bier.method.losses.EmbeddingLoss(lambda dimensions: ..., sizes)",
             )
         self.loss, self.miner = loss, miner
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bier.diversity import joint_activation, responses
-from bier.ensemble import EmbeddingEnsemble
 from bier.errors import DataError, NonFiniteLossError
+from bier.method.diversity import joint_activation, responses
+from bier.method.ensemble import EmbeddingEnsemble
 
 WINDOW = 25
 """Steps over which the loss is averaged before it is compared."""

@@ -9,7 +9,7 @@ from reference import UNBALANCED, Pairwise, assert_agrees, boost_pairs, raw_outp
 from bier import OnlineBoosting
 from bier.errors import LossError
 from bier.losses import BinomialDeviance, Contrastive, PairLoss
-from bier.losses.pairs import choose
+from bier.method.losses.pairs import choose
 
 DEVIANCE = Pairwise(
     lambda s, positive: torch.log1p(torch.exp(-2 * (s - 0.5) * (1 if positive else -25))),

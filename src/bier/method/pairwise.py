@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bier.ensemble import EPSILON, boosting_rate, boosting_weights
-from bier.losses.base import Schedule, refuse_second_derivative
-from bier.losses.pairs import PairLoss, choose, pair_weights, spread
+from bier.method.ensemble import EPSILON, boosting_rate, boosting_weights
+from bier.method.losses.base import Schedule, refuse_second_derivative
+from bier.method.losses.pairs import PairLoss, choose, pair_weights, spread
 
 TILE = 256
 """Rows and columns of a tile: with three learners 0.8 MB in float32, which stays in a core's cache."""

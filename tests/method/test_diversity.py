@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble
-from bier.diversity import joint_activation, reverse_gradient
+from bier.method.diversity import joint_activation, reverse_gradient
 
 
 def head_and_features() -> tuple[EmbeddingEnsemble, Tensor]:

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from bier.ensemble import boosting_rate, normalize
 from bier.errors import ConfigError, LossError, nearest
-from bier.losses.base import FunctionLoss, Loss, Schedule, check_labels
-from bier.losses.external import EmbeddingLoss, extend
-from bier.losses.pairs import PairLoss, choose
-from bier.losses.proxies import NormalizedSoftmax, ProxyLoss
-from bier.losses.triplet import Triplet
-from bier.pairwise import boost_block, boost_pairs
+from bier.method.ensemble import boosting_rate, normalize
+from bier.method.losses.base import FunctionLoss, Loss, Schedule, check_labels
+from bier.method.losses.external import EmbeddingLoss, extend
+from bier.method.losses.pairs import PairLoss, choose
+from bier.method.losses.proxies import NormalizedSoftmax, ProxyLoss
+from bier.method.losses.triplet import Triplet
+from bier.method.pairwise import boost_block, boost_pairs
 
 SCHEDULES: tuple[Schedule, ...] = ("additive", "convex", "stagewise", "independent")
 SHRINKAGE = {"additive": 0.06, "convex": 1.0}

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bier import EmbeddingEnsemble, OnlineBoosting
-from bier.ensemble import boosting_weights, normalize
 from bier.errors import ConfigError
 from bier.losses import EmbeddingLoss, PytorchMetricLearning
+from bier.method.ensemble import boosting_weights, normalize
 
 pml = pytest.importorskip("pytorch_metric_learning.losses", reason="pytorch-metric-learning is not installed")
 from pytorch_metric_learning.distances import CosineSimilarity  # noqa: E402

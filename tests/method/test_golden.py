@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting
 from bier.losses import BinomialDeviance
 
-GOLDEN = Path(__file__).parents[1] / os.environ.get("BIER_GOLDEN", "../shared/golden")
+GOLDEN = Path(__file__).parents[2] / os.environ.get("BIER_GOLDEN", "../shared/golden")
 TOLERANCE = 1e-5
 
 

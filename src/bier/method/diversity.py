@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bier.ensemble import EmbeddingEnsemble
+from bier.method.ensemble import EmbeddingEnsemble
 
 
 def responses(features: Tensor, head: EmbeddingEnsemble) -> tuple[Tensor, ...]:
