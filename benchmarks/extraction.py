@@ -3,7 +3,7 @@
     python benchmarks/extraction.py [--rounds 5] [--batch 32] [--size 224] [--threads 1 2] [--data ../shared/data]
 
 The first table: forward passes of four networks over the same normalised float32 images, as ratios to *eager*, torch's
-own float32 pass over contiguous images. *float32* and *bfloat16* are `bier.inference.InferenceBackbone`;
+own float32 pass over contiguous images. *float32* and *bfloat16* are `bier.network.folded.InferenceBackbone`;
 *onnxruntime* runs the same network, exported, in float32 on its CPU provider. All alternate in one process; a figure
 is the ratio of the best times. With one thread they are the processor's, which a busy machine hardly distorts; with
 several it is the time waited, which wants a quiet machine.
@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bier.backbones import create_backbone
 from bier.data import TestTransform, image_loader, open_source
-from bier.inference import InferenceBackbone, has_bfloat16
+from bier.network.create import create_backbone
+from bier.network.folded import InferenceBackbone, has_bfloat16
 
 NETWORKS = ("resnet18", "resnet50", "googlenet", "mobilenetv3_large_100")
 RECALL_AT = (1, 10, 100)

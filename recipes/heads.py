@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, build, initialize, learner_sizes
 from bier.data import BatchPlan, Manifest, hold_out, image_loader, open_source, train_loader
 from bier.evaluate import evaluate_learners, evaluate_retrieval, learner_correlation
-from bier.inference import InferenceBackbone
 from bier.losses import (
     BinomialDeviance,
     Contrastive,
@@ -44,6 +43,7 @@ from bier.losses import (
 from bier.method.ensemble import normalize
 from bier.method.losses.base import Schedule
 from bier.method.whitening import whiten
+from bier.network.folded import InferenceBackbone
 from bier.settings.schema import Config, OptimizerConfig
 from bier.system.allocator import keep_freed_memory
 from bier.system.files import write_json

@@ -21,7 +21,7 @@ from bier import EmbeddingEnsemble, build
 from bier.data import Manifest, hold_out, image_loader, open_source
 from bier.evaluate import evaluate_retrieval
 from bier.method.whitening import whiten
-from bier.pooling import GeneralizedMean, averaging
+from bier.network.pooling import GeneralizedMean, averaging
 from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 

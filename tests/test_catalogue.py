@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from bier.backbones import create_backbone
 from bier.catalogue import embed_catalogue, sources
-from bier.checkpoint import save_model
 from bier.encoder import Encoder
 from bier.errors import DataError
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.model import RetrievalModel
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import save_model
 from bier.vectors import part_files, picture_bytes, read_vectors
 
 GOOD, BROKEN = 36, 3

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bier.backbones import create_backbone
-from bier.checkpoint import save_model
 from bier.cli import main
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.model import RetrievalModel
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import save_model
 from bier.vectors import read_info
 
 

@@ -18,12 +18,12 @@ import pytest
 import torch
 from PIL import Image
 
-from bier.backbones import create_backbone
-from bier.checkpoint import save_model
 from bier.cli import main
 from bier.encoder import Encoder
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.model import RetrievalModel
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import save_model
 from bier.search import IndexInfo, create_index
 
 

@@ -15,7 +15,7 @@ from bier.data.manifest import Manifest
 from bier.embed import embed
 from bier.errors import DataError
 from bier.method.ensemble import EmbeddingEnsemble, normalize
-from bier.model import RetrievalModel
+from bier.network.model import RetrievalModel
 
 VIEW = TestTransform(8)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bier.backbones import create_backbone
-from bier.checkpoint import save_model
 from bier.data import open_source
 from bier.embed import embed
 from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.model import RetrievalModel
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import save_model
 
 
 @pytest.fixture(scope="module")

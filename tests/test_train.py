@@ -276,9 +276,9 @@ def test_a_loss_that_is_not_a_number_stops_before_the_update(
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(
     straight: Path, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import bier.checkpoint
+    import bier.system.tensors
 
-    save_file, saved = bier.checkpoint.save_file, []
+    save_file, saved = bier.system.tensors.save_file, []
 
     def full(tensors: Any, path: Path, metadata: Any) -> None:
         saved.append(path)
@@ -287,7 +287,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(
             raise OSError(28, "No space left on device")
         save_file(tensors, path, metadata=metadata)
 
-    monkeypatch.setattr(bier.checkpoint, "save_file", full)
+    monkeypatch.setattr(bier.system.tensors, "save_file", full)
     with pytest.raises(StorageError, match="disk is full"):
         runs.train(str(birds), CONFIG.replace(checkpoint_seconds=0.0), tmp_path / "run", console)
     monkeypatch.undo()

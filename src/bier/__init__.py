@@ -17,12 +17,12 @@ _HOMES = {
     "BierError": "bier.errors",
     "EmbeddingEnsemble": "bier.method.ensemble",
     "OnlineBoosting": "bier.method.boosting",
-    "RetrievalModel": "bier.model",
-    "create_backbone": "bier.backbones",
+    "RetrievalModel": "bier.network.model",
+    "create_backbone": "bier.network.create",
     "evaluate_retrieval": "bier.evaluate",
     "initialize": "bier.method.initialization",
     "learner_sizes": "bier.method.ensemble",
-    "load_model": "bier.checkpoint",
+    "load_model": "bier.network.model_file",
     "read_image": "bier.data",
     "whiten": "bier.method.whitening",
 }
@@ -44,8 +44,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from bier.backbones import create_backbone
-    from bier.checkpoint import load_model
     from bier.data import read_image
     from bier.errors import BierError
     from bier.evaluate import evaluate_retrieval
@@ -54,7 +52,9 @@ if TYPE_CHECKING:
     from bier.method.ensemble import EmbeddingEnsemble, learner_sizes
     from bier.method.initialization import initialize
     from bier.method.whitening import whiten
-    from bier.model import RetrievalModel
+    from bier.network.create import create_backbone
+    from bier.network.model import RetrievalModel
+    from bier.network.model_file import load_model
 
 
 def __getattr__(name: str) -> object:

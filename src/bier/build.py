@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bier.backbones import create_backbone
-from bier.cuda_graphs import GraphedBackbone
 from bier.data import TestTransform, TrainTransform
 from bier.errors import ConfigError, nearest
 from bier.method import losses
 from bier.method.boosting import OnlineBoosting
 from bier.method.diversity import ActivationLoss, AdversarialLoss
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.model import RetrievalModel
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.recorded import GraphedBackbone
 from bier.settings.schema import Config, LossConfig, OptimizerConfig
 from bier.system.processes import processes_here
 

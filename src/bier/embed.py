@@ -14,9 +14,9 @@ from bier.data.images import TestTransform
 from bier.data.loader import image_loader
 from bier.data.manifest import Manifest
 from bier.errors import DataError, ImageError
-from bier.inference import InferenceBackbone
 from bier.method.ensemble import normalize
-from bier.model import RetrievalModel
+from bier.network.folded import InferenceBackbone
+from bier.network.model import RetrievalModel
 from bier.system.processes import ALONE, Processes
 
 SHARED = 8

@@ -11,10 +11,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bier.checkpoint import load_model, model_fingerprint
 from bier.data import TestTransform, read_image
-from bier.inference import InferenceBackbone
-from bier.model import RetrievalModel
+from bier.network.folded import InferenceBackbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import load_model, model_fingerprint
 
 
 class PictureEncoder(Protocol):

@@ -22,19 +22,20 @@ from rich.console import Console
 from rich.table import Table
 
 from bier import build
-from bier.checkpoint import STATE_FORMAT, load_model, read_description
 from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source, with_distractors
 from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
 from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.method.initialization import initialize
 from bier.method.whitening import whiten
-from bier.model import RetrievalModel
 from bier.monitor import Monitor, Silence
+from bier.network.model import RetrievalModel
+from bier.network.model_file import load_model
 from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
 from bier.system.files import write_atomically, write_json
 from bier.system.processes import Processes
+from bier.system.tensors import STATE_FORMAT, read_description
 from bier.train import Job, run
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")

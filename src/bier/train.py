@@ -26,23 +26,18 @@ import torch
 from torch import Tensor, nn
 
 from bier.best_epoch import BestEpoch
-from bier.checkpoint import (
-    STATE_FORMAT,
-    load_tensors,
-    optimizer_tensors,
-    restore_optimizer,
-    save_model,
-    save_tensors,
-)
 from bier.data import Batch, BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
 from bier.embed import embed
 from bier.errors import ImageError, ModelError, NonFiniteLossError
 from bier.evaluate import evaluate_retrieval
 from bier.hard_pairs import HardPairs
 from bier.method.boosting import Boosted, OnlineBoosting
-from bier.model import RetrievalModel
+from bier.network.model import RetrievalModel
+from bier.network.model_file import save_model
 from bier.system.files import write_text
 from bier.system.processes import ALONE, Processes
+from bier.system.tensors import STATE_FORMAT, load_tensors, save_tensors
+from bier.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 TRACE_EVERY = 4
 """One batch in four has its boosting weights counted, and its hardest pairs noted, for the report."""

@@ -18,12 +18,12 @@ import yaml
 from huggingface_hub import ModelCard
 from torch import Tensor
 
-from bier.checkpoint import load_model
 from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.export import load_encoder, write_folder
 from bier.export.card import weights_licence
-from bier.hub import local_path
+from bier.network.hub import local_path
+from bier.network.model_file import load_model
 
 
 @pytest.fixture(scope="module")
@@ -168,11 +168,11 @@ def python(arguments: list[str], environment: dict[str, str]) -> subprocess.Comp
 FETCH = """
 import sys
 from bier import load_model
-from bier.hub import local_path
+from bier.network.hub import local_path
 load_model(sys.argv[1])
 print(local_path(sys.argv[1]))
 """
-PUSH = "import sys; from pathlib import Path; from bier.hub import push; push(Path(sys.argv[1]), 'shop/cars')"
+PUSH = "import sys; from pathlib import Path; from bier.network.hub import push; push(Path(sys.argv[1]), 'shop/cars')"
 
 
 def test_a_model_goes_to_the_hub_and_comes_back(

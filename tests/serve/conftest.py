@@ -12,11 +12,11 @@ import pytest
 import torch
 import uvicorn
 
-from bier.backbones import create_backbone
-from bier.checkpoint import save_model
 from bier.encoder import Encoder
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.model import RetrievalModel
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import save_model
 from bier.search import Index, IndexInfo, create_index, open_index
 from bier.serve import ServeSettings, create_app
 from bier.serve.server import Server, listen

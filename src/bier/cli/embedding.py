@@ -77,7 +77,7 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
     import torch
 
     from bier.errors import ConfigError
-    from bier.inference import has_bfloat16
+    from bier.network.folded import has_bfloat16
 
     if name == "float32":
         return torch.float32

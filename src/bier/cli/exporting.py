@@ -36,8 +36,8 @@ def export(
     """
     from bier import export as formats
     from bier.encoder import Encoder
-    from bier.hub import local_path
-    from bier.hub import push as push_folder
+    from bier.network.hub import local_path
+    from bier.network.hub import push as push_folder
 
     _check_options(to, out, int8, push)
     console = terminal()

@@ -145,7 +145,7 @@ def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | No
     from bier.catalogue import embedded, open_catalogue
     from bier.errors import ConfigError
     from bier.export import load_encoder
-    from bier.hub import absolute
+    from bier.network.hub import absolute
     from bier.search import IndexInfo
     from bier.settings.schema import Config
 
@@ -168,7 +168,7 @@ def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | No
 def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[VectorBatch]]:
     from bier.errors import SearchError
     from bier.export import load_encoder
-    from bier.hub import absolute
+    from bier.network.hub import absolute
     from bier.search import IndexInfo
     from bier.vectors import read_info, read_vectors
 

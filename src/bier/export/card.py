@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bier.backbones import LITE0
 from bier.encoder import Encoder
 from bier.export import description as descriptions
+from bier.network.backbone import LITE0
 from bier.settings.reading import load
 
 
@@ -51,7 +51,7 @@ def weights_licence(backbone: str, weights: str | None) -> tuple[str, str | None
     """Where a backbone's weights come from, in words, and their licence as an SPDX name in lower case, if known.
 
     Args:
-        backbone: as `bier.backbones.create_backbone` knows it.
+        backbone: as `bier.network.create.create_backbone` knows it.
         weights: the setting ``model.weights``; ``None`` if it is not known.
     """
     if weights == "none":

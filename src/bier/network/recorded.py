@@ -12,8 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bier.backbones import Backbone
 from bier.errors import ModelError
+from bier.network.backbone import Backbone
 
 
 class GraphedBackbone:

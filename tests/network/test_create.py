@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bier import backbones
-from bier.backbones import LITE0, Backbone, create_backbone
 from bier.data import Manifest, TestTransform, image_loader, open_source
 from bier.errors import ModelError
+from bier.network.backbone import LITE0, Backbone, _lite0_file, lite0_state
+from bier.network.create import create_backbone
+from bier.network.weights import read_weights
 from bier.settings.schema import DataConfig
 
 
@@ -62,8 +63,8 @@ def test_lite0_scores_as_stated(photographs: Path) -> None:
 
 
 def test_every_tensor_of_the_package_finds_its_place(lite0: Backbone) -> None:
-    package = backbones._read_weights(backbones._lite0_file())
-    renamed = backbones._lite0_state(package)
+    package = read_weights(_lite0_file())
+    renamed = lite0_state(package)
     ours = lite0.network.state_dict()
     assert set(renamed) - set(ours) == {"classifier.weight", "classifier.bias"}
     assert set(ours) <= set(renamed)

@@ -6,9 +6,10 @@ from gpu import NEEDS_GPU
 from torch import Tensor, nn
 
 from bier import build
-from bier.backbones import Backbone, create_backbone
-from bier.cuda_graphs import GraphedBackbone
 from bier.errors import ModelError
+from bier.network.backbone import Backbone
+from bier.network.create import create_backbone
+from bier.network.recorded import GraphedBackbone
 from bier.settings.schema import Config
 
 BATCH, SIZE = 6, 64

@@ -9,17 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bier.backbones import create_backbone
-from bier.checkpoint import (
-    load_model,
-    optimizer_tensors,
-    restore_optimizer,
-    save_model,
-    save_tensors,
-)
 from bier.errors import ModelError
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.model import RetrievalModel
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import load_model, save_model
+from bier.system.tensors import save_tensors
+from bier.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 IMAGE = {"size": 64, "fit": "crop"}
 

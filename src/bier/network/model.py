@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bier.backbones import Backbone
 from bier.method.ensemble import EmbeddingEnsemble
+from bier.network.backbone import Backbone
 
 
 class RetrievalModel(nn.Module):

@@ -1,0 +1,136 @@
+"""A network without its classifier, and what its weights expect of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bier.errors import ModelError
+
+Group = tuple[str, list[nn.Parameter]]
+Pooling = Literal["auto", "average", "gem"]
+
+LITE0 = "efficientnet_lite0"
+"""The backbone whose weights are installed with bier."""
+
+
+class Backbone(nn.Module):
+    """A network without its classifier, and what its weights expect of a picture.
+
+    Args:
+        network: (b, 3, h, w) normalised to (b, features).
+        name: what `create_backbone` builds it from.
+        features: width of the result.
+        mean: of each colour channel, in 0..1.
+        std: likewise.
+        groups: names and parameters of the layer groups, input to output; together all parameters, once each.
+        image_size: side in pixels, where the network takes no other.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        name: str,
+        features: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        groups: Sequence[Group],
+        image_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.name = name
+        self.features = features
+        self.image_size = image_size
+        self.freeze_batch_norm = False
+        """Whether batch norm stays in evaluation mode; takes effect with the next `train`."""
+        self.pooling: Pooling = "average"
+        """Of the last map: ``gem`` if `create_backbone` put the generalised mean there, else the network's own."""
+        self._groups = [(label, list(parameters)) for label, parameters in groups]
+        self._scale: Tensor
+        self._shift: Tensor
+        self.set_preprocessing(mean, std)
+
+    def set_preprocessing(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Subtract ``mean`` and divide by ``std``, of each colour channel, in 0..1."""
+        self.mean = tuple(float(m) for m in mean)
+        self.std = tuple(float(s) for s in std)
+        scale, shift = (
+            1 / (255 * torch.tensor(self.std)),
+            -torch.tensor(self.mean) / torch.tensor(self.std),
+        )
+        self.register_buffer("_scale", scale.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_shift", shift.view(1, 3, 1, 1), persistent=False)
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """uint8 (b, 3, h, w) to normalised float32."""
+        return images.float() * self._scale + self._shift
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pooled features, float32 (b, features), of images (b, 3, h, w): uint8, or float that is normalised already.
+
+        Raises:
+            ModelError: the network takes another size only.
+        """
+        if self.image_size is not None and tuple(images.shape[-2:]) != (self.image_size,) * 2:
+            raise ModelError(
+                f"{self.name} takes images of {self.image_size} pixels, not {tuple(images.shape[-2:])}",
+                where="image.size",
+                remedy=f"set image.size to {self.image_size}",
+            )
+        if images.dtype == torch.uint8:
+            images = self.preprocess(images)
+        features: Tensor = self.network(images.contiguous(memory_format=self._layout()))
+        return features.float()
+
+    def groups(self) -> list[Group]:
+        """Names and parameters of the layer groups, input to output; together all parameters, once each."""
+        return [(label, list(parameters)) for label, parameters in self._groups]
+
+    def freeze(self, count: int) -> None:
+        """Keep the first ``count`` layer groups as they are, their batch norm statistics included; thaw the others.
+
+        Raises:
+            ModelError: there are fewer groups.
+        """
+        if not 0 <= count <= len(self._groups):
+            raise ModelError(
+                f"{self.name} has {len(self._groups)} layer groups, so {count} cannot be frozen",
+                where="optimizer.freeze",
+                remedy=f"choose 0 to {len(self._groups)}: {', '.join(label for label, _ in self._groups)}",
+            )
+        for number, (_, parameters) in enumerate(self._groups):
+            for parameter in parameters:
+                parameter.requires_grad_(number >= count)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Training mode, except for batch norm that is frozen."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm) and (self.freeze_batch_norm or _is_frozen(module)):
+                module.eval()
+        return self
+
+    def spec(self) -> dict[str, Any]:
+        """What rebuilds it, ready for JSON: ``create_backbone(**spec, weights="none")``, then load its state."""
+        return {"name": self.name, "mean": list(self.mean), "std": list(self.std), "pooling": self.pooling}
+
+    def _layout(self) -> torch.memory_format:
+        """That of the first filters which show the difference."""
+        filters = next(
+            (p for p in self.network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1),
+            None,
+        )
+        last = filters is not None and filters.is_contiguous(memory_format=torch.channels_last)
+        return torch.channels_last if last else torch.contiguous_format
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(p.requires_grad for p in parameters)

@@ -1,0 +1,135 @@
+"""Any network that timm knows."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from bier.errors import ModelError
+from bier.network.backbone import LITE0, Backbone
+from bier.network.layer_groups import timm_groups
+from bier.network.weights import foreign, not_fetched, read_weights, require
+
+
+def timm_model(name: str, weights: str) -> Backbone:
+    _check_name(name)
+    if weights == "none":
+        network = _create(name)
+    elif weights != "default":
+        network = _timm_from_file(name, Path(weights))
+    elif cached := _cached(name):
+        network = _timm_from_file(name, cached)
+    else:
+        network = _timm_from_hub(name)
+    settings = network.pretrained_cfg
+    dynamic = not settings.get("fixed_input_size") or getattr(network, "dynamic_img_size", False)
+    return Backbone(
+        network,
+        name=name,
+        features=getattr(network, "head_hidden_size", None) or network.num_features,
+        mean=settings["mean"],
+        std=settings["std"],
+        groups=timm_groups(network),
+        image_size=None if dynamic else settings["input_size"][-1],
+    )
+
+
+def _check_name(name: str) -> None:
+    import timm
+
+    if ":" in name:
+        return
+    architecture, _, tag = name.partition(".")
+    known = [LITE0, "googlenet", *timm.list_models()]
+    if timm.is_model(architecture):
+        known = timm.list_pretrained(f"{architecture}.*")
+        if not tag or name in known:
+            return
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    raise ModelError(
+        f"unknown backbone {name!r}",
+        where="model.backbone",
+        remedy=f"did you mean {close[0]!r}?" if close else "any name in timm.list_models() will do, such as 'resnet50'",
+    )
+
+
+def _create(name: str, **options: Any) -> Any:
+    """timm's network, ready for any size of image where it can be."""
+    import timm
+
+    options = {"pretrained": False, "num_classes": 0, **options}
+    flexible: list[dict[str, Any]] = [{"dynamic_img_size": True, "dynamic_img_pad": True}, {"dynamic_img_size": True}]
+    for more in flexible:
+        try:
+            return timm.create_model(name, **options, **more)
+        except TypeError:  # most networks take any size anyway and do not know these options
+            continue
+    return timm.create_model(name, **options)
+
+
+def _timm_from_file(name: str, path: Path) -> Any:
+    """A network with exactly the weights of a file, which may or may not hold a classifier of any width."""
+    import timm
+
+    state = read_weights(path)
+    settings = timm.get_pretrained_cfg(name)
+    usual = settings.num_classes if settings else 1000
+    head = settings.classifier if settings and isinstance(settings.classifier, str) else "fc"
+    found = state.get(f"{head}.weight")
+    for classes in dict.fromkeys([usual, 0 if found is None else found.shape[0], 0]):
+        overlay = {
+            "file": str(path),
+            "num_classes": classes,
+            **({} if classes == usual else {"label_offset": 0}),
+        }
+        try:
+            network = _create(
+                name,
+                pretrained=True,
+                num_classes=classes,
+                pretrained_cfg_overlay=overlay,
+            )
+        except (
+            RuntimeError,
+            KeyError,
+            ValueError,
+        ):  # tensors that are missing, too many, or of another shape
+            continue
+        network.reset_classifier(0)
+        return network
+    raise foreign(name, path)
+
+
+def _timm_from_hub(name: str) -> Any:
+    import timm
+    from huggingface_hub import constants
+
+    settings = None if ":" in name else timm.get_pretrained_cfg(name)
+    if settings and not settings.has_weights:
+        raise ModelError(
+            f"{name} comes without weights",
+            where="model.weights",
+            remedy="give the path of a file, or 'none' for random weights",
+        )
+    if settings and not settings.hf_hub_id:
+        require(str(settings.url), name)
+    elif not name.startswith("local-dir:"):
+        require(constants.ENDPOINT, name, offline=constants.HF_HUB_OFFLINE)
+    try:
+        return _create(name, pretrained=True)
+    except Exception as error:  # the hub's client has a tree of errors of its own
+        raise not_fetched(name, "the model hub", error) from error
+
+
+def _cached(name: str) -> Path | None:
+    """The file of a timm name that the hub's client has fetched before; then no network is needed."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    settings = None if ":" in name else timm.get_pretrained_cfg(name)
+    if not settings or not settings.hf_hub_id or settings.custom_load:
+        return None
+    files = [settings.hf_hub_filename] if settings.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    found = (try_to_load_from_cache(settings.hf_hub_id, file) for file in files)
+    return next((Path(path) for path in found if isinstance(path, str)), None)

@@ -1,0 +1,1 @@
+"""Training: steps, epochs, checkpoints, and what a person sees of them."""
