@@ -55,7 +55,7 @@ def bier(data: Data, metrics: tuple[Metric, ...] = ("recall",)) -> Figures:
 
 
 def bier_float32(data: Data, metrics: tuple[Metric, ...] = ("recall",)) -> Figures:
-    with mock.patch("bier.evaluate.ranks.multiplies_bfloat16", return_value=False):
+    with mock.patch("bier.evaluate.engine.ranks.multiplies_bfloat16", return_value=False):
         return bier(data, metrics)
 
 

@@ -27,10 +27,10 @@ import torch
 from numpy.typing import NDArray
 
 from bier.data import Manifest, TrainTransform, open_source, read_image
-from bier.encoder import Encoder
 from bier.errors import ImageError
 from bier.search.staged import Cascade
 from bier.settings.schema import DataConfig
+from bier.vectors.encoder import Encoder
 
 TOP = 10
 Vectors = NDArray[np.float32]

@@ -14,13 +14,13 @@ import torch
 from folders import some_birds
 from PIL import Image
 
-from bier.catalogue import embed_catalogue
 from bier.cli import main
-from bier.encoder import Encoder
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
+from bier.vectors.catalogue import embed_catalogue
+from bier.vectors.encoder import Encoder
 
 
 @pytest.fixture(scope="module")

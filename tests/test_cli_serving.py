@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 
 from bier.cli import main
-from bier.encoder import Encoder
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
 from bier.search import IndexInfo, create_index
+from bier.vectors.encoder import Encoder
 
 
 @pytest.fixture(scope="module")

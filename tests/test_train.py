@@ -22,12 +22,12 @@ from rich.console import Console
 
 from bier import runs
 from bier.data import hold_out, open_source
-from bier.encoder import Encoder
 from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
 from bier.monitor import Monitor
 from bier.settings.reading import save
 from bier.settings.schema import Config
 from bier.train import Interrupted, Progress
+from bier.vectors.encoder import Encoder
 
 CONFIG = Config().replace(
     loss__name="binomial_deviance",  # smooth over all pairs: it falls, and weighs pairs, on batches of six as well

@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bier import runs
-from bier.catalogue import embedded, open_catalogue
 from bier.data.openmoji import render_openmoji
-from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.report import write_report
 from bier.search import IndexInfo, create_index, read_info
 from bier.search.fill import fill
 from bier.settings.schema import Config
+from bier.vectors.catalogue import embedded
+from bier.vectors.encoder import Encoder
+from bier.vectors.sources import open_catalogue
 
 FOLDER = Path("runs/demo")
 EPOCHS = 3

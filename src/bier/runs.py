@@ -23,7 +23,6 @@ from rich.table import Table
 
 from bier import build
 from bier.data import BatchPlan, Manifest, TestTransform, hold_out, open_source, with_distractors
-from bier.embed import Embeddings, embed
 from bier.errors import ConfigError, DataError, ModelError
 from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.method.initialization import initialize
@@ -37,6 +36,7 @@ from bier.system.files import write_atomically, write_json
 from bier.system.processes import Processes
 from bier.system.tensors import STATE_FORMAT, read_description
 from bier.train import Job, run
+from bier.vectors.embed import Embeddings, embed
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
 ALSO = {"map": "mAP", "nmi": "NMI", "ami": "AMI"}

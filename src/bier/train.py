@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from bier.best_epoch import BestEpoch
 from bier.data import Batch, BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
-from bier.embed import embed
 from bier.errors import ImageError, ModelError, NonFiniteLossError
 from bier.evaluate import evaluate_retrieval
 from bier.hard_pairs import HardPairs
@@ -38,6 +37,7 @@ from bier.system.files import write_text
 from bier.system.processes import ALONE, Processes
 from bier.system.tensors import STATE_FORMAT, load_tensors, save_tensors
 from bier.training.optimizer_state import optimizer_tensors, restore_optimizer
+from bier.vectors.embed import embed
 
 TRACE_EVERY = 4
 """One batch in four has its boosting weights counted, and its hardest pairs noted, for the report."""

@@ -15,8 +15,8 @@ import torch
 
 from bier.errors import ConfigError, DataError
 from bier.evaluate import RetrievalResult, evaluate_retrieval
+from bier.evaluate.engine.sweep import TILE
 from bier.evaluate.retrieval import USUAL
-from bier.evaluate.sweep import TILE
 
 KS = (1, 2, 3, 5, 1000)
 

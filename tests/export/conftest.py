@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bier.cli import main
 from bier.data import open_source
-from bier.encoder import Encoder
 from bier.export import Parity, sample, write_onnx
+from bier.vectors.encoder import Encoder
 
 SETTINGS = (
     "image.size=64",

@@ -18,12 +18,12 @@ import yaml
 from huggingface_hub import ModelCard
 from torch import Tensor
 
-from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.export import load_encoder, write_folder
 from bier.export.card import weights_licence
 from bier.network.hub import local_path
 from bier.network.model_file import load_model
+from bier.vectors.encoder import Encoder
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from bier.data import open_source
-from bier.encoder import Encoder
 from bier.evaluate import evaluate_retrieval
 from bier.export import OnnxEncoder
 from bier.export.parity import encode_all
 from bier.export.quantization import whole_classes
+from bier.vectors.encoder import Encoder
 
 
 def test_its_cost_is_what_the_file_costs(encoder: Encoder, photos: Path, int8_export: tuple[Path, str]) -> None:

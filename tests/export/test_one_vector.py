@@ -9,15 +9,16 @@ import torch
 from fastapi.testclient import TestClient
 from odd_pictures import odd_pictures
 
-from bier.catalogue import embed_catalogue, embedded, open_catalogue
 from bier.data.manifest import Manifest
-from bier.embed import embed
-from bier.encoder import Encoder
 from bier.export import OnnxEncoder
 from bier.search import IndexInfo, create_index
 from bier.search.fill import fill
 from bier.serve import create_app
-from bier.vectors import read_vectors
+from bier.vectors.catalogue import embed_catalogue, embedded
+from bier.vectors.embed import embed
+from bier.vectors.encoder import Encoder
+from bier.vectors.parts import read_vectors
+from bier.vectors.sources import open_catalogue
 
 
 def test_every_way_gives_one_vector(encoder: Encoder, onnx_file: Path, photos: Path, tmp_path: Path) -> None:

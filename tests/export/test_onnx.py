@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bier.encoder import Encoder
 from bier.errors import ImageError, ModelError
 from bier.export import OnnxEncoder, Parity, load_encoder, parity, write_onnx
 from bier.export import onnx as onnx_format
@@ -22,6 +21,7 @@ from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
+from bier.vectors.encoder import Encoder
 
 
 def test_it_agrees_with_the_model_for_every_batch_size(

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bier.encoder import Encoder
 from bier.errors import ModelError
 from bier.export import ProgramEncoder, load_encoder, write_program
+from bier.vectors.encoder import Encoder
 
 ALONE = """
 import json, sys, torch

@@ -12,7 +12,6 @@ import pytest
 import torch
 import uvicorn
 
-from bier.encoder import Encoder
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
@@ -20,6 +19,7 @@ from bier.network.model_file import save_model
 from bier.search import Index, IndexInfo, create_index, open_index
 from bier.serve import ServeSettings, create_app
 from bier.serve.server import Server, listen
+from bier.vectors.encoder import Encoder
 
 Serve = Callable[..., httpx.Client]
 Fill = Callable[..., Index]

@@ -16,10 +16,10 @@ import torch
 from odd_pictures import odd_pictures
 from PIL import Image
 
-from bier.encoder import Encoder
 from bier.errors import SearchError
 from bier.search import Index, open_index
 from bier.serve import create_app
+from bier.vectors.encoder import Encoder
 
 Serve = Callable[..., httpx.Client]
 

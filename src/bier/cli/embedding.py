@@ -15,7 +15,7 @@ from bier.cli.app import app, output, terminal
 if TYPE_CHECKING:
     import torch
 
-    from bier.vectors import VectorsInfo
+    from bier.vectors.parts import VectorsInfo
 
 LINE_SECONDS = 30.0
 """Where there is no terminal, a line this often instead of a bar."""
@@ -41,10 +41,10 @@ def embed(
     of tar files, or several tar files. After a stop of any kind the same command goes on.
     """
     from bier import build
-    from bier.catalogue import embed_catalogue
     from bier.errors import ConfigError
     from bier.export import load_encoder
     from bier.settings.schema import Config, HardwareConfig
+    from bier.vectors.catalogue import embed_catalogue
 
     if not images:
         raise ConfigError("no pictures given", where="bier embed", remedy=f"write: bier embed {model} photos/ -o {out}")

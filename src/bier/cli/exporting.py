@@ -35,9 +35,9 @@ def export(
     and not kept if it gives other vectors.
     """
     from bier import export as formats
-    from bier.encoder import Encoder
     from bier.network.hub import local_path
     from bier.network.hub import push as push_folder
+    from bier.vectors.encoder import Encoder
 
     _check_options(to, out, int8, push)
     console = terminal()

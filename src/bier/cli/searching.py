@@ -14,7 +14,7 @@ from bier.cli.app import app, output, terminal
 
 if TYPE_CHECKING:
     from bier.search import Hit, Index
-    from bier.vectors import VectorBatch
+    from bier.vectors.parts import VectorBatch
 
 index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
 app.command(index)
@@ -142,12 +142,13 @@ def duplicates(
 def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | None, Iterator[VectorBatch]]:
     """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors."""
     from bier import build
-    from bier.catalogue import embedded, open_catalogue
     from bier.errors import ConfigError
     from bier.export import load_encoder
     from bier.network.hub import absolute
     from bier.search import IndexInfo
     from bier.settings.schema import Config
+    from bier.vectors.catalogue import embedded
+    from bier.vectors.sources import open_catalogue
 
     if (Path(source) / "vectors.json").exists():
         return _vectors(Path(source), model)
@@ -170,7 +171,7 @@ def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[Vecto
     from bier.export import load_encoder
     from bier.network.hub import absolute
     from bier.search import IndexInfo
-    from bier.vectors import read_info, read_vectors
+    from bier.vectors.parts import read_info, read_vectors
 
     stored = read_info(folder)
     if not stored.complete:

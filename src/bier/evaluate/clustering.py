@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bier.evaluate.table import Table, View
+from bier.evaluate.engine.table import Table, View
 from bier.system.extras import need
 
 

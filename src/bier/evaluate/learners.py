@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bier.errors import ConfigError, DataError
-from bier.evaluate.inputs import Labels, as_list, prepare
+from bier.evaluate.engine.inputs import Labels, as_list, prepare
+from bier.evaluate.engine.table import views
 from bier.evaluate.retrieval import Options, RetrievalResult, search
-from bier.evaluate.table import views
 from bier.method.ensemble import normalize
 
 Weights = Tensor | Sequence[float]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.evaluate.exact import exact_scores
-from bier.evaluate.inputs import Labels, prepare
+from bier.evaluate.engine.exact import exact_scores
+from bier.evaluate.engine.inputs import Labels, prepare
+from bier.evaluate.engine.table import views
 from bier.evaluate.learners import Weights, weight_shares
 from bier.evaluate.retrieval import RetrievalResult
-from bier.evaluate.table import views
 
 Picture = Mapping[str, Any]
 

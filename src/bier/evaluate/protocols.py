@@ -51,7 +51,7 @@ CONVENTIONS = {
 
 
 class Vectors(Protocol):
-    """What a model makes of a manifest (`bier.embed.Embeddings`)."""
+    """What a model makes of a manifest (`bier.vectors.embed.Embeddings`)."""
 
     @property
     def learners(self) -> Sequence[Tensor]:

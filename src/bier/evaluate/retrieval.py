@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from bier.errors import ConfigError, DataError, nearest
 from bier.evaluate import metrics as formulas
 from bier.evaluate.clustering import agreement
-from bier.evaluate.exact import Relevance
-from bier.evaluate.inputs import Labels, Similarity, Vectors, as_list, equal_across_classes, prepare
-from bier.evaluate.ranking import Ranking, Wanted
-from bier.evaluate.ranks import rank
-from bier.evaluate.table import Table, View, views
+from bier.evaluate.engine.exact import Relevance
+from bier.evaluate.engine.inputs import Labels, Similarity, Vectors, as_list, equal_across_classes, prepare
+from bier.evaluate.engine.ranking import Ranking, Wanted
+from bier.evaluate.engine.ranks import rank
+from bier.evaluate.engine.table import Table, View, views
 from bier.system.processes import Processes
 
 Metric = Literal["recall", "map_at_r", "r_precision", "map", "mean_rank", "nmi", "ami"]

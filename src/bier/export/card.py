@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bier.encoder import Encoder
 from bier.export import description as descriptions
 from bier.network.backbone import LITE0
 from bier.settings.reading import load
+from bier.vectors.encoder import Encoder
 
 
 def model_card(encoder: Encoder, run: Path, name: str | None = None) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bier.encoder import Encoder
 from bier.errors import ModelError
+from bier.vectors.encoder import Encoder
 
 FORMAT = "bier-export-1"
 KEY = "bier"

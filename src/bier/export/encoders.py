@@ -1,4 +1,4 @@
-"""From picture to vector with an exported file, as `bier.encoder.Encoder` does with the model itself."""
+"""From picture to vector with an exported file, as `bier.vectors.encoder.Encoder` does with the model itself."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from bier.data import TestTransform, read_image
-from bier.encoder import Encoder
 from bier.errors import ConfigError, ModelError
 from bier.export import description as descriptions
 from bier.system.extras import need
+from bier.vectors.encoder import Encoder
 
 
 @dataclass(frozen=True, eq=False)

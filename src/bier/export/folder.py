@@ -8,13 +8,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.export import description as descriptions
 from bier.export import parity
 from bier.export.card import model_card
 from bier.export.parity import Parity
 from bier.system.files import write_atomically, write_json, write_text
+from bier.vectors.encoder import Encoder
 
 WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "config.json", "README.md"
 

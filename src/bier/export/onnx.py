@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bier.data import Manifest
-from bier.encoder import Encoder
 from bier.errors import ModelError
 from bier.export import description as descriptions
 from bier.export import parity, quantization
@@ -20,6 +19,7 @@ from bier.export.parity import Parity
 from bier.export.quantization import Comparison
 from bier.system.extras import need
 from bier.system.files import write_atomically
+from bier.vectors.encoder import Encoder
 
 PRODUCER = "bier"
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bier.data import Manifest, TestTransform, image_loader
-from bier.encoder import Encoder
 from bier.errors import DataError, ModelError
+from bier.vectors.encoder import Encoder
 
 TOLERANCE = 1e-4
 """Largest difference in any entry of a vector."""

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bier.encoder import Encoder
 from bier.export import description as descriptions
 from bier.export import parity
 from bier.export.encoders import ProgramEncoder
 from bier.export.onnx import cannot_export, example
 from bier.export.parity import Parity
 from bier.system.files import write_atomically
+from bier.vectors.encoder import Encoder
 
 
 def write_program(encoder: Encoder, out: Path, images: Tensor) -> Parity:

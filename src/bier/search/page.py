@@ -12,7 +12,7 @@ from bier.report.load import Picture
 from bier.report.thumbnails import Thumbnails
 from bier.search.base import Hit
 from bier.system.files import write_text
-from bier.vectors import picture_bytes
+from bier.vectors.parts import picture_bytes
 
 _SIDE = 240
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from bier import export as exported
-from bier.encoder import PictureEncoder
 from bier.errors import ModelError, SearchError
 from bier.method.ensemble import select_learners
 from bier.search.base import Index, IndexInfo
+from bier.vectors.encoder import PictureEncoder
 
 Learners = range
 """A prefix such as ``range(0, 2)``, or one learner such as ``range(1, 2)``."""

@@ -10,7 +10,6 @@ from fastapi import FastAPI, Response
 from jinja2 import Environment, PackageLoader
 
 from bier import __version__
-from bier.encoder import PictureEncoder
 from bier.search import Index, check_model
 from bier.serve.guard import Guard
 from bier.serve.marks import MarksFile
@@ -19,6 +18,7 @@ from bier.serve.problems import answer_problems
 from bier.serve.routes import api, watch
 from bier.serve.service import Service
 from bier.serve.settings import ServeSettings
+from bier.vectors.encoder import PictureEncoder
 
 ASSETS = {
     "/": ("index.html", "text/html"),

@@ -16,7 +16,6 @@ from anyio import CapacityLimiter, to_thread
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.encoder import PictureEncoder
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Hit, Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
@@ -26,6 +25,7 @@ from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
 from bier.serve.settings import ServeSettings
 from bier.serve.thumbnails import Thumbnails
+from bier.vectors.encoder import PictureEncoder
 
 Vectors = NDArray[np.float32]
 Where = Mapping[str, Any]

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.evaluate.table import Indices, Scores, Side, Table, View, same_class
+from bier.evaluate.engine.table import Indices, Scores, Side, Table, View, same_class
 
 _UNIT = 2.0**-24
 """Relative error of one rounding to float32."""
@@ -101,7 +101,7 @@ class Screen:
         return bound
 
     def has_key(self, bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether scores can be compared with them as `bier.evaluate.tiles` does: of bfloat16, with positive ones."""
+        """Whether scores can be compared with them as `tiles` does: of bfloat16, with positive ones."""
         return (bounds > 1e-30) | (self.dtype != torch.bfloat16)
 
     def products(self, query: Tensor, gallery: Tensor, hidden: Tensor | None) -> Iterator[tuple[int, Tensor]]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from bier.errors import DataError
-from bier.evaluate.table import Indices, Table
+from bier.evaluate.engine.table import Indices, Table
 
 Similarity = Literal["cosine", "dot"]
 Vectors = Tensor | ArrayLike

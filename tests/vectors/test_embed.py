@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from bier.data.images import TestTransform
 from bier.data.manifest import Manifest
-from bier.embed import embed
 from bier.errors import DataError
 from bier.method.ensemble import EmbeddingEnsemble, normalize
 from bier.network.model import RetrievalModel
+from bier.vectors.embed import embed
 
 VIEW = TestTransform(8)
 

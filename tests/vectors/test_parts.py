@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bier.errors import DataError, ImageError, StorageError
-from bier.vectors import (
+from bier.vectors.parts import (
     TYPES,
     Part,
     VectorBatch,

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.evaluate.table import Indices, Scores
+from bier.evaluate.engine.table import Indices, Scores
 
 Keys = Any
 """NumPy array or tensor (rows, columns)."""

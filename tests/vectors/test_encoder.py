@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from bier.data import open_source
-from bier.embed import embed
-from bier.encoder import Encoder
 from bier.errors import ConfigError
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
+from bier.vectors.embed import embed
+from bier.vectors.encoder import Encoder
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from bier.evaluate import hardest, positives, ranks, sweep
-from bier.evaluate.ranking import Wanted
-from bier.evaluate.screen import Screen
-from bier.evaluate.table import Table, View, views
-from bier.evaluate.tiles import TorchTiles
+from bier.evaluate.engine.ranking import Wanted
+from bier.evaluate.engine.screen import Screen
+from bier.evaluate.engine.table import Table, View, views
+from bier.evaluate.engine.tiles import TorchTiles
 from bier.system.processes import Processes
 
 BFLOAT16, FLOAT32 = torch.bfloat16, torch.float32

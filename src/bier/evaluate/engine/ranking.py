@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bier.evaluate import metrics as formulas
-from bier.evaluate.table import Indices
+from bier.evaluate.engine.table import Indices
 
 Figures = NDArray[np.float64]
 

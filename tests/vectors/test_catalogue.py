@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from bier.catalogue import embed_catalogue, sources
-from bier.encoder import Encoder
 from bier.errors import DataError
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
-from bier.vectors import part_files, picture_bytes, read_vectors
+from bier.vectors import sources
+from bier.vectors.catalogue import embed_catalogue
+from bier.vectors.encoder import Encoder
+from bier.vectors.parts import part_files, picture_bytes, read_vectors
 
 GOOD, BROKEN = 36, 3
 
@@ -120,9 +121,9 @@ def test_folder_table_and_tar_files_give_the_same(encoder: Encoder, photos: Path
 
 PROGRAM = """
 import sys
-from bier import catalogue
-from bier.encoder import Encoder
-catalogue.embedding.BATCHES_IN_A_PART = 2
+from bier.vectors import catalogue
+from bier.vectors.encoder import Encoder
+catalogue.BATCHES_IN_A_PART = 2
 catalogue.embed_catalogue(Encoder.load(sys.argv[1]), sys.argv[2], sys.argv[3], batch_size=3, workers=1,
                           progress=lambda info, total, new: print(info.count + info.failed, flush=True))
 """

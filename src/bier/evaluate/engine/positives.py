@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bier.evaluate.table import Indices, Scores, Side, View
+from bier.evaluate.engine.table import Indices, Scores, Side, View
 from bier.system.processes import Processes
 
 _SCORES = 1 << 20

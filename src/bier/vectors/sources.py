@@ -17,7 +17,7 @@ from bier.data.datasets import BENCHMARKS, LABELS, TABLES, table
 from bier.data.datasets.folder import SUFFIXES
 from bier.data.manifest import Manifest, natural
 from bier.errors import DataError
-from bier.vectors import tar_uri
+from bier.vectors.parts import tar_uri
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Picture:
 
     id: str
     image: str
-    """An absolute path, or what `bier.vectors.tar_uri` makes."""
+    """An absolute path, or what `bier.vectors.parts.tar_uri` makes."""
     label: str | None
     end: tuple[int, int]
     """The place in the source after it: file and position."""

@@ -1,6 +1,6 @@
 """Ranks in float64, a few queries at a time: for every metric and any notion of relevance.
 
-Slower than `bier.evaluate.sweep`, which hands over the queries that it cannot decide.
+Slower than `bier.evaluate.engine.sweep`, which hands over the queries that it cannot decide.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bier.errors import DataError
-from bier.evaluate.ranking import Ranking, Wanted
-from bier.evaluate.table import Indices, Table, View
+from bier.evaluate.engine.ranking import Ranking, Wanted
+from bier.evaluate.engine.table import Indices, Table, View
 
 Relevance = Callable[[Indices, Indices], NDArray[np.bool_]]
 """(queries (a,), gallery (b,)) -> (a, b): which gallery rows are right for which queries."""

@@ -1,13 +1,13 @@
 """Ranks of positives by counting, in one pass over tiles of the score matrix.
 
 Nothing is sorted. The first hit of a query has rank 1 + (negatives that score at least as much as its best positive),
-so the pass compares and counts; metrics at R need the R hardest negatives besides, which `bier.evaluate.hardest`
+so the pass compares and counts; metrics at R need the R hardest negatives besides, which `bier.evaluate.engine.hardest`
 collects from the same tiles. Rows are put in the order of their classes: all that a query must not count stands beside
 the diagonal. When queries search themselves one tile serves its rows and its columns, and half of the products are
 enough.
 
 Scores are those of a `Screen`. What lies too near a threshold is scored exactly, and a query with too much of that is
-handed over to the next screen, in the end to `bier.evaluate.exact`.
+handed over to the next screen, in the end to `bier.evaluate.engine.exact`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bier.evaluate.growing import Growing
-from bier.evaluate.hardest import Hardest
-from bier.evaluate.positives import Positives
-from bier.evaluate.screen import Screen, Screened, full_float32
-from bier.evaluate.table import Indices, Side
-from bier.evaluate.tiles import Keys, Tiles, tiles_for
+from bier.evaluate.engine.growing import Growing
+from bier.evaluate.engine.hardest import Hardest
+from bier.evaluate.engine.positives import Positives
+from bier.evaluate.engine.screen import Screen, Screened, full_float32
+from bier.evaluate.engine.table import Indices, Side
+from bier.evaluate.engine.tiles import Keys, Tiles, tiles_for
 from bier.system.processes import Processes
 
 TILE = 1024

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bier.evaluate.exact import Relevance, rank_exactly
-from bier.evaluate.positives import Positives, count_positives, find_positives
-from bier.evaluate.ranking import Ranking, Wanted
-from bier.evaluate.screen import Screen, Screened, multiplies_bfloat16
-from bier.evaluate.sweep import PATIENCE, sweep
-from bier.evaluate.table import Indices, Side, Table, View, sides
+from bier.evaluate.engine.exact import Relevance, rank_exactly
+from bier.evaluate.engine.positives import Positives, count_positives, find_positives
+from bier.evaluate.engine.ranking import Ranking, Wanted
+from bier.evaluate.engine.screen import Screen, Screened, multiplies_bfloat16
+from bier.evaluate.engine.sweep import PATIENCE, sweep
+from bier.evaluate.engine.table import Indices, Side, Table, View, sides
 from bier.system.processes import Processes
 
 MOST_POSITIVES = 128

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bier.catalogue.sources import Picture, Source, open_catalogue
 from bier.data import TestTransform, read_image
 from bier.data.loader import from_workers, memory_to_share
-from bier.encoder import PictureEncoder
 from bier.errors import DataError, ImageError, nearest
-from bier.vectors import (
+from bier.vectors.encoder import PictureEncoder
+from bier.vectors.parts import (
     INFO,
     TYPES,
     Part,
@@ -34,6 +33,7 @@ from bier.vectors import (
     write_failed,
     write_part,
 )
+from bier.vectors.sources import Picture, Source, open_catalogue
 
 BATCHES_IN_A_PART = 32
 """What a kill can lose; the next command computes it again."""

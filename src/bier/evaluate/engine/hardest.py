@@ -14,12 +14,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.evaluate.growing import Growing
+from bier.evaluate.engine.growing import Growing
+from bier.evaluate.engine.positives import Positives
+from bier.evaluate.engine.screen import Screened
+from bier.evaluate.engine.table import Scores
+from bier.evaluate.engine.tiles import Keys, Tiles
 from bier.evaluate.metrics import Indices
-from bier.evaluate.positives import Positives
-from bier.evaluate.screen import Screened
-from bier.evaluate.table import Scores
-from bier.evaluate.tiles import Keys, Tiles
 from bier.system.processes import Processes
 
 _SAMPLE = 1024

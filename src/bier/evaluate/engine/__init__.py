@@ -1,0 +1,1 @@
+"""Exact ranks of all queries, in memory linear in the number of pictures."""
