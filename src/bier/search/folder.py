@@ -76,4 +76,4 @@ def _engine(name: str, where: Path) -> Any:
     if name not in ENGINES:
         raise SearchError(f"unknown engine {name!r}", where=where, remedy=nearest(name, ENGINES))
     module, kind = ENGINES[name]
-    return getattr(import_module(f"bier.search.{module}"), kind)
+    return getattr(import_module(f"bier.search.engines.{module}"), kind)
