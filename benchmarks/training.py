@@ -77,7 +77,10 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     from bier import build
     from bier.settings.schema import Config
     from bier.system.allocator import keep_freed_memory
-    from bier.train import Job, Progress, WholeBatch, step
+    from bier.training.batch import WholeBatch
+    from bier.training.job import Job
+    from bier.training.progress import Progress
+    from bier.training.step import step
 
     on_gpu = device == "cuda"
     if contender.keep_memory and not keep_freed_memory():

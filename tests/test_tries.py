@@ -14,10 +14,11 @@ from rich.console import Console
 from bier import runs, tries
 from bier.cli import main
 from bier.errors import ConfigError
-from bier.monitor import Monitor
 from bier.settings.reading import load
 from bier.settings.schema import Config
-from bier.train import Interrupted, Progress
+from bier.training.monitor import Monitor
+from bier.training.progress import Progress
+from bier.training.stopping import Interrupted
 
 CONFIG = Config().replace(
     image__size=48,

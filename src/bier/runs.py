@@ -27,7 +27,6 @@ from bier.errors import ConfigError, DataError, ModelError
 from bier.evaluate import CONVENTIONS, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.method.initialization import initialize
 from bier.method.whitening import whiten
-from bier.monitor import Monitor, Silence
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
 from bier.settings.reading import load, override, save
@@ -35,7 +34,9 @@ from bier.settings.schema import Config
 from bier.system.files import write_atomically, write_json
 from bier.system.processes import Processes
 from bier.system.tensors import STATE_FORMAT, read_description
-from bier.train import Job, run
+from bier.training.job import Job
+from bier.training.loop import run
+from bier.training.monitor import Monitor, Silence
 from bier.vectors.embed import Embeddings, embed
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
@@ -59,7 +60,7 @@ def train(
     """Train on a source and fill the run's folder; returns the test metrics where the source has test images.
 
     Raises:
-        BierError: any of its kinds; :class:`bier.train.Interrupted` after a checkpoint was saved on request.
+        BierError: any of its kinds; `Interrupted` after a checkpoint was saved on request.
     """
     began = time.monotonic()
     processes = Processes.joined()

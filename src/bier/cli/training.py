@@ -64,7 +64,7 @@ def train(
     from bier.report import write_report
     from bier.settings.reading import load
     from bier.system.processes import started_by_torchrun
-    from bier.train import Interrupted
+    from bier.training.stopping import Interrupted
 
     if (source is None) == (resume is None):
         raise ConfigError("give either a SOURCE or --resume RUN", remedy="bier train photos/")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from bier.data import Manifest
-from bier.hard_pairs import SHOWN, HardPairs
+from bier.training.hard_pairs import SHOWN, HardPairs
 
 LABELS = torch.tensor([0, 0, 1, 1])
 ROWS = torch.tensor([7, 3, 5, 1])

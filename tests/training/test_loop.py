@@ -23,10 +23,11 @@ from rich.console import Console
 from bier import runs
 from bier.data import hold_out, open_source
 from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
-from bier.monitor import Monitor
 from bier.settings.reading import save
 from bier.settings.schema import Config
-from bier.train import Interrupted, Progress
+from bier.training.monitor import Monitor
+from bier.training.progress import Progress
+from bier.training.stopping import Interrupted
 from bier.vectors.encoder import Encoder
 
 CONFIG = Config().replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bier.best_epoch import BestEpoch
+from bier.training.best_epoch import BestEpoch
 
 
 def classes(*values: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from bier.train import Progress as TrainingProgress
+from bier.training.progress import Progress as TrainingProgress
 
 LINE_SECONDS = 30.0
 """Where there is no terminal, a line this often instead of a bar."""
@@ -32,7 +32,7 @@ class Silence:
 
 
 class Monitor:
-    """Shows and records a run; a :class:`bier.train.Listener` and a context manager."""
+    """Shows and records a run; a :class:`bier.training.progress.Listener` and a context manager."""
 
     def __init__(self, folder: Path, epochs: int, console: Console, step: int = 0) -> None:
         self.epochs, self.console = epochs, console

@@ -1,0 +1,106 @@
+"""Where a run stands, and what the batches of its epoch add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from bier.method.boosting import Boosted
+from bier.training.batch import WholeBatch
+from bier.training.best_epoch import BestEpoch
+from bier.training.hard_pairs import HardPairs
+
+WEIGHT_EDGES = np.linspace(0.0, 2.0, 21)
+
+
+@dataclass
+class Sums:
+    """What the batches of the current epoch add up to."""
+
+    batches: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    diversity: float = 0.0
+    learner_losses: list[float] = field(default_factory=list)
+    positive: list[list[int]] = field(default_factory=list)
+    negative: list[list[int]] = field(default_factory=list)
+    hardest: HardPairs = field(default_factory=HardPairs)
+    """For the last learner."""
+
+    def add(self, loss: float, diversity: float, last: Boosted, batch: WholeBatch, seconds: float) -> None:
+        losses = last.losses.tolist()
+        self.learner_losses = [a + b for a, b in zip(self.learner_losses or [0.0] * len(losses), losses, strict=True)]
+        self.batches += 1
+        self.images += len(batch)
+        self.seconds += seconds
+        self.loss += loss
+        self.diversity += diversity
+        if len(last.weights):
+            self._count(last.weights, batch.labels.to(last.weights[0].device))
+            if last.weights[-1].ndim == 2:
+                self.hardest.add(last.weights[-1], batch.labels, batch.index)
+
+    def _count(self, weights: Sequence[Tensor], labels: Tensor) -> None:
+        same = labels[:, None] == labels
+        negative = ~same
+        same.fill_diagonal_(False)
+        if not self.positive:
+            self.positive = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
+            self.negative = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
+        for m, weight in enumerate(weights):
+            if weight.ndim == 1:  # one weight per sample (losses with proxies)
+                _histogram(weight, self.positive[m])
+            else:
+                _histogram(weight[same], self.positive[m])
+                _histogram(weight[negative], self.negative[m])
+
+    def summary(self) -> dict[str, Any]:
+        n = max(1, self.batches)
+        return {
+            "loss": self.loss / n,
+            "learner_losses": [value / n for value in self.learner_losses],
+            "diversity": self.diversity / n,
+            "images_per_second": self.images / max(self.seconds, 1e-9),
+            "seconds": self.seconds,
+            "weights": {"edges": WEIGHT_EDGES.tolist(), "positive": self.positive, "negative": self.negative},
+        }
+
+
+def _histogram(values: Tensor, counts: list[int]) -> None:
+    found, _ = np.histogram(values.clamp(0, float(WEIGHT_EDGES[-1])).cpu().numpy(), WEIGHT_EDGES)
+    for i, count in enumerate(found.tolist()):
+        counts[i] += count
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved in every checkpoint."""
+
+    epoch: int = 0
+    """Epochs that are complete."""
+    batch: int = 0
+    """Batches of the current epoch that are complete."""
+    step: int = 0
+    best: BestEpoch = field(default_factory=BestEpoch)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    sums: Sums = field(default_factory=Sums)
+    unreadable: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> Progress:
+        sums = {**content["sums"], "hardest": HardPairs(**content["sums"].get("hardest", {}))}
+        return Progress(**{**content, "sums": Sums(**sums), "best": BestEpoch(**content["best"])})
+
+
+class Listener(Protocol):
+    """What a run tells whoever watches it."""
+
+    def begin_epoch(self, epoch: int, batches: int, done: int) -> None: ...
+    def step(self, progress: Progress, rate: float) -> None: ...
+    def end_epoch(self, record: dict[str, Any], kept: bool) -> None: ...
+    def message(self, text: str) -> None: ...
