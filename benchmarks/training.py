@@ -74,7 +74,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     """Seconds of a step for each image, and the most memory that the process, or the GPU, ever held."""
     import torch
 
-    from bier import build
+    from bier.runs import build, optimization
     from bier.settings.schema import Config
     from bier.system.allocator import keep_freed_memory
     from bier.training.batch import WholeBatch
@@ -111,7 +111,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         backbone=build.training_backbone(config, model, torch.device(device), images),
         boost=boost,
         diversity=diversity,
-        optimizer=build.optimizer(config.optimizer, model, list(boost.parameters()), others),
+        optimizer=optimization.optimizer(config.optimizer, model, list(boost.parameters()), others),
         rate=lambda number: 1.0,
         image={},
         epochs=1,

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from tables import DATASETS, NAMES, spread
 from torch import Tensor, nn
 
-from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, build, initialize, learner_sizes
+from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble, OnlineBoosting, initialize, learner_sizes
 from bier.data import BatchPlan, Manifest, hold_out, image_loader, open_source, train_loader
 from bier.evaluate import evaluate_learners, evaluate_retrieval, learner_correlation
 from bier.losses import (
@@ -44,6 +44,7 @@ from bier.method.ensemble import normalize
 from bier.method.losses.base import Schedule
 from bier.method.whitening import whiten
 from bier.network.folded import InferenceBackbone
+from bier.runs import build, optimization
 from bier.settings.schema import Config, OptimizerConfig
 from bier.system.allocator import keep_freed_memory
 from bier.system.files import write_json
@@ -272,7 +273,9 @@ def train(contender: Contender, given: Tensor, labels: Tensor, rate: float, seed
         [{"params": parameters, "lr": rate}, {"params": [*boost.parameters()], "lr": rate * PROXY_FACTOR}],
         weight_decay=2e-4,
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build.rate_schedule(OptimizerConfig(), contender.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, optimization.rate_schedule(OptimizerConfig(), contender.steps)
+    )
     plan = BatchPlan(codes.numpy(), *contender.batch, seed)
     for step in range(contender.steps):
         if step % len(plan) == 0:

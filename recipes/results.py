@@ -33,6 +33,7 @@ from rich.console import Console
 from tables import DATASETS, NAMES, spread
 
 from bier import runs
+from bier.records.folder import is_finished, read_history, read_provenance, validation_score
 from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 from bier.system.files import write_json
@@ -241,11 +242,11 @@ def trial(source: str, config: Config, rate: float, folder: Path, console: Conso
     """MAP@R on validation classes at a rate, after two epochs or all; from the folder where it has been tried."""
     epochs = config.optimizer.epochs if in_full else BUDGET.optimizer.epochs
     config = config.replace(optimizer__learning_rate=rate, optimizer__epochs=epochs)
-    if not runs.is_finished(folder):
+    if not is_finished(folder):
         console.rule(f"trial {folder.name}")
         shutil.rmtree(folder, ignore_errors=True)
         runs.train(source, config, folder, console, evaluate_after=in_full)
-    return runs.validation_score(folder)
+    return validation_score(folder)
 
 
 def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
@@ -255,7 +256,7 @@ def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
 
 def validation(out: Path, dataset: str, name: str) -> list[list[float]]:
     """MAP@R on validation classes, epoch by epoch, of every finished seed."""
-    return [[epoch["validation"]["map_at_r"] for epoch in runs.read_history(run)] for run in _runs(out / dataset, name)]
+    return [[epoch["validation"]["map_at_r"] for epoch in read_history(run)] for run in _runs(out / dataset, name)]
 
 
 def _runs(folder: Path, name: str) -> list[Path]:
@@ -317,7 +318,7 @@ def _correlation(seeds: list[dict[str, Any]], kind: str) -> str:
 
 
 def _print_devices(folder: Path, contenders: dict[str, Contender]) -> None:
-    devices = {runs.read_provenance(run)["device"] for name in contenders for run in _runs(folder, name)} - {"cpu"}
+    devices = {read_provenance(run)["device"] for name in contenders for run in _runs(folder, name)} - {"cpu"}
     if devices:
         print(f"\nTrained on: {', '.join(sorted(devices))}.")
 

@@ -17,11 +17,12 @@ from tables import DATASETS, NAMES, spread
 from torch import Tensor
 from torch.nn import functional as F
 
-from bier import EmbeddingEnsemble, build
+from bier import EmbeddingEnsemble
 from bier.data import Manifest, hold_out, image_loader, open_source
 from bier.evaluate import evaluate_retrieval
 from bier.method.whitening import whiten
 from bier.network.pooling import GeneralizedMean, averaging
+from bier.runs import build
 from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 

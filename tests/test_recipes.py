@@ -16,9 +16,9 @@ import pytest
 import torch
 from folders import some_birds
 
-from bier import build
 from bier.data import Manifest, open_source
-from bier.runs import read_provenance
+from bier.records.folder import read_provenance
+from bier.runs import build
 from bier.settings.reading import load
 from bier.system.files import write_json
 

@@ -5,11 +5,11 @@ import torch
 from gpu import NEEDS_GPU
 from torch import Tensor, nn
 
-from bier import build
 from bier.errors import ModelError
 from bier.network.backbone import Backbone
 from bier.network.create import create_backbone
 from bier.network.recorded import GraphedBackbone
+from bier.runs import build
 from bier.settings.schema import Config
 
 BATCH, SIZE = 6, 64

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bier import build
 from bier.errors import ConfigError
 from bier.losses import Contrastive, Triplet
+from bier.runs import build
 from bier.settings.changing import keys
 from bier.settings.reading import load, save
 from bier.settings.schema import Config

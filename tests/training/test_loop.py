@@ -23,6 +23,7 @@ from rich.console import Console
 from bier import runs
 from bier.data import hold_out, open_source
 from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
+from bier.records.folder import read_history
 from bier.settings.reading import save
 from bier.settings.schema import Config
 from bier.training.monitor import Monitor
@@ -94,7 +95,7 @@ def test_a_run_leaves_everything_in_its_folder(straight: Path, birds: Path) -> N
 
 
 def test_held_out_classes_are_searched_among_training_pictures(straight: Path, birds: Path) -> None:
-    kept = next(record for record in runs.read_history(straight) if record["kept"])
+    kept = next(record for record in read_history(straight) if record["kept"])
     encoder = Encoder.load(straight)
     manifest = hold_out(open_source(str(birds)), 0.4, seed=0)
     known = manifest.only("train", "val")

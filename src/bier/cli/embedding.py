@@ -40,9 +40,9 @@ def embed(
     IMAGES is a folder of pictures, a CSV or Parquet table (columns image and label), a benchmark's directory, a folder
     of tar files, or several tar files. After a stop of any kind the same command goes on.
     """
-    from bier import build
     from bier.errors import ConfigError
     from bier.export import load_encoder
+    from bier.runs import build
     from bier.settings.schema import Config, HardwareConfig
     from bier.vectors.catalogue import embed_catalogue
 

@@ -84,9 +84,9 @@ def _check_options(to: Format, out: Path, int8: bool, push: str | None) -> None:
 
 def _pictures(model: Path, images: str | None, share_for_testing: float) -> Manifest:
     """Those that a person names, or those that the run was trained and tested on."""
-    from bier import runs
     from bier.data import open_source
     from bier.errors import ConfigError
+    from bier.records.folder import read_provenance
     from bier.settings.reading import load
     from bier.settings.schema import DataConfig
 
@@ -96,7 +96,7 @@ def _pictures(model: Path, images: str | None, share_for_testing: float) -> Mani
     remedy = "name pictures to check the export on: --images PHOTOS"
     if not (run / "provenance.json").is_file():
         raise ConfigError("says nothing about the pictures it was trained on", where=model, remedy=remedy)
-    source = Path(runs.read_provenance(run)["data"]["path"])
+    source = Path(read_provenance(run)["data"]["path"])
     if not source.exists():
         raise ConfigError(f"the pictures it was trained on are no longer at {source}", where=model, remedy=remedy)
     return open_source(source, load(run / "config.yaml").data)

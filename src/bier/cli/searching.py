@@ -141,10 +141,10 @@ def duplicates(
 
 def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | None, Iterator[VectorBatch]]:
     """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors."""
-    from bier import build
     from bier.errors import ConfigError
     from bier.export import load_encoder
     from bier.network.hub import absolute
+    from bier.runs import build
     from bier.search import IndexInfo
     from bier.settings.schema import Config
     from bier.vectors.catalogue import embedded

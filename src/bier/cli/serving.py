@@ -35,8 +35,8 @@ def serve(
 
     The environment variable BIER_TOKEN is the secret that requests must carry; without it only this machine is served.
     """
-    from bier import build
     from bier.errors import ConfigError
+    from bier.runs import build
     from bier.serve import ServeSettings
     from bier.serve import serve as run
     from bier.settings.schema import Config

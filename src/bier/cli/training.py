@@ -59,9 +59,11 @@ def train(
     """
     from rich.console import Console
 
-    from bier import runs, tries
+    from bier import runs
     from bier.errors import ConfigError
+    from bier.records.folder import new_folder
     from bier.report import write_report
+    from bier.runs import tries
     from bier.settings.reading import load
     from bier.system.processes import started_by_torchrun
     from bier.training.stopping import Interrupted
@@ -73,7 +75,7 @@ def train(
     if processes > 1 and not is_launched():
         return launch(processes, sys.argv[1:])
     with started_by_torchrun() as everyone:
-        folder = everyone.gather_objects(resume or out or runs.new_folder(str(source)))[0]
+        folder = everyone.gather_objects(resume or out or new_folder(str(source)))[0]
         console = terminal() if everyone.first else Console(quiet=True)
         try:
             if resume is not None:
@@ -171,8 +173,8 @@ def demo(
     port: Annotated[int, Parameter(help="Of the search page.", validator=Number(gte=0, lte=65535))] = 8000,
 ) -> None:
     """A plain embedding against BIER with the same budget, in a few minutes, without any download."""
-    from bier.demo import demo as run_demo
-    from bier.demo import serve_demo
+    from bier.cli.demo import demo as run_demo
+    from bier.cli.demo import serve_demo
 
     if serve:
         serve_demo(data, out, terminal(), host="127.0.0.1", port=port)

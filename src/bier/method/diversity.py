@@ -124,3 +124,14 @@ class _ReverseGradient(torch.autograd.Function):
 def reverse_gradient(x: Tensor) -> Tensor:
     """The identity forward; backward it flips the sign of the gradient."""
     return _ReverseGradient.apply(x)  # type: ignore[no-any-return]
+
+
+class DiversitySum(nn.Module):
+    """The sum of several diversity losses; of none, zero."""
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, features: Tensor, head: EmbeddingEnsemble) -> Tensor:
+        return torch.stack([part(features, head) for part in self.parts]).sum()

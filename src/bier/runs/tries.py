@@ -20,6 +20,8 @@ from rich.table import Table
 from bier import runs
 from bier.data import open_source
 from bier.errors import ConfigError
+from bier.records.folder import TRIES, is_finished, read_provenance, refuse_to_overwrite, validation_score
+from bier.runs.splits import held_out
 from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
 from bier.system.files import write_atomically, write_json
@@ -51,29 +53,29 @@ def train(source: str, config: Config, tries: Sequence[str], folder: Path, conso
     combinations = [list(chosen) for chosen in itertools.product(*map(_values, tries))]
     for chosen in combinations:
         override(config, chosen, OPTION)  # a mistake in the last is told before the first is trained
-    if not len(runs.held_out(open_source(source, config.data), config, Console(quiet=True)).only("val")):
+    if not len(held_out(open_source(source, config.data), config, Console(quiet=True)).only("val")):
         raise ConfigError(
             "there are no validation classes to choose by",
             where=OPTION,
             remedy="use more classes, or set data.validation_classes",
         )
-    runs.refuse_to_overwrite(folder)
+    refuse_to_overwrite(folder)
     if processes.first:
         write_atomically(folder / "config.yaml", lambda file: save(config, file))
-        write_json(folder / runs.TRIES, {"source": str(Path(source).resolve()), "combinations": combinations})
+        write_json(folder / TRIES, {"source": str(Path(source).resolve()), "combinations": combinations})
     processes.wait()
     return resume(folder, console)
 
 
 def is_unfinished(folder: Path) -> bool:
     """Whether the folder waits for tries."""
-    return (folder / runs.TRIES).exists() and not (folder / "provenance.json").exists()
+    return (folder / TRIES).exists() and not (folder / "provenance.json").exists()
 
 
 def resume(folder: Path, console: Console) -> dict[str, Any] | None:
     """Make the tries that are missing, and keep the best; see `train`."""
     console = console if Processes.joined().first else Console(quiet=True)
-    request = json.loads((folder / runs.TRIES).read_text(encoding="utf-8"))
+    request = json.loads((folder / TRIES).read_text(encoding="utf-8"))
     config = load(folder / "config.yaml")
     scores: dict[str, float] = {}
     for number, chosen in enumerate(request["combinations"], 1):
@@ -106,13 +108,13 @@ def _values(setting: str) -> list[str]:
 
 
 def _score(source: str, config: Config, folder: Path, console: Console) -> float:
-    if not runs.is_finished(folder):
+    if not is_finished(folder):
         if (folder / "checkpoint.safetensors").exists():
             runs.resume(folder, console, evaluate_after=False)
         else:
             shutil.rmtree(folder, ignore_errors=True)
             runs.train(source, config, folder, console, evaluate_after=False)
-    return runs.validation_score(folder)
+    return validation_score(folder)
 
 
 def _folder(folder: Path, name: str) -> Path:
@@ -123,7 +125,7 @@ def _keep(folder: Path, best: str, scores: dict[str, float]) -> None:
     processes = Processes.joined()
     if processes.first:
         chosen = _folder(folder, best)
-        provenance = {**runs.read_provenance(chosen), "tries": scores}
+        provenance = {**read_provenance(chosen), "tries": scores}
         shutil.copytree(chosen, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("provenance.json"))
         write_json(folder / "provenance.json", provenance)  # last: it makes the run complete
     processes.wait()

@@ -11,9 +11,10 @@ import pytest
 from folders import some_birds
 from rich.console import Console
 
-from bier import runs, tries
+from bier import runs
 from bier.cli import main
 from bier.errors import ConfigError
+from bier.runs import tries
 from bier.settings.reading import load
 from bier.settings.schema import Config
 from bier.training.monitor import Monitor

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,12 +14,12 @@ from bier.data import TestTransform, TrainTransform
 from bier.errors import ConfigError, nearest
 from bier.method import losses
 from bier.method.boosting import OnlineBoosting
-from bier.method.diversity import ActivationLoss, AdversarialLoss
+from bier.method.diversity import ActivationLoss, AdversarialLoss, DiversitySum
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.recorded import GraphedBackbone
-from bier.settings.schema import Config, LossConfig, OptimizerConfig
+from bier.settings.schema import Config, LossConfig
 from bier.system.processes import processes_here
 
 LOSSES: dict[str, type[losses.Loss]] = {
@@ -33,38 +32,9 @@ LOSSES: dict[str, type[losses.Loss]] = {
 }
 
 
-def device(config: Config) -> torch.device:
-    """The device asked for, or the best there is.
-
-    Raises:
-        ConfigError: it is not there.
-    """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    name = config.hardware.device
-    if name == "auto":
-        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
-    if not available[name]:
-        raise ConfigError(f"no {name} device here", where="hardware.device", remedy="use 'auto' or 'cpu'")
-    return torch.device(name)
-
-
-def precision(config: Config, device: torch.device) -> torch.dtype:
-    """bfloat16 or float32 for the network; losses are always float32."""
-    if config.hardware.precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if config.hardware.precision == "bfloat16" else torch.float32
-
-
 def image_size(config: Config, device: torch.device) -> int:
     """Side of the input in pixels: 224 on a GPU and 128 on a CPU unless the settings say."""
     return config.image.size or (128 if device.type == "cpu" else 224)
-
-
-def workers(config: Config) -> int:
-    if config.data.workers is not None:
-        return config.data.workers
-    return max(1, min(8, (os.cpu_count() or 1) // processes_here() - 1))
 
 
 def train_transform(config: Config, size: int) -> TrainTransform:
@@ -137,17 +107,6 @@ def _loss(config: LossConfig, sizes: tuple[int, ...], classes: int) -> losses.Lo
     return kind(**derived, **config.options)
 
 
-class DiversitySum(nn.Module):
-    """The sum of several diversity losses; of none, zero."""
-
-    def __init__(self, parts: list[nn.Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(parts)
-
-    def forward(self, features: Tensor, head: EmbeddingEnsemble) -> Tensor:
-        return torch.stack([part(features, head) for part in self.parts]).sum()
-
-
 def diversity(config: Config, sizes: tuple[int, ...]) -> nn.Module | None:
     """The diversity loss of the settings, or ``None``: there is one learner only, or none is wanted."""
     settings = config.diversity
@@ -168,48 +127,30 @@ def diversity(config: Config, sizes: tuple[int, ...]) -> nn.Module | None:
     return parts[0] if len(parts) == 1 else DiversitySum(parts)
 
 
-def parameter_groups(
-    config: OptimizerConfig, model: RetrievalModel, proxies: Sequence[nn.Parameter], extra: Sequence[nn.Parameter]
-) -> list[dict[str, Any]]:
-    """Proxies, head and ``extra``, then the backbone's layer groups from output to input, each with its rate.
+def device(config: Config) -> torch.device:
+    """The device asked for, or the best there is.
 
-    Weight decay applies to matrices and filters only (the authors' recipe: "on weights").
+    Raises:
+        ConfigError: it is not there.
     """
-    rate = config.learning_rate
-    layers = [
-        (rate * config.proxy_factor, [*proxies]),
-        (rate * config.head_factor, [*model.head.parameters(), *extra]),
-    ]
-    for _, parameters in reversed(model.backbone.groups()):
-        layers.append((rate, parameters))
-        rate *= config.layer_decay
-    groups = []
-    for peak, parameters in layers:
-        trainable = [p for p in parameters if p.requires_grad]
-        for decay, chosen in (
-            (config.weight_decay, [p for p in trainable if p.ndim > 1]),
-            (0.0, [p for p in trainable if p.ndim <= 1]),
-        ):
-            if chosen:
-                groups.append({"params": chosen, "lr": peak, "peak_lr": peak, "weight_decay": decay})
-    return groups
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    name = config.hardware.device
+    if name == "auto":
+        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
+    if not available[name]:
+        raise ConfigError(f"no {name} device here", where="hardware.device", remedy="use 'auto' or 'cpu'")
+    return torch.device(name)
 
 
-def optimizer(
-    config: OptimizerConfig, model: RetrievalModel, proxies: Sequence[nn.Parameter], extra: Sequence[nn.Parameter]
-) -> torch.optim.Optimizer:
-    """AdamW over proxies of the loss, the head, whatever trains beside it (``extra``), and the layer groups."""
-    on_gpu = next(model.parameters()).is_cuda
-    return torch.optim.AdamW(parameter_groups(config, model, proxies, extra), fused=on_gpu or None)
+def precision(config: Config, device: torch.device) -> torch.dtype:
+    """bfloat16 or float32 for the network; losses are always float32."""
+    if config.hardware.precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if config.hardware.precision == "bfloat16" else torch.float32
 
 
-def rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[int], float]:
-    """The factor on every rate at a step: a linear rise over ``warmup`` of the steps, then half a cosine to 0."""
-    rise = config.warmup * steps
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / (rise + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
-
-    return factor
+def workers(config: Config) -> int:
+    if config.data.workers is not None:
+        return config.data.workers
+    return max(1, min(8, (os.cpu_count() or 1) // processes_here() - 1))

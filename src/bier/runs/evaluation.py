@@ -1,0 +1,133 @@
+"""Evaluate a model on a source, and the backbone as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bier.data import Manifest, TestTransform, open_source
+from bier.errors import ConfigError
+from bier.evaluate import RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
+from bier.network.model import RetrievalModel
+from bier.network.model_file import load_model
+from bier.records.folder import read_provenance, slug
+from bier.runs import build
+from bier.runs.machine import portable, resolved, set_threads
+from bier.runs.provenance import source_path
+from bier.runs.splits import held_out, of_split
+from bier.runs.tables import table
+from bier.settings.reading import load, override
+from bier.settings.schema import Config
+from bier.system.files import write_json
+from bier.system.processes import Processes
+from bier.vectors.embed import Embeddings, embed
+
+
+def evaluate(
+    model_path: Path,
+    source: str | None,
+    console: Console,
+    *,
+    manifest: Manifest | None = None,
+    split: str = "test",
+    overrides: tuple[str, ...] = (),
+    output: Path | None = None,
+    recall_at: Sequence[int] = RECALL_AT,
+    also: Sequence[Metric] = (),
+    missing: Missing = "exclude",
+) -> dict[str, Any]:
+    """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
+
+    They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
+    ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
+    """
+    processes = Processes.joined()
+    model, info = load_model(model_path)
+    folder = model_path if model_path.is_dir() else model_path.parent
+    config_file = folder / "config.yaml"
+    config = override(portable(load(config_file if config_file.is_file() else None)), overrides)
+    provenance = read_provenance(folder) if (folder / "provenance.json").is_file() else {}
+    if manifest is None:
+        if source is None and not provenance:
+            raise ConfigError("no source of pictures", where=model_path, remedy="write: bier evaluate MODEL SOURCE")
+        same = source is None or source_path(source) == provenance.get("data", {}).get("path")
+        settings = config.data if same else load(None, overrides).data
+        manifest = open_source(source or provenance["data"]["path"], settings)
+        if same:  # validation classes are not part of the training split, and stay out of it here
+            manifest = held_out(manifest, config, console)
+    set_threads(config)
+    wanted = of_split(manifest, split)
+    vectors = embed_manifest(model, wanted, TestTransform(info.image["size"], info.image["fit"]), config, console)
+    metrics = metrics_of(
+        model,
+        vectors,
+        wanted,
+        name=folder.resolve().name,
+        split=split,
+        seed=config.seed,
+        recall_at=recall_at,
+        metrics=(*USUAL, *also),
+        missing=missing,
+        distributed=processes.world > 1,
+    )
+    if not processes.first:
+        return metrics
+    if output is None:
+        trained_on = provenance.get("data", {}).get("fingerprint")
+        own = split == "test" and trained_on in (None, manifest.fingerprint())
+        output = folder / ("metrics.json" if own else f"metrics-{slug(manifest.source)}-{split}.json")
+    write_json(output, metrics)
+    console.print(table(metrics))
+    console.print(f"written to {output}", highlight=False, soft_wrap=True)
+    return metrics
+
+
+def metrics_of(
+    model: RetrievalModel,
+    vectors: Embeddings,
+    manifest: Manifest,
+    *,
+    name: str,
+    **options: Any,
+) -> dict[str, Any]:
+    """The contents of ``metrics.json``, with the weights of learners that the model's head has.
+
+    Options are those of :func:`bier.evaluate.evaluate_manifest`.
+    """
+    alpha = model.head.scales().square()
+    return evaluate_manifest(vectors, manifest, alpha, name=name, **options)
+
+
+def pretrained_features(source: str, config: Config, console: Console) -> dict[str, Any]:
+    """Metrics of the backbone as it came, before any training: the row of its features, pooled as it does."""
+    config = resolved(config).replace(model__pooling="average")
+    manifest = of_split(open_source(source, config.data), "test")
+    model = build.model(config)
+    size = build.image_size(config, build.device(config))
+    vectors = embed_manifest(model, manifest, build.test_transform(config, size), config, console)
+    metrics = metrics_of(model, vectors, manifest, name="pretrained", seed=config.seed)
+    row: dict[str, Any] = next(row for row in metrics["rows"] if row["kind"] == "features")
+    return row
+
+
+def embed_manifest(
+    model: RetrievalModel, manifest: Manifest, transform: TestTransform, config: Config, console: Console
+) -> Embeddings:
+    device = build.device(config)
+    with console.status(f"embedding {len(manifest):,} images"):
+        vectors = embed(
+            model,
+            manifest,
+            transform=transform,
+            workers=build.workers(config),
+            device=device,
+            precision=build.precision(config, device),
+            channels_last=config.hardware.channels_last,
+            processes=Processes.joined(),
+        )
+    for error in vectors.failed:
+        console.print(f"left out: {error.where}: {error.what}", highlight=False, markup=False, soft_wrap=True)
+    return vectors

@@ -1,0 +1,33 @@
+"""Settings with all that depends on the machine filled in, or left out."""
+
+from __future__ import annotations
+
+import torch
+
+from bier.runs import build
+from bier.settings.schema import Config
+
+
+def resolved(config: Config) -> Config:
+    """The settings with everything that depends on the machine filled in, as they are kept with the run."""
+    device = build.device(config)
+    precision = "bfloat16" if build.precision(config, device) is torch.bfloat16 else "float32"
+    return config.replace(
+        image__size=build.image_size(config, device),
+        data__workers=build.workers(config),
+        hardware__device=device.type,
+        hardware__precision=precision,
+        hardware__threads=config.hardware.threads or torch.get_num_threads(),
+    )
+
+
+def portable(config: Config) -> Config:
+    """The settings of a run without those of the machine that it ran on."""
+    return config.replace(
+        hardware__device="auto", hardware__precision="auto", hardware__threads=None, data__workers=None
+    )
+
+
+def set_threads(config: Config) -> None:
+    if config.hardware.threads is not None:
+        torch.set_num_threads(config.hardware.threads)

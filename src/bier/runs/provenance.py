@@ -1,0 +1,63 @@
+"""Where a run comes from: its data, its machine, its packages."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bier.data import Manifest
+from bier.settings.schema import Config
+from bier.training.job import Job
+
+VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
+
+
+def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> dict[str, Any]:
+    return {
+        "format": "bier-run-1",
+        "command": " ".join(sys.argv),
+        "started": now(),
+        "seed": config.seed,
+        "device": _device_name(job.device),
+        "threads": torch.get_num_threads(),
+        "processes": job.processes.world,
+        "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "cores": os.cpu_count(),
+        "versions": {name: _version(name) for name in VERSIONS},
+        "parameters": sum(p.numel() for p in job.model.parameters()),
+        "data": {
+            "path": source_path(source),
+            "source": manifest.source,
+            "protocol": manifest.protocol,
+            "fingerprint": manifest.fingerprint(),
+            "images": {split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))},
+            "classes": len(manifest.classes()),
+        },
+        "backbone": job.model.backbone.spec(),
+    }
+
+
+def source_path(source: str) -> str:
+    return str(Path(source).resolve())
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
