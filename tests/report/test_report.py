@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from bier.errors import BierError, DataError, StorageError
+from bier.records.read import load_run
 from bier.report import write_report
-from bier.report.load import load_run
 
 EMPTY = {"meta", "link", "img", "br", "line", "rect", "circle", "path", "polyline"}
 

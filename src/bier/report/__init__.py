@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bier.errors import DataError
-from bier.report.load import load_run
+from bier.records.read import load_run
 from bier.report.page import render
 from bier.system.files import write_text
 

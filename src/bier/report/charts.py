@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from bier.records.read import Epoch, Metrics, Row, Run, Weights
 from bier.report.figures import Series, heat_map, line_chart, mirrored_histogram, ticks
-from bier.report.load import Epoch, Metrics, Row, Run, Weights
 from bier.report.tables import color, style
 from bier.report.wording import letter, number, percent, with_sign
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bier.data.thumbnails import Thumbnails
+from bier.records.read import GROUPS, HardPair, Metrics, Query, Run
 from bier.report import charts, tables, wording
-from bier.report.load import GROUPS, HardPair, Metrics, Query, Run
-from bier.report.thumbnails import Thumbnails
 
 QUERIES = 48
 """Queries with pictures on one page, shared out among the runs."""

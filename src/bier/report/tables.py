@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bier.report.load import Epoch, Metrics, Row, Run
+from bier.records.read import Epoch, Metrics, Row, Run
 from bier.report.wording import comparable, flatten, letter, number, percent, shown
 
 COLORS = 6

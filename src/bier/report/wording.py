@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bier.report.load import Metrics, Row, Run
+from bier.records.read import Metrics, Row, Run
 
 PROTOCOLS = {
     "self": "every picture searches all others",

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bier.data.thumbnails import Thumbnails
 from bier.errors import ImageError
-from bier.report.load import Picture
-from bier.report.thumbnails import Thumbnails
 from bier.search.base import Hit
 from bier.system.files import write_text
 from bier.vectors.parts import picture_bytes
@@ -48,5 +47,5 @@ def write_page(query: Path, hits: Sequence[Hit], out: Path, *, count: int, how: 
         for hit in hits
     ]
     environment = Environment(loader=PackageLoader("bier.search", "."), autoescape=True, undefined=StrictUndefined)
-    shown = {"name": query.name, "thumbnail": thumbnails(Picture(query, ""), False)}
+    shown = {"name": query.name, "thumbnail": thumbnails(query)}
     write_text(out, environment.get_template("page.html").render(query=shown, hits=found, count=count, how=how))

@@ -10,7 +10,6 @@ from PIL import Image
 
 from bier.data.images import read_image
 from bier.errors import ImageError
-from bier.report.load import Picture
 
 QUALITY = 80
 Box = tuple[float, ...]
@@ -23,9 +22,9 @@ class Thumbnails:
         self.side = side
         self._made: dict[tuple[Path, Box | None], str | None] = {}
 
-    def __call__(self, picture: Picture, cropped: bool) -> str | None:
-        """The data: URI of a picture, or of its box alone; None if it is missing or cannot be read."""
-        key = picture.path, picture.bbox if cropped else None
+    def __call__(self, picture: Path, box: Box | None = None) -> str | None:
+        """The data: URI of a picture, or of a box in it alone; None if it is missing or cannot be read."""
+        key = picture, box
         if key not in self._made:
             try:
                 self._made[key] = _encode(*key, self.side)
