@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from bier.errors import ConfigError, ModelError
-from bier.system.processes import Processes
 
 TRIES = "tries.json"
 """In the folder of a run that is to be the best of several (`bier.runs.tries`)."""
@@ -58,11 +57,10 @@ def slug(source: str) -> str:
 
 
 def refuse_to_overwrite(folder: Path) -> None:
-    """Raise where a folder holds a run; with several processes, nobody goes on before all have looked."""
+    """Raise where a folder holds a run."""
     if (folder / "provenance.json").exists() or (folder / TRIES).exists():
         raise ConfigError(
             "holds a run already",
             where=folder,
             remedy=f"go on with: bier train --resume {folder}; or give another --out",
         )
-    Processes.joined().wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,8 @@ from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.recorded import GraphedBackbone
 from bier.settings.schema import Config, LossConfig
-from bier.system.processes import processes_here
+from bier.system.hardware import Hardware
+from bier.system.processes import ALONE, Processes
 
 LOSSES: dict[str, type[losses.Loss]] = {
     "binomial_deviance": losses.BinomialDeviance,
@@ -30,6 +30,19 @@ LOSSES: dict[str, type[losses.Loss]] = {
     "normalized_softmax": losses.NormalizedSoftmax,
     "proxy_anchor": losses.ProxyAnchor,
 }
+
+
+def hardware(config: Config, processes: Processes = ALONE) -> Hardware:
+    """What the settings ask for, or the best there is; raises as `Hardware.resolve`."""
+    wanted = config.hardware
+    return Hardware.resolve(
+        wanted.device,
+        wanted.precision,
+        config.data.workers,
+        wanted.channels_last,
+        processes,
+        where="hardware.device",
+    )
 
 
 def image_size(config: Config, device: torch.device) -> int:
@@ -67,15 +80,15 @@ def model(config: Config) -> RetrievalModel:
 
 
 def training_backbone(
-    config: Config, model: RetrievalModel, device: torch.device, images: int
+    config: Config, model: RetrievalModel, hardware: Hardware, images: int
 ) -> Callable[[Tensor], Tensor]:
     """The model's backbone as it runs in training steps, on whole batches of so many images."""
-    hardware = config.hardware
-    in_parts = hardware.images_at_once is not None and hardware.images_at_once < images
+    at_once = config.hardware.images_at_once
+    in_parts = at_once is not None and at_once < images
     frozen = not any(parameter.requires_grad for parameter in model.backbone.parameters())
-    if device.type != "cuda" or not hardware.cuda_graphs or in_parts or frozen:
+    if hardware.device.type != "cuda" or not config.hardware.cuda_graphs or in_parts or frozen:
         return model.backbone
-    return GraphedBackbone(model.backbone, images, precision(config, device))
+    return GraphedBackbone(model.backbone, images, hardware.precision)
 
 
 def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoosting:
@@ -125,32 +138,3 @@ def diversity(config: Config, sizes: tuple[int, ...]) -> nn.Module | None:
         if settings.loss in ("adversarial", "both"):
             parts.append(AdversarialLoss(sizes, settings.hidden, **given))
     return parts[0] if len(parts) == 1 else DiversitySum(parts)
-
-
-def device(config: Config) -> torch.device:
-    """The device asked for, or the best there is.
-
-    Raises:
-        ConfigError: it is not there.
-    """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    name = config.hardware.device
-    if name == "auto":
-        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
-    if not available[name]:
-        raise ConfigError(f"no {name} device here", where="hardware.device", remedy="use 'auto' or 'cpu'")
-    return torch.device(name)
-
-
-def precision(config: Config, device: torch.device) -> torch.dtype:
-    """bfloat16 or float32 for the network; losses are always float32."""
-    if config.hardware.precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if config.hardware.precision == "bfloat16" else torch.float32
-
-
-def workers(config: Config) -> int:
-    if config.data.workers is not None:
-        return config.data.workers
-    return max(1, min(8, (os.cpu_count() or 1) // processes_here() - 1))

@@ -25,13 +25,13 @@ def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> 
         "command": " ".join(sys.argv),
         "started": now(),
         "seed": config.seed,
-        "device": _device_name(job.device),
+        "device": _device_name(job.hardware.device),
         "threads": torch.get_num_threads(),
-        "processes": job.processes.world,
+        "processes": job.hardware.processes.world,
         "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "cores": os.cpu_count(),
         "versions": {name: _version(name) for name in VERSIONS},
-        "parameters": sum(p.numel() for p in job.model.parameters()),
+        "parameters": sum(p.numel() for p in job.learning.model.parameters()),
         "data": {
             "path": source_path(source),
             "source": manifest.source,
@@ -40,7 +40,7 @@ def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> 
             "images": {split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))},
             "classes": len(manifest.classes()),
         },
-        "backbone": job.model.backbone.spec(),
+        "backbone": job.learning.model.backbone.spec(),
     }
 
 
