@@ -26,6 +26,11 @@ def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     return override(config, overrides)
 
 
+def from_table(content: Mapping[str, object], where: str = "settings") -> Config:
+    """Defaults with the changes of a table, by dotted names or nested; raises as :func:`load`."""
+    return apply(Config(), _flatten(content, Config), where)
+
+
 def override(config: Config, overrides: Sequence[str], where: str = "--set") -> Config:
     """A copy with ``key=value`` overrides, given at ``where``; raises as :func:`load`."""
     changes: dict[str, object] = {}

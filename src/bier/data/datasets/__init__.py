@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from bier.data.datasets import cars196, cub, folder, inshop, sop, table, vehicleid
+from bier.data.datasets import cars196, cub, folder, inshop, memory, sop, table, vehicleid
 from bier.data.datasets.annotations import RowFaults
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.errors import DataError, nearest
 from bier.settings.schema import DataConfig
 
-__all__ = ["open_faulty", "open_source"]
+__all__ = ["open_faulty", "open_source", "open_table"]
 
 LABELS = "labels.csv"
 BENCHMARKS = {"cub": cub, "cars196": cars196, "sop": sop, "inshop": inshop, "vehicleid": vehicleid}
@@ -39,9 +40,19 @@ def open_source(source: str | Path, config: DataConfig | None = None) -> Manifes
     """
     config = config or DataConfig()
     path, manifest = _read(source, config, None)
-    _refuse_useless(manifest, path)
-    manifest = _with_protocol(_with_split(manifest, config))
-    return manifest if config.crop_to_bbox else replace(manifest, bbox=None)
+    return _usable(manifest, path, config)
+
+
+def open_table(source: Any, config: DataConfig | None = None) -> Manifest:
+    """The manifest of a table in memory: pandas, polars, pyarrow, or a list of (path, label).
+
+    Raises:
+        DataError: as `open_source`; or it is no such table.
+    """
+    config = config or DataConfig()
+    place = Path(memory.NAME)
+    manifest = table.from_arrow(memory.as_arrow(source), place)
+    return _usable(manifest, place, config)
 
 
 def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[Manifest, list[tuple[int | None, str]]]:
@@ -78,6 +89,12 @@ def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> t
             where=error.filename or path,
             remedy="check that you may read the folder and what is in it",
         ) from error
+
+
+def _usable(manifest: Manifest, path: Path, config: DataConfig) -> Manifest:
+    _refuse_useless(manifest, path)
+    manifest = _with_protocol(_with_split(manifest, config))
+    return manifest if config.crop_to_bbox else replace(manifest, bbox=None)
 
 
 def _with_split(manifest: Manifest, config: DataConfig) -> Manifest:

@@ -96,9 +96,18 @@ def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
         table = parquet.read_table(file)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
+    return from_arrow(table, file, faulty)
+
+
+def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manifest:
+    """A pyarrow table with the columns above; ``file`` is where it comes from, for messages and relative paths.
+
+    Raises:
+        DataError: as `read_parquet`.
+    """
     # By position: a name may occur twice. Other columns may be large, and are not looked at.
     columns = [
-        [_text(cell) for cell in column.to_pylist()] if _column(name) in _KNOWN else [""] * len(table)
+        [_text(cell) for cell in column.to_pylist()] if plain_name(name) in _KNOWN else [""] * len(table)
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
     faults = RowFaults(file) if faulty is None else faulty
@@ -109,7 +118,8 @@ def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
 _KNOWN = (*NEEDED, "split", "group", "name", "bbox", *SIDES)
 
 
-def _column(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A column's name as this module knows it: lower case, without white space, ``w`` for ``width``."""
     plain = name.strip().casefold()
     return SPELLED_OUT.get(plain, plain)
 
@@ -126,7 +136,7 @@ def _text(cell: Any) -> str:
 
 
 def _table(file: Path, numbers: Sequence[int], header: Sequence[str], columns: Sequence[Sequence[str]]) -> Table:
-    names = [_column(name) for name in header]
+    names = [plain_name(name) for name in header]
     twice = sorted({name for name in names if name in _KNOWN and names.count(name) > 1})
     if twice:
         raise DataError(f"there are two columns {twice[0]!r}", where=file, remedy="rename or remove one of them")
