@@ -60,6 +60,7 @@ def test_a_saved_config_loads_as_itself(tmp_path: Path) -> None:
         ("optimizer.epochs.x=1", "unknown setting 'optimizer.epochs.x'", "'optimizer.epochs'"),
         ("seed.x=1", "unknown setting 'seed.x'", "seed"),
         ("optimizer.learning_rate=1" + "0" * 400, "is not a number", "give a number"),
+        ("seed=2020-13-45", "a value that is not YAML", "month"),
         ("seed", "'seed' has no '='", "key=value"),
     ],
 )
@@ -81,6 +82,7 @@ def test_the_file_is_checked_even_where_an_override_hides_its_value(tmp_path: Pa
     ("content", "complaint"),
     [
         ("a: [", "is not YAML"),
+        ("a: 2020-13-45", "is not YAML"),
         ("- 1\n", "holds no table"),
         ("optimiser: {epochs: 3}\n", "unknown setting 'optimiser'"),
     ],

@@ -53,7 +53,7 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", where=file, remedy="check the path given to --config") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise ConfigError(f"is not YAML: {error}", where=file, remedy="mend the line named above") from error
     if content is None:
         return {}
@@ -65,7 +65,7 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
 def _parse(text: str, override: str, where: str) -> object:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise ConfigError(f"{override!r} has a value that is not YAML", where=where, remedy=str(error)) from error
 
 
