@@ -70,7 +70,7 @@ def test_no_number_is_nan_or_infinite(entry: Entry, number: str) -> None:
     ("about", "words"),
     [
         (About("Side.", unit="pixels", low=32, high=4096), "32 to 4096 pixels"),
-        (About("Pictures.", low=2, high=1_000_000, reason="one is alone"), "2 to 1,000,000: one is alone"),
+        (About("Pictures.", low=2, high=1_000_000), "2 to 1,000,000"),
         (About("Norm.", low=0), "at least 0"),
         (About("Factor.", above=0.5), "above 0.5"),
         (About("Name."), ""),

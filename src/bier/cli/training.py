@@ -208,13 +208,15 @@ def demo(
 
 
 @app.command
-def settings() -> None:
-    """Print every setting with its default, as a YAML file for --config."""
-    import yaml
+def settings(
+    word: Annotated[
+        str | None, Parameter(help="A section such as optimizer, or part of a name such as rate. [default: all]")
+    ] = None,
+) -> None:
+    """Print settings with their defaults, meanings and ranges, as a YAML file for --config."""
+    from bier.settings.printing import as_yaml, find
 
-    from bier.settings.schema import Config
-
-    sys.stdout.write(yaml.safe_dump(Config().as_dict(), sort_keys=False))
+    sys.stdout.write(as_yaml(find(word)))
 
 
 @data.command

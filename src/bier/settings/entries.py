@@ -1,4 +1,4 @@
-"""All settings as a list, each with its dotted name, type, value and meaning."""
+"""All settings as lists, each with its dotted name, type, value and meaning."""
 
 from __future__ import annotations
 
@@ -38,20 +38,42 @@ class Entry:
 
     @property
     def choices(self) -> tuple[object, ...]:
-        """All values where they can be counted; empty for numbers, texts, lists and tables."""
-        if self.hint is bool:
-            return ("true", "false")
+        """All its values, where they are words or numbers of a ``Literal``."""
         return typing.get_args(self.hint) if typing.get_origin(self.hint) is Literal else ()
 
 
-def entries(config: DataclassInstance, section: str = "") -> list[Entry]:
-    """Those of a dataclass and of the dataclasses in it, with the values they have there."""
-    hints = typing.get_type_hints(type(config))
-    found: list[Entry] = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(hints[field.name]):
-            found += entries(value, field.name)
-        else:
-            found.append(Entry(section, field.name, hints[field.name], value, field.metadata[ABOUT]))
-    return found
+@dataclass(frozen=True)
+class Section:
+    """Settings that belong together.
+
+    Attributes:
+        name: the first part of their dotted names; empty for the settings outside the sections.
+        purpose: one line, the first of the class's docstring.
+        entries: the settings.
+    """
+
+    name: str
+    purpose: str
+    entries: tuple[Entry, ...]
+
+
+def sections(config: DataclassInstance) -> list[Section]:
+    """The settings outside the sections, then the sections: of a dataclass, and the dataclasses in it."""
+    parts = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    inner = [_section(name, part) for name, part in parts.items() if dataclasses.is_dataclass(part)]
+    return [_section("", config), *inner]
+
+
+def entries(config: DataclassInstance) -> list[Entry]:
+    """All settings of a dataclass of dataclasses, with the values that they have there."""
+    return [entry for section in sections(config) for entry in section.entries]
+
+
+def _section(name: str, owner: Any) -> Section:
+    hints = typing.get_type_hints(type(owner))
+    own = [field for field in dataclasses.fields(owner) if not dataclasses.is_dataclass(hints[field.name])]
+    return Section(
+        name,
+        (type(owner).__doc__ or "").partition("\n")[0],
+        tuple(Entry(name, f.name, hints[f.name], getattr(owner, f.name), f.metadata[ABOUT]) for f in own),
+    )

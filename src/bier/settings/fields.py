@@ -26,7 +26,7 @@ class About:
         low: the smallest value.
         high: the largest value.
         above: the value that all must exceed.
-        reason: why other values make no sense.
+        reason: why no number lies outside.
         if_none: what ``None`` stands for.
     """
 
@@ -49,7 +49,7 @@ class About:
             words = f"at least {_digits(self.low)}"
         else:
             words = f"{_digits(self.low)} to {_digits(self.high)}"
-        return f"{words} {self.unit}".rstrip() + (f": {self.reason}" if self.reason else "")
+        return f"{words} {self.unit}".rstrip()
 
     def check(self, value: object, where: str) -> None:
         """Refuse a number outside the range, also as an entry of a list or table.
@@ -62,7 +62,7 @@ class About:
                 raise ConfigError(
                     f"{number if isinstance(number, int) else format(number, 'g')} is out of range",
                     where=where,
-                    remedy=f"give {self.range or 'a finite number'}",
+                    remedy=f"give {self.range or 'a finite number'}" + (f": {self.reason}" if self.reason else ""),
                 )
 
     def _allows(self, number: float) -> bool:

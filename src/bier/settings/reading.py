@@ -54,7 +54,9 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", where=file, remedy="check the path given to --config") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
-        raise ConfigError(f"is not YAML: {error}", where=file, remedy="correct it; `bier settings` prints a file that works") from error
+        raise ConfigError(
+            f"is not YAML: {error}", where=file, remedy="correct it; `bier settings` prints a file that works"
+        ) from error
     if content is None:
         return {}
     if not isinstance(content, Mapping):

@@ -26,7 +26,7 @@ class DataConfig:
     )
     test_classes: float = setting(
         0.5,
-        "Share of classes kept for testing, the last in natural order, where the source names no split.",
+        "Share of classes kept for testing, the last by name, where the source names no split.",
         unit="as a share",
         low=0,
         high=0.99,
@@ -41,7 +41,7 @@ class DataConfig:
     # Among few classes alone, embeddings win that cannot tell many apart (docs/results.md).
     validation_gallery: int = setting(
         4000,
-        "Training pictures join the held-out ones until so many are searched.",
+        "Pictures searched in validation: training pictures join the held-out ones up to this number.",
         unit="images",
         low=0,
         high=1_000_000_000,
@@ -81,11 +81,11 @@ class ImageConfig:
         None, "Side of the square input.", unit="pixels", low=32, high=4096, if_none="224 on a GPU, 128 on a CPU"
     )
     fit: Literal["crop", "pad"] = setting(
-        "crop", "How long pictures become square: crop keeps the centre, pad fills up with white (the paper)."
+        "crop", "How a picture becomes square: crop cuts a square out, pad fills up with white as in the paper."
     )
     crop_scale: float = setting(
         0.3,
-        "Smallest share of the area that a random training crop keeps; 1 turns random crops off.",
+        "Smallest share of the area that a random crop keeps in training; 1 turns random crops off.",
         unit="as a share",
         low=0.01,
         high=1,
@@ -108,21 +108,23 @@ class ModelConfig:
         "efficientnet_lite0", "The pretrained network: efficientnet_lite0, googlenet, or any name that timm knows."
     )
     weights: str = setting(
-        "default", "Of the backbone: default (pretrained), none (random), or the path of a .safetensors or .pth file."
+        "default",
+        "Weights of the backbone: default (pretrained), none (random), or the path of a .safetensors or .pth file.",
     )
     pooling: Literal["auto", "average", "gem"] = setting(
         "auto",
-        "Of the backbone's last map: gem is the generalised mean; auto takes it where the map is never negative.",
+        "Pooling of the backbone's last map; auto takes gem, the generalised mean, where no value is negative.",
     )
     sizes: tuple[int, ...] | str | None = setting(
         None,
         "Dimensions of each learner, such as [96, 160, 256], or the published bier-512 or bier-1024.",
+        unit="dimensions each",
         low=1,
         high=1_000_000,
-        if_none="dimensions, cut in proportion 1 : 2 : 3 and so on",
+        if_none="model.dimensions, cut in proportion 1 : 2 : 3 and so on",
     )
     dimensions: int | None = setting(
-        None, "Of the whole embedding.", low=1, high=1_000_000, if_none="512, or the sum of sizes"
+        None, "Dimensions of the whole embedding.", low=1, high=1_000_000, if_none="512, or the sum of sizes"
     )
     learners: int | None = setting(
         None, "Number of learners.", low=1, high=1024, if_none="3, or as many as there are sizes"
@@ -131,7 +133,7 @@ class ModelConfig:
         "boosting", "How learners count in the embedding: by their boosting weights, by their sizes, or equally."
     )
     start: Literal["whitening", "random"] = setting(
-        "whitening", "Of the head: a learned whitening of the backbone's features, or random."
+        "whitening", "First weights of the head: a whitening learned from features of training images, or random ones."
     )
 
 
@@ -146,7 +148,7 @@ class LossConfig:
     )
     # In short training no schedule was measurably better (docs/results.md).
     schedule: Literal["additive", "convex", "stagewise", "independent"] = setting(
-        "stagewise", "How a learner builds on those before it: stagewise boosts any loss, independent does not boost."
+        "stagewise", "How a learner builds on those before it; stagewise boosts any loss, independent does not boost."
     )
     shrinkage: float | None = setting(
         None,
@@ -160,7 +162,9 @@ class LossConfig:
 class DiversityConfig:
     """What pushes the learners apart."""
 
-    loss: Literal["none", "activation", "adversarial", "both"] = setting("activation", "The diversity loss.")
+    loss: Literal["none", "activation", "adversarial", "both"] = setting(
+        "activation", "The diversity loss; both is the sum of the two."
+    )
     during_training: bool = setting(True, "Add the diversity loss to the base loss in training.")
     initialize: bool = setting(
         False, "Minimise the diversity loss over the head alone, on frozen features, before training."
@@ -173,7 +177,7 @@ class DiversityConfig:
     )
     regularization: float | None = setting(
         None,
-        "Factor on its constraints on weights, lambda_w.",
+        "Factor on its constraints on the weights, lambda_w.",
         low=0,
         if_none="100 for activation, 1e5 for adversarial",
     )
@@ -185,19 +189,19 @@ class OptimizerConfig:
     """How the weights move."""
 
     epochs: int = setting(10, "Passes over the training images.", unit="epochs", low=1, high=1_000_000)
-    learning_rate: float = setting(1e-4, "Of the backbone, at the peak of the schedule.", low=0, high=10)
-    head_factor: float = setting(3.0, "The head learns this many times faster.", low=0, high=1_000_000)
+    learning_rate: float = setting(1e-4, "Rate of the backbone at the peak of the schedule.", low=0, high=10)
+    head_factor: float = setting(3.0, "Rate of the head, as a multiple of the backbone's.", low=0, high=1_000_000)
     # They start at random (as in Kim et al. 2020).
     proxy_factor: float = setting(
-        100.0, "The class proxies of a loss learn this many times faster than the backbone.", low=0, high=1_000_000
+        100.0, "Rate of a loss's class proxies, as a multiple of the backbone's.", low=0, high=1_000_000
     )
     layer_decay: float = setting(
-        1.0, "Each group of layers in the backbone learns this many times the rate of the group above.", low=0, high=1
+        1.0, "Rate of each layer group of the backbone, as a multiple of that of the group above.", low=0, high=1
     )
-    weight_decay: float = setting(2e-4, "Of AdamW, on matrices and filters only.", low=0, high=10)
+    weight_decay: float = setting(2e-4, "Weight decay of AdamW, on matrices and filters only.", low=0, high=10)
     warmup: float = setting(
         0.1,
-        "Share of all steps over which the rate rises; then it falls along a cosine.",
+        "Share of all steps over which rates rise; then they fall along a cosine.",
         unit="as a share",
         low=0,
         high=1,
@@ -205,7 +209,7 @@ class OptimizerConfig:
     freeze: int = setting(
         0, "Layer groups of the backbone, from the input, that stay as they are.", unit="groups", low=0, high=1000
     )
-    freeze_batch_norm: bool = setting(True, "Keep batch norm in evaluation mode.")
+    freeze_batch_norm: bool = setting(True, "Keep batch norm in evaluation mode; its statistics stay as they are.")
     clip_norm: float | None = setting(
         None, "Largest norm of the gradient; a longer one is scaled down. 0 sets no limit.", low=0, if_none="no limit"
     )
@@ -215,15 +219,19 @@ class OptimizerConfig:
 class HardwareConfig:
     """What the run computes on."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "auto takes a GPU where there is one.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting(
+        "auto", "Where the model runs; auto takes a GPU where there is one."
+    )
     # On CPUs bfloat16 was slower for training.
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "Of the network: auto takes bfloat16 on a GPU that has it, else float32. Losses stay float32."
+        "auto", "Numbers of the network; auto takes bfloat16 on a GPU that has it. Losses are always float32."
     )
-    channels_last: bool = setting(True, "Memory layout of images and filters, usually the faster one.")
+    channels_last: bool = setting(
+        True, "Keep the channels of images and filters last in memory, which is usually faster."
+    )
     images_at_once: int | None = setting(
         None,
-        "Images in the backbone at once in training; fewer than a batch need less memory and more time.",
+        "Images in the backbone at once in training; less than a batch saves memory and costs time.",
         unit="images",
         low=1,
         high=1_000_000,
@@ -239,7 +247,10 @@ class HardwareConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a run."""
+    """The run as a whole.
+
+    Its sections are dataclasses of their own, and all settings have dotted names such as ``optimizer.epochs``.
+    """
 
     seed: int = setting(0, "Seed of all random numbers.", low=0, high=2**31 - 1)
     data: DataConfig = DataConfig()
