@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
+from bier.network.family import Family
 from bier.network.layer_groups import timm_groups
 from bier.network.weights import load_strictly, read_weights, without
 
@@ -84,3 +85,6 @@ def lite0_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names |= {f"_blocks.{number}.{old}.": f"{place}.{new}." for old, new in inside.items()}
     split = ((*key.rpartition("."), tensor) for key, tensor in state.items())
     return {names.get(module + dot, module + dot) + leaf: tensor for module, dot, leaf, tensor in split}
+
+
+MEMBERS = {LITE0: Family(knows=lambda name: name == LITE0, build=lite0)}

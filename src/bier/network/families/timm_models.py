@@ -8,6 +8,7 @@ from typing import Any
 
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
+from bier.network.family import Family
 from bier.network.layer_groups import timm_groups
 from bier.network.weights import foreign, not_fetched, read_weights, require
 
@@ -133,3 +134,6 @@ def _cached(name: str) -> Path | None:
     files = [settings.hf_hub_filename] if settings.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
     found = (try_to_load_from_cache(settings.hf_hub_id, file) for file in files)
     return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+MEMBERS = {"timm": Family(knows=lambda name: True, build=timm_model)}
