@@ -10,7 +10,7 @@ from torch import Tensor
 from bier import EmbeddingEnsemble, OnlineBoosting
 from bier.errors import ConfigError, LossError
 from bier.losses import BinomialDeviance, Contrastive, Loss, MultiSimilarity, NormalizedSoftmax, PairLoss, Triplet
-from bier.method.pairwise import boost_pairs
+from bier.method.losses.pairwise import boost_pairs
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 2, 3])
 

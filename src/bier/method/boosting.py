@@ -23,7 +23,7 @@ from bier.method.losses.external import EmbeddingLoss, extend
 from bier.method.losses.pairs import PairLoss, choose
 from bier.method.losses.proxies import NormalizedSoftmax, ProxyLoss
 from bier.method.losses.triplet import Triplet
-from bier.method.pairwise import boost_block, boost_pairs
+from bier.method.losses.pairwise import boost_block, boost_pairs
 
 SCHEDULES: tuple[Schedule, ...] = ("additive", "convex", "stagewise", "independent")
 SHRINKAGE = {"additive": 0.06, "convex": 1.0}
