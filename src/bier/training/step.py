@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bier.method.boosting import Boosted
+from bier.method.losses import Boosted
 from bier.system.hardware import Hardware
 from bier.training.batch import WholeBatch
 from bier.training.job import Learning
