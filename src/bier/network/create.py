@@ -58,7 +58,7 @@ def _pool_by_generalized_mean(backbone: Backbone, only_if_sensible: bool) -> Non
     if path is None and not only_if_sensible:
         raise ModelError(
             f"{backbone.name} does not end in the average of one map",
-            where="model.pooling",
+            where="pooling",
             remedy="use 'auto', or 'average', which leaves it as it is",
         )
     size = backbone.image_size or TRIAL_SIZE

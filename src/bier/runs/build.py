@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bier.data import TestTransform, TrainTransform
-from bier.errors import ConfigError, nearest
+from bier.errors import ConfigError, ModelError, nearest
 from bier.method import losses
 from bier.method.boosting import OnlineBoosting
 from bier.method.diversity import ActivationLoss, AdversarialLoss, DiversitySum
@@ -29,6 +30,26 @@ LOSSES: dict[str, type[losses.Loss]] = {
     "multi_similarity": losses.MultiSimilarity,
     "normalized_softmax": losses.NormalizedSoftmax,
     "proxy_anchor": losses.ProxyAnchor,
+}
+
+
+@contextlib.contextmanager
+def settings_named(**settings: str) -> Iterator[None]:
+    """Errors about an argument name the setting that it came from: ``settings_named(sizes="model.sizes")``."""
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        arguments = str(error.where).split(", ")
+        if not settings.keys() >= set(arguments):
+            raise
+        where = ", ".join(settings[argument] for argument in arguments)
+        raise type(error)(error.what, where=where, remedy=error.remedy) from error
+
+
+_OF_MODEL = {
+    "name": "model.backbone",
+    **{name: f"model.{name}" for name in ("weights", "pooling", "sizes", "dimensions", "learners", "weighting")},
+    "count": "optimizer.freeze",
 }
 
 
@@ -63,6 +84,11 @@ def test_transform(config: Config, size: int) -> TestTransform:
 
 def model(config: Config) -> RetrievalModel:
     """A new model: pretrained backbone, fresh head. Random numbers come from ``config.seed`` alone."""
+    with settings_named(**_OF_MODEL):
+        return _model(config)
+
+
+def _model(config: Config) -> RetrievalModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         backbone = create_backbone(config.model.backbone, config.model.weights, pooling=config.model.pooling)
@@ -88,11 +114,27 @@ def training_backbone(
     frozen = not any(parameter.requires_grad for parameter in model.backbone.parameters())
     if hardware.device.type != "cuda" or not config.hardware.cuda_graphs or in_parts or frozen:
         return model.backbone
-    return GraphedBackbone(model.backbone, images, hardware.precision)
+    return GraphedBackbone(model.backbone, images, hardware.precision, remedy="set hardware.cuda_graphs=false")
+
+
+def check_image_size(model: RetrievalModel, size: int) -> None:
+    """Refuse, with a `ModelError`, a size of pictures that the backbone does not take."""
+    wanted = model.backbone.image_size
+    if wanted is not None and wanted != size:
+        raise ModelError(
+            f"{model.backbone.name} takes images of {wanted} pixels, not {size}",
+            where="image.size",
+            remedy=f"set image.size to {wanted}",
+        )
 
 
 def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoosting:
-    with torch.random.fork_rng(devices=[]):
+    """The loss of the settings, boosted over learners of so many dimensions."""
+    options = {option: f"loss.options.{option}" for option in config.loss.options}
+    with (
+        settings_named(schedule="loss.schedule", shrinkage="loss.shrinkage", **options),
+        torch.random.fork_rng(devices=[]),
+    ):
         torch.manual_seed(config.seed + 1)
         return OnlineBoosting(_loss(config.loss, sizes, classes), config.loss.schedule, config.loss.shrinkage)
 

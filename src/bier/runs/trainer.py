@@ -151,9 +151,11 @@ def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardwa
         ConfigError: settings that contradict one another.
     """
     pictures = _pictures(manifest, config, hardware)
+    learning = _learning(pictures, config, hardware)
+    build.check_image_size(learning.model, pictures.test_view.size)
     return Job(
         folder=folder,
-        learning=_learning(pictures, config, hardware),
+        learning=learning,
         pictures=pictures,
         hardware=hardware,
         epochs=config.optimizer.epochs,

