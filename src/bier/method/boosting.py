@@ -8,7 +8,6 @@ gradient reaches learner m, and the backbone, through ``S_m`` alone.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
@@ -56,7 +55,7 @@ class OnlineBoosting(nn.Module):
     def forward(self, learners: Sequence[Tensor], labels: Tensor, *, trace: bool = False) -> Tensor:
         """The loss, a scalar, and nothing else: ``boost(...).loss``. The rest stays in :attr:`last`."""
         boosted = self.boost(learners, labels, trace=trace)
-        self.last = dataclasses.replace(boosted, loss=boosted.loss.detach())
+        self.last = boosted.detach()
         return boosted.loss
 
     def boost(self, learners: Sequence[Tensor], labels: Tensor, *, trace: bool = False) -> Boosted:

@@ -41,6 +41,10 @@ class Boosted:
         stacked = torch.stack(list(losses))
         return cls(stacked.mean(), stacked.detach(), tuple(weights), tuple(scores))
 
+    def detach(self) -> Boosted:
+        """The same without the gradient of the loss."""
+        return Boosted(self.loss.detach(), self.losses, self.weights, self.scores)
+
 
 class Loss(nn.Module):
     """A scalar function of a score matrix and labels, given as :meth:`forward`. It is boosted stagewise.

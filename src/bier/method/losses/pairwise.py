@@ -123,11 +123,8 @@ def boost_pairs(
     Raises:
         LossError: a batch of one class.
     """
-    with torch.no_grad():
-        z = Normalized(outputs)
-        sweep = Sweep(loss, schedule, shrinkage, z.z, labels, trace=trace, tile=tile)
-        gradients = z.backward(sweep.run())
-    value = _MeanLoss.apply(sweep.losses, z.lengths, *gradients, *outputs)
+    sweep = Sweep(loss, schedule, shrinkage, len(outputs), outputs[0], labels, trace=trace, tile=tile)
+    value = _MeanLoss.apply(sweep, *outputs)
     if sweep.trace is None:
         return Boosted(value, sweep.losses)
     scores, weights = sweep.trace.scores, sweep.trace.weights
@@ -137,20 +134,20 @@ def boost_pairs(
 
 
 class _MeanLoss(torch.autograd.Function):
-    """The mean of the losses as a function of the outputs, whose gradients are already known."""
+    """The mean loss as a function of the outputs. Its gradients are made on the way forward."""
 
     @staticmethod
-    def forward(ctx: Any, losses: Tensor, lengths: Tensor, *tensors: Tensor) -> Tensor:
-        ctx.save_for_backward(lengths, *tensors[: len(lengths)])  # M gradients; M outputs follow them
-        return losses.mean()
+    def forward(ctx: Any, sweep: Sweep, *outputs: Tensor) -> Tensor:
+        z = Normalized(outputs)
+        ctx.save_for_backward(z.lengths, *z.backward(sweep.run(z.z)))
+        return sweep.losses.mean()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
         lengths, *gradients = ctx.saved_tensors
         scales = (grad * (-2 / len(gradients))) / lengths  # 2 for s_ij and s_ji, minus since dl/da = -weight
-        scaled = [g * scale for g, scale in zip(gradients, scales.unbind(), strict=True)]
-        return None, None, *[None] * len(gradients), *scaled
+        return None, *[g * scale for g, scale in zip(gradients, scales.unbind(), strict=True)]
 
 
 class Normalized:
@@ -162,15 +159,15 @@ class Normalized:
     """
 
     def __init__(self, outputs: Sequence[Tensor]) -> None:
-        self.norms = outputs[0].new_empty(len(outputs), outputs[0].shape[0], 1)
+        self.norms, self.along = outputs[0].new_empty(2, len(outputs), outputs[0].shape[0], 1).unbind()
         for f, norm in zip(outputs, self.norms.unbind(), strict=True):
             torch.linalg.vector_norm(f, dim=1, keepdim=True, out=norm)
         self.lengths = self.norms.clamp(min=EPSILON)
         self.z = [f / length for f, length in zip(outputs, self.lengths.unbind(), strict=True)]
 
-    def backward(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+    def backward(self, gradients: list[Tensor]) -> list[Tensor]:
         """Gradients in f, times the lengths, of gradients in z (n, d_m), which are overwritten."""
-        along = torch.empty_like(self.norms)
+        along = self.along
         for g, z, along_m in zip(gradients, self.z, along.squeeze(2).unbind(), strict=True):
             torch.linalg.vecdot(z, g, out=along_m)
         along.mul_(self.norms > EPSILON)  # below, the normalisation is a mere scaling
@@ -201,7 +198,7 @@ class Sweep:
     """Takes the tiles of one batch through the learners.
 
     Attributes:
-        losses: (M,), ``sum_ij w_ij B_m,ij l(S_m,ij, y_ij)``.
+        losses: (M,), after the run: ``sum_ij w_ij B_m,ij l(S_m,ij, y_ij)``.
         trace: where it was asked for.
     """
 
@@ -210,50 +207,54 @@ class Sweep:
         loss: PairTerms,
         schedule: Schedule,
         shrinkage: float,
-        z: Sequence[Tensor],
+        learners: int,
+        like: Tensor,
         labels: Tensor,
         *,
         trace: bool,
         tile: int,
     ) -> None:
-        self.loss, self.schedule, self.shrinkage = loss, schedule, shrinkage
-        self.tile = tile
+        self.loss, self.schedule, self.shrinkage, self.tile = loss, schedule, shrinkage, tile
         classes, self.weights = pair_weights(labels)
         # Comparing floats into floats is vectorised, comparing whole numbers is not.
-        self.codes = blocks(classes.to(z[0].dtype), tile)
-        self.z = [blocks(z_m, tile) for z_m in z]
-        self.sums: list[list[Tensor]] = [[] for _ in z]
-        self.losses = z[0].new_zeros(len(z))
+        self.codes = blocks(classes.to(like.dtype), tile)
+        self.losses = like.new_zeros(learners)
         reweighted = schedule in ("additive", "convex")
-        self.trace = PairTrace(z[0], len(z), len(labels), tile, reweighted) if trace else None
+        self.trace = PairTrace(like, learners, len(labels), tile, reweighted) if trace else None
 
-    def run(self) -> list[Tensor]:
-        """Visit every tile. -2/M times the result, M tensors (n, d_m), are the gradients of the mean loss in z."""
+    def run(self, z: Sequence[Tensor]) -> list[Tensor]:
+        """Visit every tile of normalised outputs, M tensors (n, d_m).
+
+        Returns:
+            M tensors (n, d_m). -2/M times them are the gradients of the mean loss in z.
+        """
+        rows = [blocks(z_m, self.tile) for z_m in z]
+        sums: list[list[Tensor]] = [[] for _ in z]
         for i in range(len(self.codes)):
             for j in range(i, len(self.codes)):
-                self.visit(i, j)
-        return [torch.cat(sums) if len(sums) > 1 else sums[0] for sums in self.sums]
+                for sums_m, rows_m, d in zip(sums, rows, self.visit(i, j, rows), strict=True):
+                    _add_product(sums_m, i, d, rows_m[j])
+                    if i != j:
+                        _add_product(sums_m, j, d.T, rows_m[i])
+        return [torch.cat(sums_m) if len(sums_m) > 1 else sums_m[0] for sums_m in sums]
 
-    def visit(self, i: int, j: int) -> None:
-        """Take tile (i, j), and with it (j, i), through all learners."""
+    def visit(self, i: int, j: int, z: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
+        """Take tile (i, j) through all learners: ``w_ij B_m,ij dl/ds`` of each, up to a factor of -1."""
         loss, a, b = self.loss, self.codes[i], self.codes[j]
         y = torch.eq(a.unsqueeze(1), b, out=a.new_empty(a.shape[0], b.shape[0]))
         slope, w = choose(y, loss.slopes), spread(y, self.weights)
         if i == j:
             w.fill_diagonal_(0)
-        s = a.new_empty(len(self.z), *y.shape)
-        for s_m, z in zip(s.unbind(), self.z, strict=True):
-            torch.mm(z[i], z[j].T, out=s_m)
-        scores = None if self.trace is None else mix(average_factors(len(self.z)), s)
+        s = a.new_empty(len(z), *y.shape)
+        for s_m, z_m in zip(s.unbind(), z, strict=True):
+            torch.mm(z_m[i], z_m[j].T, out=s_m)
+        scores = None if self.trace is None else mix(average_factors(len(z)), s)
         margin = s.sub_(choose(y, loss.offsets)).mul_(slope)
         terms, weight, boosting = boost_block(loss, self.schedule, self.shrinkage, margin, y)
         if self.trace is not None and scores is not None:
             self.trace.record(i, j, scores, boosting)
-        self.losses.addmv_(terms.view(len(self.z), -1), w.view(-1), alpha=1 if i == j else 2)
-        for d, z, sums in zip(weight.mul_(w.mul_(slope)).unbind(), self.z, self.sums, strict=True):
-            _add_product(sums, i, d, z[j])
-            if i != j:
-                _add_product(sums, j, d.T, z[i])
+        self.losses.addmv_(terms.view(len(z), -1), w.view(-1), alpha=1 if i == j else 2)
+        return weight.mul_(w.mul_(slope)).unbind()
 
 
 def blocks(rows: Tensor, tile: int) -> tuple[Tensor, ...]:
