@@ -1,4 +1,4 @@
-"""Boosting as a user calls it; the numbers are checked in tests/losses and tests/test_golden.py."""
+"""Boosting as a user calls it; the numbers are checked in losses/ and test_golden.py beside it."""
 
 from __future__ import annotations
 

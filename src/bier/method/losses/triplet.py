@@ -79,7 +79,7 @@ class Triplet(TermLoss):
 def positive_slots(labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """For k = 1, 2, ...: the anchors that have a k-th positive, and that positive, as index vectors.
 
-    With K images of each class there are K - 1 slots, so all triplets are visited in K - 1 steps of (n, n).
+    With K images of each class there are K - 1 slots. All triplets are then visited in K - 1 steps of (n, n).
     """
     same = labels[:, None] == labels
     same.fill_diagonal_(False)
