@@ -17,7 +17,7 @@ Format = Literal["onnx", "torch", "safetensors-hub"]
 
 @app.command
 def export(
-    model: str,
+    model: Annotated[str, Parameter(help="A run's folder, a model file, or hub:OWNER/NAME.")],
     *,
     to: Annotated[Format, Parameter(help="An ONNX file, a torch program (.pt2), or a folder for a model hub.")],
     out: Annotated[Path, output("The file; for safetensors-hub the folder.")],
@@ -29,10 +29,9 @@ def export(
     push: Annotated[str | None, Parameter(help="OWNER/NAME on the model hub (safetensors-hub only).")] = None,
     public: Annotated[bool, Parameter(help="A new repository on the hub is public, not private.")] = False,
 ) -> None:
-    """Write a trained model for other programs, with its preprocessing, learners and fingerprint inside.
+    """Write a trained model for other programs, with its preprocessing inside.
 
-    MODEL is a run's folder, a model file, or hub:OWNER/NAME. The result is checked against the model on real pictures,
-    and not kept if it gives other vectors.
+    The result is checked against the model on real pictures. It is not kept if it gives other vectors.
     """
     from bier import export as formats
     from bier.network.hub import local_path
