@@ -35,11 +35,11 @@ from bier.evaluate.learners import (
 )
 from bier.evaluate.neighbours import neighbours
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
+from bier.records.metrics import FORMAT
 
 if TYPE_CHECKING:
     from bier.data.manifest import Manifest
 
-FORMAT = "bier-metrics-1"
 DRAWS = 10
 
 CONVENTIONS = {

@@ -6,14 +6,15 @@ import dataclasses
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, open_source, with_distractors
 from bier.errors import ConfigError, DataError, ModelError
-from bier.records.folder import read_provenance, refuse_to_overwrite
+from bier.records.folder import RunFolder, refuse_to_overwrite
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance
 from bier.runs import build, optimization
 from bier.runs.evaluation import evaluate
 from bier.runs.machine import resolved, set_threads
@@ -22,7 +23,7 @@ from bier.runs.splits import has_test, held_out, test_part
 from bier.runs.start import prepare_head
 from bier.settings.reading import load, save
 from bier.settings.schema import Config
-from bier.system.files import write_atomically, write_json
+from bier.system.files import write_atomically
 from bier.system.processes import Processes
 from bier.system.tensors import STATE_FORMAT, read_description
 from bier.training.job import Job
@@ -38,7 +39,7 @@ def train(
     *,
     resume: bool = False,
     evaluate_after: bool = True,
-) -> dict[str, Any] | None:
+) -> Metrics | None:
     """Train on a source and fill the run's folder; returns the test metrics where the source has test images.
 
     Raises:
@@ -60,8 +61,8 @@ def train(
         prepare_head(job, config, console)
         provenance = provenance_of(source, manifest, config, job)
         if processes.first:
-            write_atomically(folder / "config.yaml", lambda file: save(config, file))
-            write_json(folder / "provenance.json", provenance)
+            write_atomically(RunFolder(folder).config, lambda file: save(config, file))
+            provenance.save(folder)
     start = _saved_step(folder) if resume else 0
     listener = Monitor(folder, config.optimizer.epochs, console, start) if processes.first else Silence()
     with listener:
@@ -72,37 +73,38 @@ def train(
             f"epoch {progress.best.epoch} is kept, with Recall@1 {100 * scores['recall@1']:.1f} % and MAP@R "
             f"{100 * scores['map_at_r']:.1f} % on the validation classes"
         )
-    provenance |= {
-        "seconds": round(provenance.get("seconds", 0) + time.monotonic() - began, 1),
-        "best_epoch": progress.best.epoch or progress.epoch,
-        "unreadable": progress.unreadable,
-        "finished": now(),
-    }
+    provenance = dataclasses.replace(
+        provenance,
+        seconds=round((provenance.seconds or 0) + time.monotonic() - began, 1),
+        best_epoch=progress.best.epoch or progress.epoch,
+        unreadable=tuple(progress.unreadable),
+        finished=now(),
+    )
     if processes.first:
-        write_json(folder / "provenance.json", provenance)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        provenance.save(folder)
+        RunFolder(folder).checkpoint.unlink(missing_ok=True)
     processes.wait()  # for the model, which all of them read
     if not evaluate_after or not has_test(manifest):
         return None
     return evaluate(folder, None, console, manifest=manifest)
 
 
-def evaluate_if_tested(folder: Path, console: Console) -> dict[str, Any] | None:
+def evaluate_if_tested(folder: Path, console: Console) -> Metrics | None:
     """`evaluate` a run on its own source, or nothing where that has no test images."""
-    config = load(folder / "config.yaml")
-    manifest = held_out(open_source(read_provenance(folder)["data"]["path"], config.data), config, console)
+    config = load(RunFolder(folder).config)
+    manifest = held_out(open_source(Provenance.load(folder).data.path, config.data), config, console)
     return evaluate(folder, None, console, manifest=manifest) if has_test(manifest) else None
 
 
-def resume(folder: Path, console: Console, *, evaluate_after: bool = True) -> dict[str, Any] | None:
+def resume(folder: Path, console: Console, *, evaluate_after: bool = True) -> Metrics | None:
     """Go on with an interrupted run from its last checkpoint, with its own settings and source."""
-    provenance = read_provenance(folder)
-    if "finished" in provenance:
+    provenance = Provenance.load(folder)
+    if provenance.finished is not None:
         raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {folder}")
-    if not (folder / "checkpoint.safetensors").is_file():
+    if not RunFolder(folder).checkpoint.is_file():
         raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
-    config = load(folder / "config.yaml")
-    return train(provenance["data"]["path"], config, folder, console, resume=True, evaluate_after=evaluate_after)
+    config = load(RunFolder(folder).config)
+    return train(provenance.data.path, config, folder, console, resume=True, evaluate_after=evaluate_after)
 
 
 def describe(job: Job, manifest: Manifest, console: Console) -> None:
@@ -192,16 +194,16 @@ def _without_diversity(job: Job, config: Config) -> Job:
     return job if config.diversity.during_training else dataclasses.replace(job, diversity=None)
 
 
-def _same_data(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    provenance = read_provenance(folder)
-    if provenance["data"]["fingerprint"] != manifest.fingerprint():
+def _same_data(folder: Path, manifest: Manifest) -> Provenance:
+    provenance = Provenance.load(folder)
+    if provenance.data.fingerprint != manifest.fingerprint():
         raise DataError(
             "the images, labels or splits are not those that this run started with",
-            where=provenance["data"]["path"],
+            where=provenance.data.path,
             remedy="restore them, or start a new run",
         )
     return provenance
 
 
 def _saved_step(folder: Path) -> int:
-    return int(read_description(folder / "checkpoint.safetensors", STATE_FORMAT)["step"])
+    return int(read_description(RunFolder(folder).checkpoint, STATE_FORMAT)["step"])

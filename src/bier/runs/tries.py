@@ -6,13 +6,12 @@ if it had been trained alone. Test classes are looked at once, with the best.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import json
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,11 +19,15 @@ from rich.table import Table
 from bier import runs
 from bier.data import open_source
 from bier.errors import ConfigError
-from bier.records.folder import TRIES, is_finished, read_provenance, refuse_to_overwrite, validation_score
+from bier.records.folder import RunFolder, refuse_to_overwrite
+from bier.records.history import validation_score
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance, is_finished
+from bier.records.tries import Tries
 from bier.runs.splits import held_out
 from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
-from bier.system.files import write_atomically, write_json
+from bier.system.files import write_atomically
 from bier.system.processes import Processes
 
 OPTION = "--try"
@@ -33,7 +36,7 @@ JUDGES = ("seed", "data.validation_classes", "data.validation_gallery", "data.te
 _COMMAS = re.compile(r",(?![^\[]*\])")  # between values, not inside [96, 160, 256]
 
 
-def train(source: str, config: Config, tries: Sequence[str], folder: Path, console: Console) -> dict[str, Any] | None:
+def train(source: str, config: Config, tries: Sequence[str], folder: Path, console: Console) -> Metrics | None:
     """Train with every combination of values, and keep the best.
 
     Args:
@@ -61,27 +64,27 @@ def train(source: str, config: Config, tries: Sequence[str], folder: Path, conso
         )
     refuse_to_overwrite(folder)
     if processes.first:
-        write_atomically(folder / "config.yaml", lambda file: save(config, file))
-        write_json(folder / TRIES, {"source": str(Path(source).resolve()), "combinations": combinations})
+        write_atomically(RunFolder(folder).config, lambda file: save(config, file))
+        Tries(source=str(Path(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
     processes.wait()
     return resume(folder, console)
 
 
 def is_unfinished(folder: Path) -> bool:
     """Whether the folder waits for tries."""
-    return (folder / TRIES).exists() and not (folder / "provenance.json").exists()
+    return RunFolder(folder).tries.exists() and not RunFolder(folder).provenance.exists()
 
 
-def resume(folder: Path, console: Console) -> dict[str, Any] | None:
+def resume(folder: Path, console: Console) -> Metrics | None:
     """Make the tries that are missing, and keep the best; see `train`."""
     console = console if Processes.joined().first else Console(quiet=True)
-    request = json.loads((folder / TRIES).read_text(encoding="utf-8"))
-    config = load(folder / "config.yaml")
+    request = Tries.load(folder)
+    config = load(RunFolder(folder).config)
     scores: dict[str, float] = {}
-    for number, chosen in enumerate(request["combinations"], 1):
+    for number, chosen in enumerate(request.combinations, 1):
         name = " ".join(chosen)
-        console.rule(f"try {number} of {len(request['combinations'])}: {name}", align="left")
-        scores[name] = _score(request["source"], override(config, chosen), _folder(folder, name), console)
+        console.rule(f"try {number} of {len(request.combinations)}: {name}", align="left")
+        scores[name] = _score(request.source, override(config, chosen), RunFolder(folder).one_try(name), console)
     best = max(scores, key=lambda name: scores[name])
     _keep(folder, best, scores)
     console.print(_table(scores, best))
@@ -109,7 +112,7 @@ def _values(setting: str) -> list[str]:
 
 def _score(source: str, config: Config, folder: Path, console: Console) -> float:
     if not is_finished(folder):
-        if (folder / "checkpoint.safetensors").exists():
+        if RunFolder(folder).checkpoint.exists():
             runs.resume(folder, console, evaluate_after=False)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -117,17 +120,13 @@ def _score(source: str, config: Config, folder: Path, console: Console) -> float
     return validation_score(folder)
 
 
-def _folder(folder: Path, name: str) -> Path:
-    return folder / "tries" / re.sub(r"[^\w.=+-]+", "_", name)
-
-
 def _keep(folder: Path, best: str, scores: dict[str, float]) -> None:
     processes = Processes.joined()
     if processes.first:
-        chosen = _folder(folder, best)
-        provenance = {**read_provenance(chosen), "tries": scores}
-        shutil.copytree(chosen, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("provenance.json"))
-        write_json(folder / "provenance.json", provenance)  # last: it makes the run complete
+        chosen = RunFolder(folder).one_try(best)
+        last = RunFolder(chosen).provenance.name
+        shutil.copytree(chosen, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(last))
+        dataclasses.replace(Provenance.load(chosen), tries=scores).save(folder)  # last: it makes the run complete
     processes.wait()
 
 

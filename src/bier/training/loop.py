@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from bier.data import train_loader
 from bier.errors import ImageError
 from bier.network.model_file import save_model
+from bier.records.folder import RunFolder
 from bier.training.batch import WholeBatch
 from bier.training.job import Job
 from bier.training.progress import Listener, Progress, Sums
@@ -95,7 +96,7 @@ def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
         record["validation"], by_class = validate(job, job.validation)
         keep = progress.best.offer(progress.epoch + 1, by_class)
     if keep and job.processes.first:
-        save_model(job.folder / "model.safetensors", job.model, job.image)
+        save_model(RunFolder(job.folder).model, job.model, job.image)
     for earlier in progress.history:
         earlier["kept"] = earlier["kept"] and not keep
     progress.history.append({**record, "kept": keep})

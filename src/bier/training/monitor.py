@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from bier.records.folder import RunFolder
 from bier.training.progress import Progress as TrainingProgress
 
 LINE_SECONDS = 30.0
@@ -36,8 +37,8 @@ class Monitor:
 
     def __init__(self, folder: Path, epochs: int, console: Console, step: int = 0) -> None:
         self.epochs, self.console = epochs, console
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
-        self.log = _log_file(folder / "log.txt")
+        self.writer = SummaryWriter(str(RunFolder(folder).tensorboard), purge_step=step or None)
+        self.log = _log_file(RunFolder(folder).log)
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=8),

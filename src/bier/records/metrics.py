@@ -1,0 +1,188 @@
+"""``metrics.json``: what a model finds, and with which of its learners."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bier.errors import DataError
+from bier.records.pictures import Picture
+from bier.records.reading import as_json, from_json, load
+from bier.system.files import write_json
+
+FORMAT = "bier-metrics-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Retrieval figures of one embedding, 0 to 1; None for what was not measured.
+
+    ``..._std`` is the standard deviation, where a protocol draws several galleries.
+    """
+
+    name: str
+    kind: str
+    """``ensemble``, ``learner``, ``prefix`` or ``features``."""
+    learners: tuple[int, ...] = ()
+    """Those that take part, from 0."""
+    dimensions: int
+    recall: dict[int, float]
+    """By K, ascending."""
+    map_at_r: float | None
+    r_precision: float | None
+    map: float | None = None
+    mean_rank: float | None = None
+    """Of the first right match, from 1."""
+    nmi: float | None = None
+    ami: float | None = None
+    recall_std: dict[int, float] | None = None
+    map_at_r_std: float | None = None
+    r_precision_std: float | None = None
+    map_std: float | None = None
+    mean_rank_std: float | None = None
+    nmi_std: float | None = None
+    ami_std: float | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What was measured, by the names that tables use: R@1, R@2 ..., MAP@R, R-precision, mAP, NMI, AMI."""
+        return _named(self.recall, self.map_at_r, self.r_precision, self.map, self.nmi, self.ami)
+
+    @property
+    def spread(self) -> dict[str, float]:
+        """The standard deviations of `figures`."""
+        rest = (self.map_at_r_std, self.r_precision_std, self.map_std, self.nmi_std, self.ami_std)
+        return _named(self.recall_std or {}, *rest)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as it stands in the file."""
+        return dict(as_json(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """How much the learners repeat each other, and the output dimensions: the mean of the absolute value."""
+
+    learners: tuple[tuple[float, ...], ...] = ()
+    """(M, M) between the learners' similarities of pairs of pictures."""
+    features_mean_abs: float | None
+    """Of any two dimensions; None where there is no such pair, and likewise below."""
+    within_learners_mean_abs: float | None
+    between_learners_mean_abs: float | None
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.learners) for row in self.learners):
+            raise ValueError("'correlation.learners' must be a square matrix")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(Picture):
+    """A picture that was found."""
+
+    score: float = math.nan
+    """Its similarity to the query."""
+    correct: bool
+    """Whether it is of the query's class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """A query and its nearest neighbours."""
+
+    group: str = ""
+    """``worst``, ``typical`` or ``best`` of all queries."""
+    query: Picture
+    recall_rank: int | None
+    """Rank of the first right match, from 1; 0 or None if there is none."""
+    average_precision: float = math.nan
+    """At R."""
+    hits: tuple[Hit, ...]
+    """Nearest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """All that is said of a model on one split of a source."""
+
+    format: str = FORMAT
+    name: str = ""
+    """Of the run."""
+    source: str = ""
+    split: str = "test"
+    protocol: str = "self"
+    created: str = ""
+    seed: int | None = None
+    draws: int = 1
+    """Galleries that the protocol drew; figures are means over them."""
+    queries: int
+    gallery: int
+    classes: int
+    queries_without_positive: int = 0
+    conventions: tuple[str, ...] = ()
+    """How it was counted, in words."""
+    unreadable: tuple[str, ...] = ()
+    """Pictures that could not be read."""
+    rows: tuple[Row, ...]
+    """The ensemble first."""
+    correlation: Correlation | None = None
+    neighbours: tuple[Neighbours, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rows or not self.ensemble.recall or not all(map(math.isfinite, self.ensemble.recall.values())):
+            raise ValueError("'rows' must begin with the ensemble and its recall")
+
+    @property
+    def ensemble(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def learners(self) -> list[Row]:
+        return [row for row in self.rows if row.kind == "learner"]
+
+    @property
+    def features(self) -> Row | None:
+        """The backbone's own features."""
+        return next((row for row in self.rows if row.kind == "features"), None)
+
+    @staticmethod
+    def of(content: Mapping[str, Any]) -> Metrics:
+        """From what `bier.evaluate.evaluate_manifest` returns.
+
+        Raises:
+            ValueError: a field is missing or does not fit.
+        """
+        return from_json(Metrics, content)
+
+    @staticmethod
+    def load(path: Path) -> Metrics:
+        """Read a ``metrics.json``.
+
+        Raises:
+            DataError: it is missing or broken, named with its line or field.
+        """
+        if not path.is_file():
+            raise DataError(
+                f"not an evaluated run: {path.name} is missing",
+                where=path.parent,
+                remedy="run `bier evaluate` on the run's model first",
+            )
+        return load(Metrics, path, remedy="write the file again with `bier evaluate`")
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all; raises StorageError."""
+        write_json(path, self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        return dict(as_json(self))
+
+
+def _named(recall: Mapping[int, float], *rest: float | None) -> dict[str, float]:
+    """By the names of tables, without what was not measured."""
+    names = ("MAP@R", "R-precision", "mAP", "NMI", "AMI")
+    values = {f"R@{k}": value for k, value in recall.items()}
+    values |= {name: value for name, value in zip(names, rest, strict=True) if value is not None}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
