@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bier.errors import BierError, DataError, StorageError
-from bier.records.read import load_run
+from bier.records.run import Run
 from bier.report import write_report
 
 EMPTY = {"meta", "link", "img", "br", "line", "rect", "circle", "path", "polyline"}
@@ -208,7 +208,7 @@ def test_other_peoples_text_never_becomes_markup(write_run, report, tmp_path):
     entry = {"query": {"image": str(tmp_path / evil), "label": evil, "name": evil}, "hits": hits, "group": evil}
     run = write_run(name="evil", source=evil, protocol=evil, unreadable=[evil], conventions=[evil], neighbours=[entry])
     change(run / "metrics.json", name=evil, created=evil)
-    change(run / "provenance.json", command=evil, data={evil: evil})
+    change(run / "provenance.json", command=evil, device=evil, versions={evil: evil})
     (run / "config.yaml").write_text(json.dumps({"model": {"backbone": evil}, "loss": {"name": evil}, evil: evil}))
     page = report(run, write_run("other"))
     assert "script" not in {tag for tag, _ in page.tags}
@@ -296,8 +296,8 @@ def test_a_resumed_epoch_counts_once_and_gaps_are_allowed(write_run, report):
     run = write_run()
     with (run / "history.jsonl").open("a") as file:
         file.write('{"epoch": 10, "loss": NaN, "learner_losses": [], "validation": {"recall@1": 0.9}}\n\n')
-    history = load_run(run).history
-    assert [epoch.number for epoch in history] == list(range(1, 11))
+    history = Run.load(run).history
+    assert [epoch.epoch for epoch in history] == list(range(1, 11))
     assert "Epoch 10 of 10 was kept" in report(run).text
 
 
@@ -305,7 +305,7 @@ def broken(name: str, text: str):
     return lambda run: (run / name).write_text(text)
 
 
-METRICS = '{"format": "bier-metrics-1",\n "rows": '
+METRICS = '{"format": "bier-metrics-1", "queries": 2, "gallery": 2, "classes": 1,\n "rows": '
 
 
 @pytest.mark.parametrize(
@@ -317,8 +317,8 @@ METRICS = '{"format": "bier-metrics-1",\n "rows": '
         (broken("metrics.json", "[]"), "expected an object"),
         (broken("metrics.json", '{"format": "bier-metrics-9"}'), "format is 'bier-metrics-9', not 'bier-metrics-1'"),
         (broken("metrics.json", METRICS + "[]}"), "must begin with the ensemble"),
-        (broken("metrics.json", METRICS + '[{"name": "x"}]}'), "the field 'kind' is missing"),
-        (broken("metrics.json", METRICS + "7}"), "does not fit"),
+        (broken("metrics.json", METRICS + '[{"name": "x"}]}'), "the field 'rows[0].kind' is missing"),
+        (broken("metrics.json", METRICS + "7}"), "'rows' does not fit: expected a list, found 7"),
         (broken("history.jsonl", '{"epoch": 1}\n{"epoch": 2'), "history.jsonl:2: broken JSON"),
         (broken("history.jsonl", '{"epoch": 1}\n{"step": 2}'), "history.jsonl:2: the field 'epoch' is missing"),
         (broken("config.yaml", "a: 1\nb: [\n"), "config.yaml:3: broken YAML"),

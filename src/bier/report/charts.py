@@ -8,7 +8,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from bier.records.read import Epoch, Metrics, Row, Run, Weights
+from bier.records.history import Epoch, Weights
+from bier.records.metrics import Metrics, Row
+from bier.records.run import Run
 from bier.report.figures import Series, heat_map, line_chart, mirrored_histogram, ticks
 from bier.report.tables import color, style
 from bier.report.wording import letter, number, percent, with_sign
@@ -35,14 +37,14 @@ def learner_loss_chart(run: Run) -> Markup:
         return Markup("")
     series = []
     for m in range(amount):
-        points = [(float(epoch.number), epoch.learner_losses[m]) for epoch in run.history]
+        points = [(float(epoch.epoch), epoch.learner_losses[m]) for epoch in run.history]
         series.append(Series(f"learner {m + 1}", color(m), points))
     return _over_epochs(series, f"Training loss of each of {amount} learners by epoch.", run)
 
 
 def validation_chart(run: Run) -> Markup:
     best = chosen_epoch(run.history)
-    told = f"; highest {with_sign(best.validation_recall)} in epoch {best.number}" if best else ""
+    told = f"; highest {with_sign(best.validation_recall)} in epoch {best.epoch}" if best else ""
     points = _by_epoch(run, lambda epoch: 100 * epoch.validation_recall)
     return _over_epochs([Series("R@1", "ensemble", points)], f"Validation Recall at 1 by epoch{told}.", run)
 
@@ -96,7 +98,7 @@ def prefix_chart(metrics: Metrics) -> Markup:
 
 
 def correlation_map(metrics: Metrics) -> Markup:
-    matrix = metrics.correlation
+    matrix = metrics.correlation.learners if metrics.correlation else ()
     if len(matrix) < 2:
         return Markup("")
     pairs = [(i, j) for i in range(len(matrix)) for j in range(i + 1, len(matrix))]
@@ -139,13 +141,13 @@ def _told(edges: Sequence[float], above: Sequence[float], below: Sequence[float]
 
 
 def _by_epoch(run: Run, value: Callable[[Epoch], float]) -> list[tuple[float, float]]:
-    return [(float(epoch.number), value(epoch)) for epoch in run.history]
+    return [(float(epoch.epoch), value(epoch)) for epoch in run.history]
 
 
 def _over_epochs(series: Sequence[Series], describe: str, run: Run | None = None) -> Markup:
     last = max((int(x) for line in series for x, _ in line.points), default=1)
     chosen = chosen_epoch(run.history) if run else None
-    mark = float(chosen.number) if chosen else None
+    mark = float(chosen.epoch) if chosen else None
     return line_chart(series, describe=describe, x_label="epoch", x_ticks=_epoch_ticks(last), mark=mark)
 
 

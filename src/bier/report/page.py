@@ -8,12 +8,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.data.thumbnails import Thumbnails
-from bier.records.read import GROUPS, HardPair, Metrics, Query, Run
+from bier.records.history import HardPair
+from bier.records.metrics import Metrics, Neighbours
+from bier.records.run import Run
 from bier.report import charts, tables, wording
 
 QUERIES = 48
 """Queries with pictures on one page, shared out among the runs."""
 SHARED_QUERIES = 6
+GROUPS = ("worst", "typical", "best")
 
 
 def render(runs: Sequence[Run], thumbnail: int) -> str:
@@ -38,11 +41,15 @@ def render(runs: Sequence[Run], thumbnail: int) -> str:
     )
 
 
-def picture_groups(metrics: Metrics, at_most: int) -> list[tuple[str, list[Query]]]:
+def picture_groups(metrics: Metrics, at_most: int) -> list[tuple[str, list[Neighbours]]]:
     """Queries by group, worst first; if there are too many, each group gives up the same share."""
     keep = min(1.0, at_most / max(len(metrics.neighbours), 1))
-    groups = [(name, [query for query in metrics.neighbours if query.group == name]) for name in GROUPS]
-    return [(name, queries[: max(1, int(len(queries) * keep))]) for name, queries in groups if queries]
+    groups = [(name, [entry for entry in metrics.neighbours if _group(entry) == name]) for name in GROUPS]
+    return [(name, entries[: max(1, int(len(entries) * keep))]) for name, entries in groups if entries]
+
+
+def _group(entry: Neighbours) -> str:
+    return entry.group if entry.group in GROUPS else "worst"
 
 
 def hardest_pairs(run: Run) -> list[tuple[str, tuple[HardPair, ...]]]:
@@ -53,14 +60,14 @@ def hardest_pairs(run: Run) -> list[tuple[str, tuple[HardPair, ...]]]:
     return [(kind, hardest[kind]) for kind in ("positive", "negative") if hardest.get(kind)]
 
 
-def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Query]]]:
+def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Neighbours]]]:
     """The first few queries that at least two runs show, most widely shared first: for each, (run, its answer)."""
-    answers: dict[str, dict[int, Query]] = {}
+    answers: dict[str, dict[int, Neighbours]] = {}
     for i, run in enumerate(runs):
-        for query in run.metrics.neighbours:
-            answers.setdefault(str(query.picture.path), {})[i] = query
+        for entry in run.metrics.neighbours:
+            answers.setdefault(entry.query.image, {})[i] = entry
     widely = sorted(answers.values(), key=len, reverse=True)
-    return [list(entry.items()) for entry in widely if len(entry) > 1][:SHARED_QUERIES]
+    return [list(found.items()) for found in widely if len(found) > 1][:SHARED_QUERIES]
 
 
 def _comparison(runs: Sequence[Run]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bier.records.read import Epoch, Metrics, Row, Run
+from bier.records.history import Epoch
+from bier.records.metrics import Metrics, Row
+from bier.records.run import Run
 from bier.report.wording import comparable, flatten, letter, number, percent, shown
 
 COLORS = 6
@@ -97,7 +99,7 @@ def epochs_table(history: Sequence[Epoch]) -> tuple[list[str], list[list[str]]]:
     heads = ["epoch", "loss", *names, "diversity", "validation R@1, %", "learning rate", "images/s", "seconds"]
     rows = [
         [
-            str(epoch.number),
+            str(epoch.epoch),
             number(epoch.loss),
             *(number(loss) for loss in epoch.learner_losses),
             *("–" for _ in range(learners - len(epoch.learner_losses))),

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bier.records.read import Metrics, Row, Run
+from bier.records.metrics import Metrics, Row
+from bier.records.run import Run
 
 PROTOCOLS = {
     "self": "every picture searches all others",
@@ -155,7 +156,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Loss", _loss(run)),
         ("Learners kept apart by", _diversity(run)),
         ("Training", _training(run)),
-        ("Seed", shown(run.provenance.get("seed", run.metrics.seed))),
+        ("Seed", shown(run.provenance.seed if run.provenance else run.metrics.seed)),
     ]
     return [(term, text) for term, text in found if text]
 
@@ -208,10 +209,10 @@ def _training(run: Run) -> str:
         parts.append(f"batches of {classes} classes × {images} pictures")
     if run.setting("image.size"):
         parts.append(f"{run.setting('image.size')} px")
-    seconds, device = run.provenance.get("seconds"), run.provenance.get("device")
-    if isinstance(seconds, int | float):
-        parts.append(duration(seconds))
-    return ", ".join([*parts, *([f"on {device}"] if device else [])])
+    if run.provenance:
+        parts += [] if run.provenance.seconds is None else [duration(run.provenance.seconds)]
+        parts.append(f"on {run.provenance.device}")
+    return ", ".join(parts)
 
 
 def sharing(run: Run) -> str:
@@ -236,17 +237,18 @@ def dimension_correlation(metrics: Metrics) -> list[tuple[str, str]]:
         "within_learners_mean_abs": "in the same learner",
         "features_mean_abs": "any two",
     }
-    means = metrics.correlation_means
-    return [(name, f"{means[key]:.3f}") for key, name in names.items() if math.isfinite(means.get(key, math.nan))]
+    means = [(name, getattr(metrics.correlation, key, None)) for key, name in names.items()]
+    return [(name, f"{mean:.3f}") for name, mean in means if mean is not None and math.isfinite(mean)]
 
 
 def origin(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     """Provenance as titled lists of (name, value)."""
-    plain = [(key, shown(value)) for key, value in run.provenance.items() if not isinstance(value, dict)]
+    record = run.provenance.as_dict() if run.provenance else {}
+    plain = [(key, shown(value)) for key, value in record.items() if not isinstance(value, dict)]
     groups = [("run", [("evaluated", run.metrics.created), *plain])]
     groups += [
         (key, [(name, shown(entry)) for name, entry in flatten(value)])
-        for key, value in run.provenance.items()
+        for key, value in record.items()
         if isinstance(value, dict)
     ]
     return [(title.capitalize(), [row for row in rows if row[1]]) for title, rows in groups if rows]
