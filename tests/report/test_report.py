@@ -159,7 +159,7 @@ def test_pictures_have_words_and_marks_beside_colours(write_run, report):
     images = page.all("img")
     assert len(images) == 6 * 9
     alts = [image["alt"] for image in images]
-    assert alts[0] == "Query: class 0"
+    assert alts[0] == "Query: class 1", "the typical one"
     right, wrong = (sum(word in alt for alt in alts) for word in (", right: ", ", wrong: "))
     assert right + wrong == 6 * 8
     marks = [attributes["class"] for attributes in page.all("span") if "tick" in (attributes.get("class") or "")]
@@ -167,12 +167,19 @@ def test_pictures_have_words_and_marks_beside_colours(write_run, report):
     assert (marks.count("tick"), marks.count("tick wrong")) == (right + 1, wrong + 1)
 
 
-def test_worst_cases_come_first(write_run, report, pictures):
+def test_typical_cases_come_first_and_the_worst_last(write_run, report):
     run = write_run(queries=6)
     entries = json.loads((run / "metrics.json").read_text())["neighbours"]
     change(run / "metrics.json", neighbours=entries[::-1])
     text = report(run).text
-    assert 0 < text.index("Worst cases") < text.index("Typical cases") < text.index("Best cases")
+    assert 0 < text.index("Typical cases") < text.index("Best cases") < text.index("Worst cases")
+
+
+def test_a_comparison_begins_with_a_typical_query(write_run, report, pictures):
+    one, two = write_run("one", queries=6), write_run("two", queries=6)
+    typical = next(entry for entry in Run.load(one).metrics.neighbours if entry.group == "typical")
+    first = report(one, two).all("img")[0]
+    assert first["title"] == f"{typical.query.path.parent.name}/{typical.query.path.name}"
 
 
 def test_thumbnails_are_small_and_carry_no_metadata(write_run, report, tmp_path):

@@ -16,7 +16,8 @@ from bier.report import charts, tables, wording
 QUERIES = 48
 """Queries with pictures on one page, shared out among the runs."""
 SHARED_QUERIES = 6
-GROUPS = ("worst", "typical", "best")
+GROUPS = ("typical", "best", "worst")
+"""Of queries, in the order of the page: what to expect of the model comes first, its mistakes last."""
 
 
 def render(runs: Sequence[Run], thumbnail: int) -> str:
@@ -42,7 +43,7 @@ def render(runs: Sequence[Run], thumbnail: int) -> str:
 
 
 def picture_groups(metrics: Metrics, at_most: int) -> list[tuple[str, list[Neighbours]]]:
-    """Queries by group, worst first; if there are too many, each group gives up the same share."""
+    """Queries by group, in the order of `GROUPS`; if there are too many, each group gives up the same share."""
     keep = min(1.0, at_most / max(len(metrics.neighbours), 1))
     groups = [(name, [entry for entry in metrics.neighbours if _group(entry) == name]) for name in GROUPS]
     return [(name, entries[: max(1, int(len(entries) * keep))]) for name, entries in groups if entries]
@@ -64,7 +65,7 @@ def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Neighbours]]]:
     """The first few queries that at least two runs show, most widely shared first: for each, (run, its answer)."""
     answers: dict[str, dict[int, Neighbours]] = {}
     for i, run in enumerate(runs):
-        for entry in run.metrics.neighbours:
+        for entry in sorted(run.metrics.neighbours, key=lambda entry: GROUPS.index(_group(entry))):
             answers.setdefault(entry.query.image, {})[i] = entry
     widely = sorted(answers.values(), key=len, reverse=True)
     return [list(found.items()) for found in widely if len(found) > 1][:SHARED_QUERIES]
