@@ -76,38 +76,40 @@ def flatten(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any
 
 
 def headline(run: Run) -> str:
-    """What the run achieved, in one sentence."""
+    """What the run achieved, and its backbone alone."""
     metrics = run.metrics
     k = min(metrics.ensemble.recall)
-    found = "a right match first" if k == 1 else f"a right match among the first {k}"
-    sentence = f"{_method(run)} finds {found} for {_recall(metrics.ensemble, k)} of {_asked(metrics)}"
+    sentence = f"{_method(run)} finds {_found(k)} for {_recall(metrics.ensemble, k)} of {_asked(metrics)}."
     if metrics.features is None:
-        return f"{sentence}."
-    return f"{sentence}; its backbone’s own features {_recall(metrics.features, k)}."
+        return sentence
+    return f"{sentence} Its backbone’s own features: {_recall(metrics.features, k)}."
 
 
 def compared(runs: Sequence[Run]) -> str:
-    """What several runs achieved beside each other, in one sentence."""
+    """What several runs achieved beside each other."""
     if not comparable(runs):
-        return f"{len(runs)} runs, measured on different pictures: compare each with its own backbone only."
+        return f"{len(runs)} runs, measured on different pictures. Compare each with its own backbone only."
     # Runs that read the same share the first place: a difference that the page hides ranks nobody.
     best = max(map(first_recall, runs))
     leaders = [run.name for run in runs if percent(first_recall(run)) == percent(best)]
     others = sorted((first_recall(run) for run in runs if percent(first_recall(run)) != percent(best)), reverse=True)
-    verb = "finds" if len(leaders) == 1 else "find"
-    sentence = (
-        f"Of {len(runs)} runs, {listed([f'“{name}”' for name in leaders])} {verb} a right match first most often: "
-        f"for {with_sign(best)} of {_asked(runs[0].metrics)}"
-    )
-    return f"{sentence}{_rest(others)}{_features_of(runs)}."
+    names, found = listed([f"“{name}”" for name in leaders]), _found(min(runs[0].metrics.ensemble.recall))
+    place = f"{names} is the best of {len(runs)} runs." if len(leaders) == 1 else f"{names} share the first place."
+    finds = "It finds" if len(leaders) == 1 else "They find"
+    achieved = f"{finds} {found} for {with_sign(best)} of {_asked(runs[0].metrics)}."
+    return " ".join(filter(None, (place, achieved, _rest(others), _features_of(runs))))
+
+
+def _found(k: int) -> str:
+    return "a right match first" if k == 1 else f"a right match among the first {k}"
 
 
 def _rest(others: Sequence[float]) -> str:
     if not others:
         return ""
     if len(others) > 3:
-        return f"; the others {percent(others[-1])} to {with_sign(others[0])}"
-    return f"; the {'other' if len(others) == 1 else 'others'} {listed([with_sign(value) for value in others])}"
+        return f"The others: {percent(others[-1])} to {with_sign(others[0])}."
+    return f"The {'other' if len(others) == 1 else 'others'}: {listed([with_sign(value) for value in others])}."
 
 
 def _features_of(runs: Sequence[Run]) -> str:
@@ -116,7 +118,7 @@ def _features_of(runs: Sequence[Run]) -> str:
     if not values:
         return ""
     low, high = percent(min(values)), with_sign(max(values))
-    return f"; their backbones’ own features {high if high.startswith(low) else f'{low} to {high}'}"
+    return f"Their backbones’ own features: {high if high.startswith(low) else f'{low} to {high}'}."
 
 
 def comparable(runs: Sequence[Run]) -> bool:
@@ -226,7 +228,7 @@ def sharing(run: Run) -> str:
         goal = "Each gives most weight to the pairs that those before it, together, handle badly."
     return (
         f"The learners are trained one after the other inside every batch. {goal} "
-        "That pays if they make different mistakes: if what they say correlates little."
+        "That pays if they make different mistakes. Then their similarities correlate little."
     )
 
 
