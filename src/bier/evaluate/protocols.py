@@ -118,6 +118,8 @@ def evaluate_manifest(
 ) -> dict[str, Any]:
     """Everything that is said of a model on a manifest: the contents of ``metrics.json``.
 
+    `bier.records.metrics.Metrics.of` makes a record of it, whose fields have types.
+
     Args:
         vectors: of rows of this manifest; rows of other splits may be among them.
         manifest: it names the protocol.
