@@ -13,7 +13,7 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help peers demo test test-all lint format constraints clean
+.PHONY: help peers demo test test-all lint format docs prose settings constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,15 @@ lint: .venv/.dev  ## ruff and mypy
 format: .venv/.dev  ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.dev  ## build the documentation's site into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+prose: .venv/.dev  ## how long the sentences of the documents are; fails where they are too long
+	$(BIN)/python docs/sentences.py
+
+settings: .venv/.dev  ## write docs/settings.md anew, after a change of src/bier/settings/schema.py
+	$(BIN)/python docs/settings.py
 
 peers: .venv/.dev  ## fetch what benchmarks/evaluation.py is compared with beside our own dependencies, into build/peers
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --target build/peers open-metric-learning==4.0.0 \

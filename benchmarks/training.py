@@ -23,8 +23,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 STEPS = 7
 GPU_STEPS = 32
@@ -78,8 +76,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     from bier.settings.schema import Config
     from bier.system.allocator import keep_freed_memory
     from bier.training.batch import WholeBatch
-    from bier.training.job import Job
-    from bier.training.progress import Progress
+    from bier.training.job import Learning
     from bier.training.step import step
 
     on_gpu = device == "cuda"
@@ -104,23 +101,14 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     diversity = build.diversity(config, model.head.sizes)
     others = list(diversity.to(device).parameters()) if diversity is not None else []
     images = batch * contender.batches
-    nothing: dict[str, Any] = dict.fromkeys(("train", "validation", "plan", "transform", "test_transform"))
-    job = Job(
-        folder=Path(),
+    hardware = build.hardware(config)
+    learning = Learning(
         model=model,
-        backbone=build.training_backbone(config, model, torch.device(device), images),
+        backbone=build.training_backbone(config, model, hardware, images),
         boost=boost,
         diversity=diversity,
         optimizer=optimization.optimizer(config.optimizer, model, list(boost.parameters()), others),
-        rate=lambda number: 1.0,
-        image={},
-        epochs=1,
-        seed=0,
-        workers=0,
-        device=torch.device(device),
-        precision=build.precision(config, torch.device(device)),
         images_at_once=config.hardware.images_at_once,
-        **nothing,
     )
     given = WholeBatch(
         images=torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8),
@@ -134,7 +122,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         torch.cuda.reset_peak_memory_stats()
     for _ in range(GPU_STEPS if on_gpu else STEPS):
         began = clock()
-        step(job, given, 1.0, Progress(batch=1))
+        step(learning, hardware, given, factor=1.0, seed=0)
         if on_gpu:
             torch.cuda.synchronize()
         times.append((clock() - began) / images)

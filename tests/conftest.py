@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,3 +18,18 @@ def photographs() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no photographs at {folder}: set BIER_DATA to their folder")
     return folder.resolve()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium: the one that BIER_CHROMIUM names, or the system's; skips without one."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = os.environ.get("BIER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("no Chromium here: install one, or name it in BIER_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        # Without the sandbox and the GPU it runs in containers, too.
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        chromium = playwright.chromium.launch(executable_path=found, args=flags)
+        yield chromium
+        chromium.close()

@@ -15,15 +15,23 @@ _HOMES = {
     "ActivationLoss": "bier.method.diversity",
     "AdversarialLoss": "bier.method.diversity",
     "BierError": "bier.errors",
+    "Callback": "bier.training.callbacks",
     "EmbeddingEnsemble": "bier.method.ensemble",
+    "Encoder": "bier.vectors.encoder",
+    "Interrupted": "bier.training.stopping",
+    "MLflow": "bier.training.callbacks.mlflow",
     "OnlineBoosting": "bier.method.boosting",
     "RetrievalModel": "bier.network.model",
+    "Run": "bier.runs.run",
+    "WeightsAndBiases": "bier.training.callbacks.wandb",
     "create_backbone": "bier.network.create",
     "evaluate_retrieval": "bier.evaluate",
     "initialize": "bier.method.initialization",
     "learner_sizes": "bier.method.ensemble",
     "load_model": "bier.network.model_file",
+    "open_run": "bier.runs.run",
     "read_image": "bier.data",
+    "train": "bier.runs.run",
     "whiten": "bier.method.whitening",
 }
 
@@ -31,15 +39,23 @@ __all__ = [
     "ActivationLoss",
     "AdversarialLoss",
     "BierError",
+    "Callback",
     "EmbeddingEnsemble",
+    "Encoder",
+    "Interrupted",
+    "MLflow",
     "OnlineBoosting",
     "RetrievalModel",
+    "Run",
+    "WeightsAndBiases",
     "create_backbone",
     "evaluate_retrieval",
     "initialize",
     "learner_sizes",
     "load_model",
+    "open_run",
     "read_image",
+    "train",
     "whiten",
 ]
 
@@ -55,6 +71,12 @@ if TYPE_CHECKING:
     from bier.network.create import create_backbone
     from bier.network.model import RetrievalModel
     from bier.network.model_file import load_model
+    from bier.runs.run import Run, open_run, train
+    from bier.training.callbacks import Callback
+    from bier.training.callbacks.mlflow import MLflow
+    from bier.training.callbacks.wandb import WeightsAndBiases
+    from bier.training.stopping import Interrupted
+    from bier.vectors.encoder import Encoder
 
 
 def __getattr__(name: str) -> object:

@@ -1,7 +1,8 @@
-"""Base losses, written as unreduced terms of similarities where they split into terms."""
+"""Base losses, and the classes to write one with: ``Loss``, ``TermLoss``, ``PairLoss``, ``Boosted``."""
 
 from bier.method.losses import (
     BinomialDeviance,
+    Boosted,
     Contrastive,
     EmbeddingLoss,
     FunctionLoss,
@@ -12,11 +13,13 @@ from bier.method.losses import (
     ProxyAnchor,
     ProxyLoss,
     PytorchMetricLearning,
+    TermLoss,
     Triplet,
 )
 
 __all__ = [
     "BinomialDeviance",
+    "Boosted",
     "Contrastive",
     "EmbeddingLoss",
     "FunctionLoss",
@@ -27,5 +30,6 @@ __all__ = [
     "ProxyAnchor",
     "ProxyLoss",
     "PytorchMetricLearning",
+    "TermLoss",
     "Triplet",
 ]

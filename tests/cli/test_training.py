@@ -118,6 +118,8 @@ def test_help_and_settings(capsys: pytest.CaptureFixture[str]) -> None:
         assert "bier" in capsys.readouterr().out
     main_or_exit(["settings"])
     assert "learning_rate" in capsys.readouterr().out
+    main_or_exit(["settings", "image"])
+    assert capsys.readouterr().out.startswith("# From file to tensor.\nimage:\n")
 
 
 def main_or_exit(arguments: list[str]) -> None:
@@ -133,6 +135,7 @@ MISTAKES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "one image a class": (["train", "{tmp}/singles"], ("→",)),
     "labels missing": (["train", "{tmp}/unlabelled.csv"], ("unlabelled.csv", "label", "→")),
     "unknown setting": (["train", "{photos}", "--set", "optimizer.epoch=3"], ("optimizer.epoch", "'optimizer.epochs'")),
+    "no such word in settings": (["settings", "epocs"], ("epocs", "'epochs'")),
     "sizes do not sum": (
         ["train", "{photos}", "--set", "model.sizes=[96, 160]", "--set", "model.dimensions=512"],
         ("sum to 256", "512", "→"),

@@ -11,6 +11,7 @@ from bier.network.create import create_backbone
 from bier.network.recorded import GraphedBackbone
 from bier.runs import build
 from bier.settings.schema import Config
+from bier.system.hardware import Hardware
 
 BATCH, SIZE = 6, 64
 NETWORKS = ("efficientnet_lite0", "googlenet", "resnet10t", "convnext_atto", "vit_tiny_patch16_224")
@@ -75,21 +76,21 @@ def test_a_network_that_cannot_be_recorded() -> None:
 
     backbone, images = on_gpu("resnet10t")
     backbone.network = Looking(backbone.network)
-    with pytest.raises(ModelError, match=r"hardware\.cuda_graphs"):
-        GraphedBackbone(backbone, BATCH, torch.float32)(images)
+    with pytest.raises(ModelError, match="set cuda_graphs=false"):
+        GraphedBackbone(backbone, BATCH, torch.float32, remedy="set cuda_graphs=false")(images)
 
 
 def test_only_on_a_gpu_and_where_batches_are_whole() -> None:
     trained, frozen = (build.model(Config().replace(model__weights="none", optimizer__freeze=n)) for n in (0, 9))
     gpu, batch = torch.device("cuda"), 64
-    for config, device, recorded in (
+    for settings, device, recorded in (
         (Config(), torch.device("cpu"), False),
         (Config(), gpu, True),
         (Config().replace(hardware__cuda_graphs=False), gpu, False),
         (Config().replace(hardware__images_at_once=32), gpu, False),
         (Config().replace(hardware__images_at_once=64), gpu, True),
     ):
-        config = config.replace(hardware__precision="float32")
-        found = build.training_backbone(config, trained, device, batch)
+        hardware = Hardware(device)
+        found = build.training_backbone(settings, trained, hardware, batch)
         assert isinstance(found, GraphedBackbone) is recorded
-        assert build.training_backbone(config, frozen, device, batch) is frozen.backbone
+        assert build.training_backbone(settings, frozen, hardware, batch) is frozen.backbone

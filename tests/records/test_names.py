@@ -17,7 +17,7 @@ FOLDER = RunFolder(Path())
 FORMATS = {metrics.FORMAT, provenance.FORMAT, tensors.MODEL_FORMAT, tensors.STATE_FORMAT}
 FILES = {path.name for name in vars(RunFolder) if isinstance(path := getattr(FOLDER, name), Path)}
 NAMES = sorted(FILES | FORMATS)
-OF_OTHERS = {"network/timm_models.py": "model.safetensors"}
+OF_OTHERS = {"network/families/timm_models.py": "model.safetensors"}
 """What timm's own weights are called on a hub."""
 
 

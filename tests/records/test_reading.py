@@ -15,7 +15,7 @@ from bier.records.folder import RunFolder
 from bier.records.history import Epoch, read_history, validation_score, write_history
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
-from bier.records.run import Run
+from bier.records.run import RunRecords
 from bier.records.tries import Tries
 
 ROW = {"name": "ensemble", "kind": "ensemble", "dimensions": 8, "recall": {"10": 0.9, "2": 0.5}}
@@ -90,7 +90,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "provenance": Provenance.load,
     "history": read_history,
     "tries": Tries.load,
-    "config": Run.load,
+    "config": RunRecords.load,
 }
 
 
@@ -140,6 +140,16 @@ def test_a_run_without_validation_has_no_score(tmp_path: Path) -> None:
     write_history(tmp_path, [Epoch(epoch=1, kept=True)])
     with pytest.raises(DataError, match="no epoch was kept by validation"):
         validation_score(tmp_path)
+
+
+def test_figures_of_other_packages_are_kept_and_named(tmp_path: Path) -> None:
+    more = {"mean_rank": 3.5, "nmi": 0.4, "nmi_std": 0.1, "reciprocal_rank": 0.7, "note": "mine", "sure": True}
+    metrics = Metrics.load(write(tmp_path, "metrics", SMALLEST | {"rows": [ROW | more]}))
+    row = metrics.ensemble
+    assert row.figures == {"R@2": 0.5, "R@10": 0.9, "NMI": 0.4, "reciprocal_rank": 0.7}, "a rank is no share"
+    assert row.spread == {"NMI": 0.1}
+    assert {"mean_rank": 3.5, "reciprocal_rank": 0.7, "nmi_std": 0.1}.items() <= row.as_dict().items()
+    assert {"note", "sure"}.isdisjoint(row.as_dict())
 
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bier.errors import BierError, DataError, StorageError
-from bier.records.run import Run
+from bier.records.run import RunRecords
 from bier.report import write_report
 
 EMPTY = {"meta", "link", "img", "br", "line", "rect", "circle", "path", "polyline"}
@@ -177,7 +177,7 @@ def test_typical_cases_come_first_and_the_worst_last(write_run, report):
 
 def test_a_comparison_begins_with_a_typical_query(write_run, report, pictures):
     one, two = write_run("one", queries=6), write_run("two", queries=6)
-    typical = next(entry for entry in Run.load(one).metrics.neighbours if entry.group == "typical")
+    typical = next(entry for entry in RunRecords.load(one).metrics.neighbours if entry.group == "typical")
     first = report(one, two).all("img")[0]
     assert first["title"] == f"{typical.query.path.parent.name}/{typical.query.path.name}"
 
@@ -305,7 +305,7 @@ def test_a_resumed_epoch_counts_once_and_gaps_are_allowed(write_run, report):
     run = write_run()
     with (run / "history.jsonl").open("a") as file:
         file.write('{"epoch": 10, "loss": NaN, "learner_losses": [], "validation": {"recall@1": 0.9}}\n\n')
-    history = Run.load(run).history
+    history = RunRecords.load(run).history
     assert [epoch.epoch for epoch in history] == list(range(1, 11))
     assert "Epoch 10 of 10 was kept" in report(run).text
 

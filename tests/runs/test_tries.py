@@ -18,8 +18,7 @@ from bier.records.metrics import Metrics
 from bier.runs import tries
 from bier.settings.reading import load
 from bier.settings.schema import Config
-from bier.training.monitor import Monitor
-from bier.training.progress import Progress
+from bier.training.callbacks import Callback, Running, Step
 from bier.training.stopping import Interrupted
 
 CONFIG = Config().replace(
@@ -47,32 +46,24 @@ def console() -> Console:
     return Console(quiet=True)
 
 
-def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the second run of the two."""
-    original, begun = Monitor.step, Monitor.__init__
-    count = []
+class InterruptSecond(Callback):
+    """In the second run of the two, at a step."""
 
-    def counting(self: Monitor, folder: Path, epochs: int, console: Console, start: int = 0) -> None:
-        count.append(folder)
-        begun(self, folder, epochs, console, start)
+    def __init__(self, step: int) -> None:
+        self.step, self.runs = step, 0
 
-    def interrupting(self: Monitor, progress: Progress, rate: float) -> None:
-        original(self, progress, rate)
-        if len(count) == 2 and progress.step == step:
+    def on_start(self, run: Running) -> None:
+        self.runs += 1
+
+    def on_step(self, run: Running, step: Step) -> None:
+        if self.runs == 2 and step.number == self.step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Monitor, "__init__", counting)
-    monkeypatch.setattr(Monitor, "step", interrupting)
 
-
-def test_the_best_is_kept_and_is_a_run_like_any_other(
-    birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_is_kept_and_is_a_run_like_any_other(birds: Path, tmp_path: Path, console: Console) -> None:
     folder = tmp_path / "run"
-    with monkeypatch.context() as patched:
-        interrupt_at(2, patched)
-        with pytest.raises(Interrupted):
-            tries.train(str(birds), CONFIG, TRIED, folder, console)
+    with pytest.raises(Interrupted):
+        tries.train(str(birds), CONFIG, TRIED, folder, console, callbacks=[InterruptSecond(2)])
     assert tries.is_unfinished(folder)
     with pytest.raises(ConfigError, match="holds a run already"):
         runs.train(str(birds), CONFIG, folder, console)

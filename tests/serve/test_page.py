@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,19 +21,6 @@ expect = sync_api.expect
 Serve = Callable[..., httpx.Client]
 Open = Callable[..., Any]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = os.environ.get("BIER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("no Chromium here: install one, or name it in BIER_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        # Without the sandbox and the GPU it runs in containers, too.
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        chromium = playwright.chromium.launch(executable_path=found, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

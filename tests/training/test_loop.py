@@ -26,8 +26,7 @@ from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, 
 from bier.records.history import read_history
 from bier.settings.reading import save
 from bier.settings.schema import Config
-from bier.training.monitor import Monitor
-from bier.training.progress import Progress
+from bier.training.callbacks import Callback, Running, Step
 from bier.training.stopping import Interrupted
 from bier.vectors.encoder import Encoder
 
@@ -181,19 +180,16 @@ def test_interrupted_and_resumed_bit_for_bit(
     birds: Path,
     tmp_path: Path,
     console: Console,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder, step = tmp_path / "run", Monitor.step
+    folder = tmp_path / "run"
 
-    def interrupt(self: Monitor, progress: Progress, rate: float) -> None:
-        step(self, progress, rate)
-        if progress.step == after:  # in the middle of the second epoch, or at the very end of the first
-            os.kill(os.getpid(), number)
+    class Interrupt(Callback):
+        def on_step(self, run: Running, step: Step) -> None:
+            if step.number == after:  # in the middle of the second epoch, or at the very end of the first
+                os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(Monitor, "step", interrupt)
     with pytest.raises(Interrupted):
-        runs.train(str(birds), CONFIG, folder, console)
-    monkeypatch.setattr(Monitor, "step", step)
+        runs.train(str(birds), CONFIG, folder, console, callbacks=[Interrupt()])
     runs.resume(folder, console)
     assert same(folder, straight)
     with pytest.raises(ConfigError, match="complete"):
@@ -311,18 +307,16 @@ def test_an_unreadable_picture_is_named_and_does_not_stop_the_night(
     assert [Path(name).name for name in provenance["unreadable"]] == [victim.name]
 
 
-def test_a_changed_source_is_not_resumed(
-    birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_source_is_not_resumed(birds: Path, tmp_path: Path, console: Console) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(birds, photos)
 
-    def stop(self: Monitor, progress: Progress, rate: float) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+    class Stop(Callback):
+        def on_step(self, run: Running, step: Step) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Monitor, "step", stop)
     with pytest.raises(Interrupted):
-        runs.train(str(photos), CONFIG, tmp_path / "run", console)
+        runs.train(str(photos), CONFIG, tmp_path / "run", console, callbacks=[Stop()])
     sorted(photos.rglob("*.jpg"))[0].unlink()
     with pytest.raises(DataError, match="not those that this run started with"):
         runs.resume(tmp_path / "run", console)

@@ -15,6 +15,7 @@ from bier.data.manifest import Manifest
 from bier.errors import DataError
 from bier.method.ensemble import EmbeddingEnsemble, normalize
 from bier.network.model import RetrievalModel
+from bier.system.hardware import Hardware
 from bier.vectors.embed import embed
 
 VIEW = TestTransform(8)
@@ -56,7 +57,9 @@ def test_rows_are_the_manifests_and_broken_pictures_are_named(tmp_path: Path, wo
     manifest = manifest_of(tmp_path, 11, broken=(0, 5, 6, 7))  # a whole batch of broken ones among them
     (tmp_path / "9.png").unlink()
     done: list[int] = []
-    vectors = embed(model(), manifest, transform=VIEW, batch_size=3, workers=workers, progress=done.append)
+    vectors = embed(
+        model(), manifest, transform=VIEW, batch_size=3, hardware=Hardware(workers=workers), progress=done.append
+    )
     assert vectors.index.tolist() == [1, 2, 3, 4, 8, 10]
     assert [Path(str(error.where)).name for error in vectors.failed] == ["0.png", "5.png", "6.png", "7.png", "9.png"]
     assert sum(done) == 11
@@ -111,7 +114,7 @@ def test_nothing_to_embed_is_named(tmp_path: Path) -> None:
 
 def test_bfloat16_touches_the_backbone_only(tmp_path: Path) -> None:
     net, manifest = model(), manifest_of(tmp_path, 5)
-    half = embed(net, manifest, transform=VIEW, precision=torch.bfloat16)
+    half = embed(net, manifest, transform=VIEW, hardware=Hardware(precision=torch.bfloat16))
     assert not torch.equal(half.features, embed(net, manifest, transform=VIEW).features)
     assert half.features.dtype == torch.float32
     torch.testing.assert_close(list(half.learners), [normalize(f) for f in net.head.learners(half.features)])

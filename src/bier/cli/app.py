@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from bier import __version__
-from bier.cli.launching import let_the_first_speak
+from bier.cli.launching import is_rank_0, print_error
 from bier.errors import BierError
 from bier.system.allocator import keep_freed_memory
 
@@ -33,21 +33,17 @@ def terminal() -> Console:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake is one message and exit code 2, never a traceback."""
     keep_freed_memory()
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         result: Any = app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        let_the_first_speak()
-        errors.print("error: ", style="bold red", end="")
-        errors.print(str(error), markup=False)
+        if is_rank_0():  # all have the same command line
+            print_error(str(error))
         sys.exit(2)
     except BierError as error:
-        let_the_first_speak()
-        errors.print("error: ", style="bold red", end="")
-        errors.print(str(error), markup=False)
+        print_error(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        errors.print("interrupted")
+        sys.stderr.write("interrupted\n")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bier.cli.app import app, output, terminal
 
 if TYPE_CHECKING:
-    import torch
-
+    from bier.system.hardware import Hardware
     from bier.vectors.parts import VectorsInfo
 
 LINE_SECONDS = 30.0
@@ -29,7 +29,9 @@ def embed(
     type: Annotated[Literal["float32", "float16", "int8"], Parameter(help="Of the stored numbers.")] = "float32",
     learners: Annotated[int | None, Parameter(help="Store the first so many only. [default: all]")] = None,
     batch_size: Annotated[int, Parameter(help="Pictures at once.")] = 64,
-    workers: Annotated[int | None, Parameter(help="Processes that decode. [default: cores - 1, at most 8]")] = None,
+    workers: Annotated[
+        int | None, Parameter(help="Processes that decode. [default: cores - 1, at most 8]", validator=Number(gte=0))
+    ] = None,
     precision: Annotated[
         Literal["float32", "bfloat16"], Parameter(help="bfloat16 is faster and changes vectors slightly.")
     ] = "float32",
@@ -42,15 +44,14 @@ def embed(
     """
     from bier.errors import ConfigError
     from bier.export import load_encoder
-    from bier.runs import build
-    from bier.settings.schema import Config, HardwareConfig
+    from bier.system.hardware import Hardware
     from bier.vectors.catalogue import embed_catalogue
 
     if not images:
         raise ConfigError("no pictures given", where="bier embed", remedy=f"write: bier embed {model} photos/ -o {out}")
-    config = Config(hardware=HardwareConfig(device=device))
-    place = build.device(config)
-    encoder = load_encoder(model, place, _precision(precision, place))
+    hardware = Hardware.resolve(device, precision, workers, where="--device")
+    _refuse_slow_precision(hardware)
+    encoder = load_encoder(model, hardware.device, hardware.precision)
     console = terminal()
     with _Progress(console) as progress:
         info = embed_catalogue(
@@ -60,7 +61,7 @@ def embed(
             type=type,
             learners=learners,
             batch_size=batch_size,
-            workers=build.workers(config) if workers is None else max(0, workers),
+            workers=hardware.workers,
             progress=progress.show,
         )
     speed = f", {progress.speed():.0f} images/s" if progress.done else " (they were there already)"
@@ -73,21 +74,16 @@ def embed(
         console.print(f"left out: {info.failed:,}, see {out / 'failed.csv'}", highlight=False, soft_wrap=True)
 
 
-def _precision(name: str, device: torch.device) -> torch.dtype:
-    import torch
-
+def _refuse_slow_precision(hardware: Hardware) -> None:
     from bier.errors import ConfigError
     from bier.network.folded import has_bfloat16
 
-    if name == "float32":
-        return torch.float32
-    if not has_bfloat16(device):
+    if hardware.precision_name == "bfloat16" and not has_bfloat16(hardware.device):
         raise ConfigError(
-            f"{device.type} does not compute in bfloat16 here, so it would be slower",
+            f"{hardware.device.type} does not compute in bfloat16 here, so it would be slower",
             where="--precision",
             remedy="leave it out: float32 is the default",
         )
-    return torch.bfloat16
 
 
 class _Progress:

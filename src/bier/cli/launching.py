@@ -5,8 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from bier.errors import BierError
+
+if TYPE_CHECKING:
+    from bier.system.processes import Processes
+
+
+def is_rank_0() -> bool:
+    """Whether this process speaks where all of them have the same to say, before they have joined."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def is_launched() -> bool:
@@ -14,10 +27,31 @@ def is_launched() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
-def let_the_first_speak() -> None:
-    """Of several processes that make the same mistake: the others are ended while they wait."""
-    if os.environ.get("RANK", "0") != "0":
-        time.sleep(3)
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that this one was started with; a mistake that all of them make is told once.
+
+    Raises:
+        SystemExit: after a mistake, with its exit code.
+    """
+    from bier.system.processes import started_by_torchrun
+
+    with started_by_torchrun() as processes:
+        try:
+            yield processes
+        except BierError as error:
+            if processes.world == 1:
+                raise
+            text = str(error)
+            processes.say_once(text, lambda: print_error(text))
+            raise SystemExit(error.exit_code) from error
+
+
+def print_error(text: str) -> None:
+    """One message for a mistake, on standard error."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    errors.print("error: ", style="bold red", end="")
+    errors.print(text, markup=False)
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:

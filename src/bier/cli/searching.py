@@ -139,14 +139,15 @@ def duplicates(
     )
 
 
-def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | None, Iterator[VectorBatch]]:
+def _source(
+    source: str, model: Path | None, device: Literal["auto", "cpu", "cuda", "mps"]
+) -> tuple[Any, int | None, Iterator[VectorBatch]]:
     """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors."""
     from bier.errors import ConfigError
     from bier.export import load_encoder
     from bier.network.hub import absolute
-    from bier.runs import build
     from bier.search import IndexInfo
-    from bier.settings.schema import Config
+    from bier.system.hardware import Hardware
     from bier.vectors.catalogue import embedded
     from bier.vectors.sources import open_catalogue
 
@@ -154,8 +155,8 @@ def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | No
         return _vectors(Path(source), model)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
-    config = Config().replace(hardware__device=device)
-    encoder = load_encoder(model, build.device(config))
+    hardware = Hardware.resolve(device, where="--device")
+    encoder = load_encoder(model, hardware.device)
     catalogue = open_catalogue(source)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     console = terminal()
@@ -163,7 +164,7 @@ def _source(source: str, model: Path | None, device: str) -> tuple[Any, int | No
     def failed(image: str, what: str) -> None:
         console.print(f"left out: {image}: {what}", highlight=False, markup=False, soft_wrap=True)
 
-    return info, catalogue.total, embedded(encoder, catalogue, failed, workers=build.workers(config))
+    return info, catalogue.total, embedded(encoder, catalogue, failed, workers=hardware.workers)
 
 
 def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[VectorBatch]]:

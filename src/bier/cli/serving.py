@@ -36,10 +36,9 @@ def serve(
     The environment variable BIER_TOKEN is the secret that requests must carry; without it only this machine is served.
     """
     from bier.errors import ConfigError
-    from bier.runs import build
     from bier.serve import ServeSettings
     from bier.serve import serve as run
-    from bier.settings.schema import Config
+    from bier.system.hardware import Hardware
 
     token = os.environ.get("BIER_TOKEN")
     if token is not None and not (token.isascii() and token.strip() == token and token):
@@ -65,7 +64,7 @@ def serve(
         host=host,
         port=port,
         model=model,
-        device=str(build.device(Config().replace(hardware__device=device))),
+        device=Hardware.resolve(device, where="--device").device.type,
         anonymous=allow_anonymous,
         listening=listening,
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import app, output, terminal
-from bier.cli.launching import is_launched, launch
+from bier.cli.launching import is_launched, joined, launch
+
+if TYPE_CHECKING:
+    from bier.training.callbacks import Callback
 
 data = App(name="data", help="Look at a source of pictures before training on it.")
 app.command(data)
@@ -52,6 +56,12 @@ def train(
             validator=Number(gte=1),
         ),
     ] = 1,
+    track: Annotated[
+        tuple[Literal["mlflow", "wandb"], ...],
+        Parameter(
+            help="Send settings and curves to these as well (extra 'tracking').", negative="", show_default=False
+        ),
+    ] = (),
 ) -> int | None:
     """Train a model on a folder of class folders, a CSV or Parquet table, or a benchmark's own directory.
 
@@ -60,30 +70,28 @@ def train(
     from rich.console import Console
 
     from bier import runs
-    from bier.errors import ConfigError
     from bier.records.folder import RunFolder, new_folder
     from bier.report import write_report
     from bier.runs import tries
     from bier.settings.reading import load
-    from bier.system.processes import started_by_torchrun
     from bier.training.stopping import Interrupted
 
-    if (source is None) == (resume is None):
-        raise ConfigError("give either a SOURCE or --resume RUN", remedy="bier train photos/")
-    if resume is not None and (config is not None or set_ or try_ or out is not None):
-        raise ConfigError("--resume takes the run's own settings", remedy=f"bier train --resume {resume}")
+    own = config is not None or out is not None or bool(set_ or try_)
     if processes > 1 and not is_launched():
+        _refuse_contradictions(source, resume, own)
         return launch(processes, sys.argv[1:])
-    with started_by_torchrun() as everyone:
+    with joined() as everyone:
+        _refuse_contradictions(source, resume, own)
         folder = everyone.gather_objects(resume or out or new_folder(str(source)))[0]
         console = terminal() if everyone.first else Console(quiet=True)
+        options: dict[str, Any] = {"processes": everyone, "callbacks": _callbacks(track) if everyone.first else ()}
         try:
             if resume is not None:
-                metrics = (tries if tries.is_unfinished(resume) else runs).resume(resume, console)
+                metrics = (tries if tries.is_unfinished(resume) else runs).resume(resume, console, **options)
             elif try_:
-                metrics = tries.train(str(source), load(config, set_), try_, folder, console)
+                metrics = tries.train(str(source), load(config, set_), try_, folder, console, **options)
             else:
-                metrics = runs.train(str(source), load(config, set_), folder, console)
+                metrics = runs.train(str(source), load(config, set_), folder, console, **options)
         except Interrupted:
             again = f"bier train --resume {folder}" + (f" --processes {processes}" if processes > 1 else "")
             console.print(f"stopped; everything is saved. Go on with:\n  {again}", highlight=False, soft_wrap=True)
@@ -100,6 +108,23 @@ def train(
         soft_wrap=True,
     )
     return None
+
+
+def _refuse_contradictions(source: str | None, resume: Path | None, own_settings: bool) -> None:
+    from bier.errors import ConfigError
+
+    if (source is None) == (resume is None):
+        raise ConfigError("give either a SOURCE or --resume RUN", remedy="bier train photos/")
+    if resume is not None and own_settings:
+        raise ConfigError("--resume takes the run's own settings", remedy=f"bier train --resume {resume}")
+
+
+def _callbacks(services: Sequence[str]) -> list[Callback]:
+    from bier.training.callbacks.mlflow import MLflow
+    from bier.training.callbacks.wandb import WeightsAndBiases
+
+    kinds: dict[str, type[Callback]] = {"mlflow": MLflow, "wandb": WeightsAndBiases}
+    return [kinds[service]() for service in services]
 
 
 @app.command
@@ -184,13 +209,15 @@ def demo(
 
 
 @app.command
-def settings() -> None:
-    """Print every setting with its default, as a YAML file for --config."""
-    import yaml
+def settings(
+    word: Annotated[
+        str | None, Parameter(help="A section such as optimizer, or part of a name such as rate. [default: all]")
+    ] = None,
+) -> None:
+    """Print settings with their defaults, meanings and ranges, as a YAML file for --config."""
+    from bier.settings.printing import as_yaml, find
 
-    from bier.settings.schema import Config
-
-    sys.stdout.write(yaml.safe_dump(Config().as_dict(), sort_keys=False))
+    sys.stdout.write(as_yaml(find(word)))
 
 
 @data.command

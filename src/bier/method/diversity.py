@@ -134,4 +134,7 @@ class DiversitySum(nn.Module):
         self.parts = nn.ModuleList(parts)
 
     def forward(self, features: Tensor, head: EmbeddingEnsemble) -> Tensor:
-        return torch.stack([part(features, head) for part in self.parts]).sum()
+        total = features.new_zeros(())
+        for part in self.parts:
+            total = total + part(features, head)
+        return total

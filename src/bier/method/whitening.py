@@ -45,8 +45,8 @@ def whiten(
     if len(features) < 2 or not features.isfinite().all():
         raise DataError(
             "whitening needs features of at least two images, all of them finite",
-            where="whiten",
-            remedy="check the pictures and the backbone's weights, or start from random weights (model.start=random)",
+            where="features",
+            remedy="check the pictures and the backbone's weights, or keep the head's random weights",
         )
     x = features.detach().cpu().double()
     mean = x.mean(dim=0)

@@ -5,6 +5,6 @@ provenance   where a run comes from (`Provenance`)
 history      what is kept of each epoch (`Epoch`)
 metrics      what the model finds (`Metrics`)
 tries        what a run is the best of (`Tries`)
-run          all of it, to look at (`Run`)
+run          all of it, to look at (`RunRecords`)
 reading      records from JSON, every field checked, and back
 """

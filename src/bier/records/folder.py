@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 
 from bier.errors import ConfigError
-from bier.system.processes import Processes
 from bier.system.tensors import MODEL_FILE
 
 REPORT = "report.html"
@@ -92,7 +91,7 @@ def slug(source: str) -> str:
 
 
 def refuse_to_overwrite(folder: Path) -> None:
-    """Raise where a folder holds a run; with several processes, nobody goes on before all have looked."""
+    """Raise ConfigError where a folder holds a run."""
     files = RunFolder(folder)
     if files.provenance.exists() or files.tries.exists():
         raise ConfigError(
@@ -100,4 +99,3 @@ def refuse_to_overwrite(folder: Path) -> None:
             where=folder,
             remedy=f"go on with: bier train --resume {folder}; or give another --out",
         )
-    Processes.joined().wait()

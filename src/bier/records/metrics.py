@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bier.errors import DataError
 from bier.records.pictures import Picture
-from bier.records.reading import as_json, from_json, load
+from bier.records.reading import REST, as_json, from_json, load
 from bier.system.files import write_json
 
 FORMAT = "bier-metrics-1"
+TITLES = {"map_at_r": "MAP@R", "r_precision": "R-precision", "map": "mAP", "nmi": "NMI", "ami": "AMI"}
+"""What tables call a figure, by its key in the file."""
+STD = "_std"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Retrieval figures of one embedding, 0 to 1; None for what was not measured.
-
-    ``..._std`` is the standard deviation, where a protocol draws several galleries.
-    """
+    """Retrieval figures of one embedding, 0 to 1; None for what was not measured."""
 
     name: str
     kind: str
@@ -33,29 +33,25 @@ class Row:
     """By K, ascending."""
     map_at_r: float | None
     r_precision: float | None
-    map: float | None = None
-    mean_rank: float | None = None
-    """Of the first right match, from 1."""
-    nmi: float | None = None
-    ami: float | None = None
+    others: dict[str, float] = field(default_factory=dict, metadata=REST)
+    """Further figures by their keys in the file: ``mean_rank`` (from 1), ``map``, ``nmi``, ``ami``, those of other
+    packages; and ``..._std``, the standard deviation, where a protocol draws several galleries."""
     recall_std: dict[int, float] | None = None
-    map_at_r_std: float | None = None
-    r_precision_std: float | None = None
-    map_std: float | None = None
-    mean_rank_std: float | None = None
-    nmi_std: float | None = None
-    ami_std: float | None = None
 
     @property
     def figures(self) -> dict[str, float]:
-        """What was measured, by the names that tables use: R@1, R@2 ..., MAP@R, R-precision, mAP, NMI, AMI."""
-        return _named(self.recall, self.map_at_r, self.r_precision, self.map, self.nmi, self.ami)
+        """Shares by the names that tables use: R@1, R@2 ..., MAP@R, R-precision, mAP, NMI, AMI, those of others."""
+        values = {f"R@{k}": value for k, value in self.recall.items()}
+        values |= {"MAP@R": _or_nan(self.map_at_r), "R-precision": _or_nan(self.r_precision)}
+        values |= {TITLES.get(key, key): value for key, value in self.others.items() if not key.endswith(STD)}
+        return _measured(values)
 
     @property
     def spread(self) -> dict[str, float]:
         """The standard deviations of `figures`."""
-        rest = (self.map_at_r_std, self.r_precision_std, self.map_std, self.nmi_std, self.ami_std)
-        return _named(self.recall_std or {}, *rest)
+        values = {f"R@{k}": value for k, value in (self.recall_std or {}).items()}
+        keys = {key.removesuffix(STD): value for key, value in self.others.items() if key.endswith(STD)}
+        return _measured(values | {TITLES.get(key, key): value for key, value in keys.items()})
 
     def as_dict(self) -> dict[str, Any]:
         """The row as it stands in the file."""
@@ -180,9 +176,10 @@ class Metrics:
         return dict(as_json(self))
 
 
-def _named(recall: Mapping[int, float], *rest: float | None) -> dict[str, float]:
-    """By the names of tables, without what was not measured."""
-    names = ("MAP@R", "R-precision", "mAP", "NMI", "AMI")
-    values = {f"R@{k}": value for k, value in recall.items()}
-    values |= {name: value for name, value in zip(names, rest, strict=True) if value is not None}
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _measured(values: Mapping[str, float]) -> dict[str, float]:
+    """Without what was not measured, and without ranks, which are no shares."""
+    return {name: value for name, value in values.items() if math.isfinite(value) and name != "mean_rank"}

@@ -2,7 +2,7 @@
 
 A record is a frozen dataclass whose fields have the names of the file's keys.
 
-- Keys that a record does not know are passed over.
+- Keys that a record does not know are passed over; a field marked `REST` takes the numbers among them.
 - A field that is missing or null has its default.
 - A number that is null is NaN, and NaN is written as null: JSON has no NaN.
 - A field whose default is None is not written where it is None.
@@ -29,6 +29,8 @@ EXPECTED: Mapping[type, str] = {
     list: "a list",
     dict: "an object {...}",
 }
+REST = {"rest": True}
+"""Metadata of a field ``dict[str, float]`` that holds all numbers whose keys are no fields."""
 Record = TypeVar("Record")
 Value = TypeVar("Value")
 
@@ -87,6 +89,9 @@ def from_json(kind: type[Record], value: object, at: str = "") -> Record:
     values = {}
     for field, hint in _fields(kind):  # type: ignore[arg-type]  # a class is hashable
         place = f"{at}.{field.name}".removeprefix(".")
+        if field.metadata == REST:
+            values[field.name] = _rest(kind, content)
+            continue
         if content.get(field.name) is None and _has_default(field):
             continue
         if field.name not in content and not _may_be_none(hint):
@@ -98,13 +103,32 @@ def from_json(kind: type[Record], value: object, at: str = "") -> Record:
 def as_json(value: Any) -> Any:
     """A record, or what stands in one, as `json` writes it: dictionaries, lists, text, numbers and None."""
     if is_dataclass(value):
-        kept = ((field, getattr(value, field.name)) for field in fields(value))
-        return {field.name: as_json(part) for field, part in kept if part is not None or field.default is not None}
+        return _object(value)
     if isinstance(value, dict):
         return {str(key): as_json(part) for key, part in value.items()}
     if isinstance(value, tuple):
         return [as_json(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _object(record: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.metadata == REST:
+            found |= as_json(value)
+        elif value is not None or field.default is not None:
+            found[field.name] = as_json(value)
+    return found
+
+
+def _rest(kind: type, content: dict[str, object]) -> dict[str, float]:
+    known = {field.name for field, _ in _fields(kind)}
+    found = {}
+    for key, value in content.items():
+        if key not in known and isinstance(value, float | int) and not isinstance(value, bool):
+            found[key] = value
+    return found
 
 
 @cache

@@ -17,7 +17,7 @@ from bier.records.reading import read_text
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecords:
     """What `bier train` and `bier evaluate` left in a folder; only the metrics must be there."""
 
     folder: Path
@@ -29,7 +29,7 @@ class Run:
     provenance: Provenance | None
 
     @staticmethod
-    def load(folder: Path) -> Run:
+    def load(folder: Path) -> RunRecords:
         """Read a run's folder.
 
         Raises:
@@ -39,7 +39,7 @@ class Run:
             raise DataError("no such run folder", where=folder, remedy="give the folder that `bier train` wrote")
         files = RunFolder(folder)
         text = read_text(files.config) if files.config.is_file() else ""
-        return Run(
+        return RunRecords(
             folder=folder,
             metrics=Metrics.load(files.metrics),
             history=read_history(folder),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bier.errors import DataError
-from bier.records.run import Run
+from bier.records.run import RunRecords
 from bier.report.page import render
 from bier.system.files import write_text
 
@@ -30,5 +30,5 @@ def write_report(runs: Sequence[Path], output: Path, *, thumbnail: int = 112) ->
     """
     if not runs:
         raise DataError("no run to report on", remedy="name at least one run folder")
-    write_text(output, render([Run.load(Path(folder)) for folder in runs], thumbnail))
+    write_text(output, render([RunRecords.load(Path(folder)) for folder in runs], thumbnail))
     return output

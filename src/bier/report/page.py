@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bier.data.thumbnails import Thumbnails
 from bier.records.history import HardPair
 from bier.records.metrics import Metrics, Neighbours
-from bier.records.run import Run
+from bier.records.run import RunRecords
 from bier.report import charts, tables, wording
 
 QUERIES = 48
@@ -20,7 +20,7 @@ GROUPS = ("typical", "best", "worst")
 """Of queries, in the order of the page: what to expect of the model comes first, its mistakes last."""
 
 
-def render(runs: Sequence[Run], thumbnail: int) -> str:
+def render(runs: Sequence[RunRecords], thumbnail: int) -> str:
     """The whole page, with pictures of at most `thumbnail` pixels."""
     # Autoescape: labels, paths and settings come from other people's files.
     environment = Environment(
@@ -53,7 +53,7 @@ def _group(entry: Neighbours) -> str:
     return entry.group if entry.group in GROUPS else "worst"
 
 
-def hardest_pairs(run: Run) -> list[tuple[str, tuple[HardPair, ...]]]:
+def hardest_pairs(run: RunRecords) -> list[tuple[str, tuple[HardPair, ...]]]:
     """Of the last epoch that has any: those of one class, then those of two."""
     hardest: dict[str, tuple[HardPair, ...]] = next(
         (epoch.hardest for epoch in reversed(run.history) if any(epoch.hardest.values())), {}
@@ -61,7 +61,7 @@ def hardest_pairs(run: Run) -> list[tuple[str, tuple[HardPair, ...]]]:
     return [(kind, hardest[kind]) for kind in ("positive", "negative") if hardest.get(kind)]
 
 
-def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Neighbours]]]:
+def shared_queries(runs: Sequence[RunRecords]) -> list[list[tuple[int, Neighbours]]]:
     """The first few queries that at least two runs show, most widely shared first: for each, (run, its answer)."""
     answers: dict[str, dict[int, Neighbours]] = {}
     for i, run in enumerate(runs):
@@ -71,7 +71,7 @@ def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Neighbours]]]:
     return [list(found.items()) for found in widely if len(found) > 1][:SHARED_QUERIES]
 
 
-def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
+def _comparison(runs: Sequence[RunRecords]) -> dict[str, Any]:
     ensembles = [(wording.letter(i), tables.color(i), run.metrics.ensemble) for i, run in enumerate(runs)]
     return {
         "table": tables.comparison_table(runs),
@@ -86,7 +86,7 @@ def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _section(run: Run, index: int, queries: int) -> dict[str, Any]:
+def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
     return {
         "id": f"run-{index}",
         "letter": wording.letter(index),

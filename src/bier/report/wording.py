@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bier.records.metrics import Metrics, Row
-from bier.records.run import Run
+from bier.records.run import RunRecords
 
 PROTOCOLS = {
     "self": "every picture searches all others",
@@ -75,7 +75,7 @@ def flatten(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def headline(run: Run) -> str:
+def headline(run: RunRecords) -> str:
     """What the run achieved, and its backbone alone."""
     metrics = run.metrics
     k = min(metrics.ensemble.recall)
@@ -85,7 +85,7 @@ def headline(run: Run) -> str:
     return f"{sentence} Its backbone’s own features: {_recall(metrics.features, k)}."
 
 
-def compared(runs: Sequence[Run]) -> str:
+def compared(runs: Sequence[RunRecords]) -> str:
     """What several runs achieved beside each other."""
     if not comparable(runs):
         return f"{len(runs)} runs, measured on different pictures. Compare each with its own backbone only."
@@ -112,7 +112,7 @@ def _rest(others: Sequence[float]) -> str:
     return f"The {'other' if len(others) == 1 else 'others'}: {listed([with_sign(value) for value in others])}."
 
 
-def _features_of(runs: Sequence[Run]) -> str:
+def _features_of(runs: Sequence[RunRecords]) -> str:
     found = [run.metrics.features for run in runs if run.metrics.features is not None]
     values = [row.recall[k] for row in found for k in list(row.recall)[:1]]
     if not values:
@@ -121,7 +121,7 @@ def _features_of(runs: Sequence[Run]) -> str:
     return f"Their backbones’ own features: {high if high.startswith(low) else f'{low} to {high}'}."
 
 
-def comparable(runs: Sequence[Run]) -> bool:
+def comparable(runs: Sequence[RunRecords]) -> bool:
     """Whether all runs answered the same queries with the same K."""
     asked = {
         (m.source, m.split, m.protocol, m.queries, m.gallery, m.classes, min(m.ensemble.recall))
@@ -130,12 +130,12 @@ def comparable(runs: Sequence[Run]) -> bool:
     return len(asked) == 1
 
 
-def first_recall(run: Run) -> float:
+def first_recall(run: RunRecords) -> float:
     """Recall of the ensemble at its smallest K."""
     return next(iter(run.metrics.ensemble.recall.values()))
 
 
-def _method(run: Run) -> str:
+def _method(run: RunRecords) -> str:
     if len(run.metrics.learners) == 1:
         return "One plain embedding"
     return "An ensemble without boosting" if run.setting("loss.schedule") == "independent" else "BIER"
@@ -150,7 +150,7 @@ def _recall(row: Row, k: int) -> str:
     return with_sign(row.recall.get(k, math.nan))
 
 
-def facts(run: Run) -> list[tuple[str, str]]:
+def facts(run: RunRecords) -> list[tuple[str, str]]:
     """What was run, as a few terms and plain words."""
     found = [
         ("Data", _data(run.metrics)),
@@ -171,7 +171,7 @@ def _data(metrics: Metrics) -> str:
     return f"{metrics.source}, {metrics.split} split: {asked}; {how}{draws}"
 
 
-def _embedding(run: Run) -> str:
+def _embedding(run: RunRecords) -> str:
     sizes = [row.dimensions for row in run.metrics.learners]
     text = count(run.metrics.ensemble.dimensions, "dimension")
     if len(sizes) > 1:
@@ -181,7 +181,7 @@ def _embedding(run: Run) -> str:
     return f"{text}, on {backbone}{starts.get(str(run.setting('model.start')), '')}" if backbone else text
 
 
-def _loss(run: Run) -> str:
+def _loss(run: RunRecords) -> str:
     name, schedule = run.setting("loss.name"), run.setting("loss.schedule")
     if not name or len(run.metrics.learners) < 2:
         return words(str(name or ""))
@@ -193,7 +193,7 @@ def _loss(run: Run) -> str:
     return ", ".join([f"{words(str(name))}, boosted", *details])
 
 
-def _diversity(run: Run) -> str:
+def _diversity(run: RunRecords) -> str:
     kind = run.setting("diversity.loss")
     if not kind or len(run.metrics.learners) < 2:
         return ""
@@ -204,7 +204,7 @@ def _diversity(run: Run) -> str:
     return f"the {'activation and the adversarial' if kind == 'both' else kind} loss, {listed(before + during)}"
 
 
-def _training(run: Run) -> str:
+def _training(run: RunRecords) -> str:
     parts = [count(len(run.history), "epoch")] if run.history else []
     classes, images = run.setting("data.classes_per_batch"), run.setting("data.images_per_class")
     if classes and images:
@@ -217,7 +217,7 @@ def _training(run: Run) -> str:
     return ", ".join(parts)
 
 
-def sharing(run: Run) -> str:
+def sharing(run: RunRecords) -> str:
     """How the learners were trained beside each other."""
     schedule = run.setting("loss.schedule")
     if schedule == "independent":
@@ -243,7 +243,7 @@ def dimension_correlation(metrics: Metrics) -> list[tuple[str, str]]:
     return [(name, f"{mean:.3f}") for name, mean in means if mean is not None and math.isfinite(mean)]
 
 
-def origin(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+def origin(run: RunRecords) -> list[tuple[str, list[tuple[str, str]]]]:
     """Provenance as titled lists of (name, value)."""
     record = run.provenance.as_dict() if run.provenance else {}
     plain = [(key, shown(value)) for key, value in record.items() if not isinstance(value, dict)]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bier.data import TestTransform, TrainTransform
-from bier.errors import ConfigError, nearest
+from bier.errors import ConfigError, ModelError, nearest
 from bier.method import losses
 from bier.method.boosting import OnlineBoosting
 from bier.method.diversity import ActivationLoss, AdversarialLoss, DiversitySum
@@ -20,7 +20,8 @@ from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.recorded import GraphedBackbone
 from bier.settings.schema import Config, LossConfig
-from bier.system.processes import processes_here
+from bier.system.hardware import Hardware
+from bier.system.processes import ALONE, Processes
 
 LOSSES: dict[str, type[losses.Loss]] = {
     "binomial_deviance": losses.BinomialDeviance,
@@ -30,6 +31,39 @@ LOSSES: dict[str, type[losses.Loss]] = {
     "normalized_softmax": losses.NormalizedSoftmax,
     "proxy_anchor": losses.ProxyAnchor,
 }
+
+
+@contextlib.contextmanager
+def settings_named(**settings: str) -> Iterator[None]:
+    """Errors about an argument name the setting that it came from: ``settings_named(sizes="model.sizes")``."""
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        arguments = str(error.where).split(", ")
+        if not settings.keys() >= set(arguments):
+            raise
+        where = ", ".join(settings[argument] for argument in arguments)
+        raise type(error)(error.what, where=where, remedy=error.remedy) from error
+
+
+_OF_MODEL = {
+    "name": "model.backbone",
+    **{name: f"model.{name}" for name in ("weights", "pooling", "sizes", "dimensions", "learners", "weighting")},
+    "count": "optimizer.freeze",
+}
+
+
+def hardware(config: Config, processes: Processes = ALONE) -> Hardware:
+    """What the settings ask for, or the best there is; raises as `Hardware.resolve`."""
+    wanted = config.hardware
+    return Hardware.resolve(
+        wanted.device,
+        wanted.precision,
+        config.data.workers,
+        wanted.channels_last,
+        processes,
+        where="hardware.device",
+    )
 
 
 def image_size(config: Config, device: torch.device) -> int:
@@ -50,6 +84,11 @@ def test_transform(config: Config, size: int) -> TestTransform:
 
 def model(config: Config) -> RetrievalModel:
     """A new model: pretrained backbone, fresh head. Random numbers come from ``config.seed`` alone."""
+    with settings_named(**_OF_MODEL):
+        return _model(config)
+
+
+def _model(config: Config) -> RetrievalModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         backbone = create_backbone(config.model.backbone, config.model.weights, pooling=config.model.pooling)
@@ -67,19 +106,35 @@ def model(config: Config) -> RetrievalModel:
 
 
 def training_backbone(
-    config: Config, model: RetrievalModel, device: torch.device, images: int
+    config: Config, model: RetrievalModel, hardware: Hardware, images: int
 ) -> Callable[[Tensor], Tensor]:
     """The model's backbone as it runs in training steps, on whole batches of so many images."""
-    hardware = config.hardware
-    in_parts = hardware.images_at_once is not None and hardware.images_at_once < images
+    at_once = config.hardware.images_at_once
+    in_parts = at_once is not None and at_once < images
     frozen = not any(parameter.requires_grad for parameter in model.backbone.parameters())
-    if device.type != "cuda" or not hardware.cuda_graphs or in_parts or frozen:
+    if hardware.device.type != "cuda" or not config.hardware.cuda_graphs or in_parts or frozen:
         return model.backbone
-    return GraphedBackbone(model.backbone, images, precision(config, device))
+    return GraphedBackbone(model.backbone, images, hardware.precision, remedy="set hardware.cuda_graphs=false")
+
+
+def check_image_size(model: RetrievalModel, size: int) -> None:
+    """Refuse, with a `ModelError`, a size of pictures that the backbone does not take."""
+    wanted = model.backbone.image_size
+    if wanted is not None and wanted != size:
+        raise ModelError(
+            f"{model.backbone.name} takes images of {wanted} pixels, not {size}",
+            where="image.size",
+            remedy=f"set image.size to {wanted}",
+        )
 
 
 def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoosting:
-    with torch.random.fork_rng(devices=[]):
+    """The loss of the settings, boosted over learners of so many dimensions."""
+    options = {option: f"loss.options.{option}" for option in config.loss.options}
+    with (
+        settings_named(schedule="loss.schedule", shrinkage="loss.shrinkage", **options),
+        torch.random.fork_rng(devices=[]),
+    ):
         torch.manual_seed(config.seed + 1)
         return OnlineBoosting(_loss(config.loss, sizes, classes), config.loss.schedule, config.loss.shrinkage)
 
@@ -125,32 +180,3 @@ def diversity(config: Config, sizes: tuple[int, ...]) -> nn.Module | None:
         if settings.loss in ("adversarial", "both"):
             parts.append(AdversarialLoss(sizes, settings.hidden, **given))
     return parts[0] if len(parts) == 1 else DiversitySum(parts)
-
-
-def device(config: Config) -> torch.device:
-    """The device asked for, or the best there is.
-
-    Raises:
-        ConfigError: it is not there.
-    """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    name = config.hardware.device
-    if name == "auto":
-        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
-    if not available[name]:
-        raise ConfigError(f"no {name} device here", where="hardware.device", remedy="use 'auto' or 'cpu'")
-    return torch.device(name)
-
-
-def precision(config: Config, device: torch.device) -> torch.dtype:
-    """bfloat16 or float32 for the network; losses are always float32."""
-    if config.hardware.precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if config.hardware.precision == "bfloat16" else torch.float32
-
-
-def workers(config: Config) -> int:
-    if config.data.workers is not None:
-        return config.data.workers
-    return max(1, min(8, (os.cpu_count() or 1) // processes_here() - 1))

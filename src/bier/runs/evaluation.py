@@ -17,13 +17,14 @@ from bier.records.folder import RunFolder
 from bier.records.metrics import Metrics, Row
 from bier.records.provenance import Provenance
 from bier.runs import build
-from bier.runs.machine import portable, resolved, set_threads
+from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split
 from bier.runs.tables import table
 from bier.settings.reading import load, override
 from bier.settings.schema import Config
-from bier.system.processes import Processes
+from bier.system.hardware import Hardware
+from bier.system.processes import ALONE, Processes
 from bier.vectors.embed import Embeddings, embed
 
 
@@ -39,13 +40,13 @@ def evaluate(
     recall_at: Sequence[int] = RECALL_AT,
     also: Sequence[Metric] = (),
     missing: Missing = "exclude",
+    processes: Processes = ALONE,
 ) -> Metrics:
     """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
     """
-    processes = Processes.joined()
     model, info = load_model(model_path)
     folder = model_path if model_path.is_dir() else model_path.parent
     files = RunFolder(folder)
@@ -63,7 +64,8 @@ def evaluate(
             manifest = held_out(manifest, config, console)
     set_threads(config)
     wanted = of_split(manifest, split)
-    vectors = embed_manifest(model, wanted, TestTransform(info.image["size"], info.image["fit"]), config, console)
+    view = TestTransform(info.image["size"], info.image["fit"])
+    vectors = embed_manifest(model, wanted, view, build.hardware(config, processes), console)
     metrics = metrics_of(
         model,
         vectors,
@@ -105,30 +107,22 @@ def metrics_of(
 
 def pretrained_features(source: str, config: Config, console: Console) -> Row:
     """Metrics of the backbone as it came, before any training: the row of its features, pooled as it does."""
-    config = resolved(config).replace(model__pooling="average")
+    hardware = build.hardware(config)
+    config = config.replace(model__pooling="average")
     manifest = of_split(open_source(source, config.data), "test")
     model = build.model(config)
-    size = build.image_size(config, build.device(config))
-    vectors = embed_manifest(model, manifest, build.test_transform(config, size), config, console)
+    view = build.test_transform(config, build.image_size(config, hardware.device))
+    vectors = embed_manifest(model, manifest, view, hardware, console)
     metrics = metrics_of(model, vectors, manifest, name="pretrained", seed=config.seed)
     return next(row for row in metrics.rows if row.kind == "features")
 
 
 def embed_manifest(
-    model: RetrievalModel, manifest: Manifest, transform: TestTransform, config: Config, console: Console
+    model: RetrievalModel, manifest: Manifest, transform: TestTransform, hardware: Hardware, console: Console
 ) -> Embeddings:
-    device = build.device(config)
+    """`embed`, and say what could not be read."""
     with console.status(f"embedding {len(manifest):,} images"):
-        vectors = embed(
-            model,
-            manifest,
-            transform=transform,
-            workers=build.workers(config),
-            device=device,
-            precision=build.precision(config, device),
-            channels_last=config.hardware.channels_last,
-            processes=Processes.joined(),
-        )
+        vectors = embed(model, manifest, transform=transform, hardware=hardware)
     for error in vectors.failed:
         console.print(f"left out: {error.where}: {error.what}", highlight=False, markup=False, soft_wrap=True)
     return vectors

@@ -6,17 +6,16 @@ import torch
 
 from bier.runs import build
 from bier.settings.schema import Config
+from bier.system.hardware import Hardware
 
 
-def resolved(config: Config) -> Config:
+def resolved(config: Config, hardware: Hardware) -> Config:
     """The settings with everything that depends on the machine filled in, as they are kept with the run."""
-    device = build.device(config)
-    precision = "bfloat16" if build.precision(config, device) is torch.bfloat16 else "float32"
     return config.replace(
-        image__size=build.image_size(config, device),
-        data__workers=build.workers(config),
-        hardware__device=device.type,
-        hardware__precision=precision,
+        image__size=build.image_size(config, hardware.device),
+        data__workers=hardware.workers,
+        hardware__device=hardware.device.type,
+        hardware__precision=hardware.precision_name,
         hardware__threads=config.hardware.threads or torch.get_num_threads(),
     )
 

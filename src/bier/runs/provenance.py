@@ -22,19 +22,20 @@ VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torc
 
 def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> Provenance:
     """That of a run that begins now."""
+    model = job.learning.model
     return Provenance(
         command=" ".join(sys.argv),
         started=now(),
         seed=config.seed,
-        device=_device_name(job.device),
+        device=_device_name(job.hardware.device),
         threads=torch.get_num_threads(),
-        processes=job.processes.world,
+        processes=job.hardware.processes.world,
         platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         cores=os.cpu_count(),
         versions={name: _version(name) for name in VERSIONS},
-        parameters=sum(p.numel() for p in job.model.parameters()),
+        parameters=sum(p.numel() for p in model.parameters()),
         data=_trained_on(source, manifest),
-        backbone=from_json(BackboneSpec, job.model.backbone.spec()),
+        backbone=from_json(BackboneSpec, model.backbone.spec()),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -24,11 +26,15 @@ from bier.runs.start import prepare_head
 from bier.settings.reading import load, save
 from bier.settings.schema import Config
 from bier.system.files import write_atomically
-from bier.system.processes import Processes
-from bier.system.tensors import STATE_FORMAT, read_description
-from bier.training.job import Job
+from bier.system.hardware import Hardware
+from bier.system.processes import ALONE, Processes
+from bier.training.callbacks import Callback
+from bier.training.callbacks.log_file import LogFile
+from bier.training.callbacks.progress_bar import ProgressBar
+from bier.training.callbacks.tensorboard import TensorBoard
+from bier.training.job import Job, Learning, Pictures
 from bier.training.loop import run
-from bier.training.monitor import Monitor, Silence
+from bier.training.progress import Progress
 
 
 def train(
@@ -37,23 +43,37 @@ def train(
     folder: Path,
     console: Console,
     *,
+    processes: Processes = ALONE,
+    callbacks: Sequence[Callback] = (),
     resume: bool = False,
     evaluate_after: bool = True,
 ) -> Metrics | None:
     """Train on a source and fill the run's folder; returns the test metrics where the source has test images.
 
+    Args:
+        source: of pictures.
+        config: all settings.
+        folder: of the run.
+        console: where to tell of it, on rank 0.
+        processes: share the work; each calls this alike.
+        callbacks: watch the run, beside its progress bar, log and TensorBoard.
+        resume: go on from the checkpoint in the folder.
+        evaluate_after: measure the model on test images at the end.
+
     Raises:
-        BierError: any of its kinds; `Interrupted` after a checkpoint was saved on request.
+        BierError: any of its kinds.
+        Interrupted: after a checkpoint was saved on request.
     """
     began = time.monotonic()
-    processes = Processes.joined()
     console = console if processes.first else Console(quiet=True)
     manifest = held_out(open_source(source, config.data), config, console)
-    config = resolved(config)
+    hardware = build.hardware(config, processes)
+    config = resolved(config, hardware)
     set_threads(config)
     if not resume:
         refuse_to_overwrite(folder)
-    job = build_job(manifest, config, folder, processes)
+        processes.wait()  # nobody writes before all have looked
+    job = build_job(manifest, config, folder, hardware)
     describe(job, manifest, console)
     if resume:
         provenance = _same_data(folder, manifest)
@@ -63,16 +83,9 @@ def train(
         if processes.first:
             write_atomically(RunFolder(folder).config, lambda file: save(config, file))
             provenance.save(folder)
-    start = _saved_step(folder) if resume else 0
-    listener = Monitor(folder, config.optimizer.epochs, console, start) if processes.first else Silence()
-    with listener:
-        progress = run(_without_diversity(job, config), listener, resume)
-    if job.validation is not None:
-        scores = progress.history[progress.best.epoch - 1]["validation"]
-        console.print(
-            f"epoch {progress.best.epoch} is kept, with Recall@1 {100 * scores['recall@1']:.1f} % and MAP@R "
-            f"{100 * scores['map_at_r']:.1f} % on the validation classes"
-        )
+    usual = (ProgressBar(console), LogFile(RunFolder(folder).log), TensorBoard(RunFolder(folder).tensorboard))
+    progress = run(_without_diversity(job, config), (*usual, *callbacks), settings=config.as_dict(), resume=resume)
+    _tell_what_is_kept(progress, console)
     provenance = dataclasses.replace(
         provenance,
         seconds=round((provenance.seconds or 0) + time.monotonic() - began, 1),
@@ -86,32 +99,38 @@ def train(
     processes.wait()  # for the model, which all of them read
     if not evaluate_after or not has_test(manifest):
         return None
-    return evaluate(folder, None, console, manifest=manifest)
+    return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
-def evaluate_if_tested(folder: Path, console: Console) -> Metrics | None:
+def evaluate_if_tested(folder: Path, console: Console, processes: Processes = ALONE) -> Metrics | None:
     """`evaluate` a run on its own source, or nothing where that has no test images."""
     config = load(RunFolder(folder).config)
     manifest = held_out(open_source(Provenance.load(folder).data.path, config.data), config, console)
-    return evaluate(folder, None, console, manifest=manifest) if has_test(manifest) else None
+    if not has_test(manifest):
+        return None
+    return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
-def resume(folder: Path, console: Console, *, evaluate_after: bool = True) -> Metrics | None:
-    """Go on with an interrupted run from its last checkpoint, with its own settings and source."""
+def resume(folder: Path, console: Console, **options: Any) -> Metrics | None:
+    """Go on with an interrupted run from its last checkpoint, with its own settings and source.
+
+    Options are those of `train`: processes, callbacks, evaluate_after.
+    """
     provenance = Provenance.load(folder)
     if provenance.finished is not None:
         raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {folder}")
     if not RunFolder(folder).checkpoint.is_file():
         raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
-    config = load(RunFolder(folder).config)
-    return train(provenance.data.path, config, folder, console, resume=True, evaluate_after=evaluate_after)
+    return train(provenance.data.path, load(RunFolder(folder).config), folder, console, resume=True, **options)
 
 
 def describe(job: Job, manifest: Manifest, console: Console) -> None:
+    """Say what is about to be trained, on what."""
+    learning, pictures = job.learning, job.pictures
     counts = ", ".join(
         f"{len(part):,} {name} of {len(part.classes()):,} classes"
         for name, part in (
-            ("training images", job.train),
+            ("training images", pictures.train),
             ("for validation", manifest.only("val")),
             ("for testing", test_part(manifest)),
         )
@@ -119,24 +138,40 @@ def describe(job: Job, manifest: Manifest, console: Console) -> None:
     )
     console.print(f"{manifest.source}: {counts}", highlight=False, soft_wrap=True)
     console.print(
-        f"{job.model.backbone.name} at {job.image['size']} px, learners of "
-        f"{' + '.join(map(str, job.model.head.sizes))} dimensions, {type(job.boost.loss).__name__} boosted "
-        f"{job.boost.schedule}, {job.epochs} epochs of {len(job.plan)} batches on {job.device.type}",
+        f"{learning.model.backbone.name} at {pictures.test_view.size} px, learners of "
+        f"{' + '.join(map(str, learning.model.head.sizes))} dimensions, {type(learning.boost.loss).__name__} boosted "
+        f"{learning.boost.schedule}, {job.epochs} epochs of {len(pictures.plan)} batches on {job.hardware.device.type}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def build_job(manifest: Manifest, config: Config, folder: Path, processes: Processes) -> Job:
+def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardware) -> Job:
+    """All that a run needs, from its settings.
+
+    Raises:
+        DataError: there is nothing to train on, or nothing to be found among the validation classes.
+        ConfigError: settings that contradict one another.
+    """
+    pictures = _pictures(manifest, config, hardware)
+    learning = _learning(pictures, config, hardware)
+    build.check_image_size(learning.model, pictures.test_view.size)
+    return Job(
+        folder=folder,
+        learning=learning,
+        pictures=pictures,
+        hardware=hardware,
+        epochs=config.optimizer.epochs,
+        rate=optimization.rate_schedule(config.optimizer, config.optimizer.epochs * len(pictures.plan)),
+        seed=config.seed,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+def _pictures(manifest: Manifest, config: Config, hardware: Hardware) -> Pictures:
     training = manifest.only("train")
     if not len(training):
         raise DataError("no training images", where=manifest.source, remedy="lower data.test_classes or mend `split`")
-    if not config.optimizer.freeze_batch_norm and (config.hardware.images_at_once is not None or processes.world > 1):
-        raise ConfigError(
-            "batch norm would see parts of a batch",
-            where="optimizer.freeze_batch_norm",
-            remedy="set it to true, or use one process and leave hardware.images_at_once out",
-        )
     validation = manifest.only("val")
     if len(validation) and max(Counter(validation.label.tolist()).values()) < 2:
         raise DataError(
@@ -144,54 +179,67 @@ def build_job(manifest: Manifest, config: Config, folder: Path, processes: Proce
             where=manifest.source,
             remedy="give validation classes of two images or more, or leave 'val' out: classes are then held out",
         )
-    device = build.device(config)
-    size = build.image_size(config, device)
-    plan = BatchPlan(
-        training.codes(),
-        config.data.classes_per_batch,
-        config.data.images_per_class,
-        config.seed,
-        processes.rank,
-        processes.world,
+    size = build.image_size(config, hardware.device)
+    return Pictures(
+        train=training,
+        validation=with_distractors(manifest, config.data.validation_gallery, config.seed) if len(validation) else None,
+        plan=BatchPlan(
+            training.codes(),
+            config.data.classes_per_batch,
+            config.data.images_per_class,
+            config.seed,
+            hardware.processes.rank,
+            hardware.processes.world,
+        ),
+        train_view=build.train_transform(config, size),
+        test_view=build.test_transform(config, size),
     )
-    images = plan.classes_per_batch // processes.world * plan.images_per_class
+
+
+def _learning(pictures: Pictures, config: Config, hardware: Hardware) -> Learning:
+    world = hardware.processes.world
+    if not config.optimizer.freeze_batch_norm and (config.hardware.images_at_once is not None or world > 1):
+        raise ConfigError(
+            "batch norm would see parts of a batch",
+            where="optimizer.freeze_batch_norm",
+            remedy="set it to true, or use one process and leave hardware.images_at_once out",
+        )
+    images = pictures.plan.classes_per_batch // world * pictures.plan.images_per_class
     model = build.model(config)
-    boost = build.boosting(config, model.head.sizes, len(training.classes()))
+    boost = build.boosting(config, model.head.sizes, len(pictures.train.classes()))
     diversity = build.diversity(config, model.head.sizes)
-    model.to(device)
-    if config.hardware.channels_last:
+    model.to(hardware.device)
+    if hardware.channels_last:
         model.to(memory_format=torch.channels_last)
-    proxies = [*boost.to(device).parameters()]
-    extra = [] if diversity is None else [*diversity.to(device).parameters()]
-    return Job(
-        folder=folder,
+    proxies = [*boost.to(hardware.device).parameters()]
+    extra = [] if diversity is None else [*diversity.to(hardware.device).parameters()]
+    return Learning(
         model=model,
-        backbone=build.training_backbone(config, model, device, images),
+        backbone=build.training_backbone(config, model, hardware, images),
         boost=boost,
         diversity=diversity,
         optimizer=optimization.optimizer(config.optimizer, model, proxies, extra),
-        rate=optimization.rate_schedule(config.optimizer, config.optimizer.epochs * len(plan)),
-        train=training,
-        validation=with_distractors(manifest, config.data.validation_gallery, config.seed) if len(validation) else None,
-        plan=plan,
-        transform=build.train_transform(config, size),
-        test_transform=build.test_transform(config, size),
-        image={"size": size, "fit": config.image.fit},
-        epochs=config.optimizer.epochs,
-        seed=config.seed,
-        workers=build.workers(config),
-        device=device,
-        precision=build.precision(config, device),
-        images_at_once=config.hardware.images_at_once,
         clip_norm=config.optimizer.clip_norm,
-        checkpoint_seconds=config.checkpoint_seconds,
-        processes=processes,
+        images_at_once=config.hardware.images_at_once,
     )
 
 
 def _without_diversity(job: Job, config: Config) -> Job:
     """Diversity may be wanted for initialisation alone."""
-    return job if config.diversity.during_training else dataclasses.replace(job, diversity=None)
+    if config.diversity.during_training:
+        return job
+    return dataclasses.replace(job, learning=dataclasses.replace(job.learning, diversity=None))
+
+
+def _tell_what_is_kept(progress: Progress, console: Console) -> None:
+    if progress.stopped_early:
+        console.print(f"stopped early, after epoch {progress.epoch}")
+    if progress.best.epoch:
+        scores = progress.history[progress.best.epoch - 1]["validation"]
+        console.print(
+            f"epoch {progress.best.epoch} is kept, with Recall@1 {100 * scores['recall@1']:.1f} % and MAP@R "
+            f"{100 * scores['map_at_r']:.1f} % on the validation classes"
+        )
 
 
 def _same_data(folder: Path, manifest: Manifest) -> Provenance:
@@ -203,7 +251,3 @@ def _same_data(folder: Path, manifest: Manifest) -> Provenance:
             remedy="restore them, or start a new run",
         )
     return provenance
-
-
-def _saved_step(folder: Path) -> int:
-    return int(read_description(RunFolder(folder).checkpoint, STATE_FORMAT)["step"])

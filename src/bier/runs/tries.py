@@ -12,11 +12,11 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bier import runs
 from bier.data import open_source
 from bier.errors import ConfigError
 from bier.records.folder import RunFolder, refuse_to_overwrite
@@ -24,11 +24,14 @@ from bier.records.history import validation_score
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance, is_finished
 from bier.records.tries import Tries
+from bier.runs import trainer
 from bier.runs.splits import held_out
+from bier.runs.trainer import evaluate_if_tested
 from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
 from bier.system.files import write_atomically
-from bier.system.processes import Processes
+from bier.system.processes import ALONE, Processes
+from bier.training.callbacks import Callback
 
 OPTION = "--try"
 JUDGES = ("seed", "data.validation_classes", "data.validation_gallery", "data.test_classes")
@@ -36,7 +39,16 @@ JUDGES = ("seed", "data.validation_classes", "data.validation_gallery", "data.te
 _COMMAS = re.compile(r",(?![^\[]*\])")  # between values, not inside [96, 160, 256]
 
 
-def train(source: str, config: Config, tries: Sequence[str], folder: Path, console: Console) -> Metrics | None:
+def train(
+    source: str,
+    config: Config,
+    tries: Sequence[str],
+    folder: Path,
+    console: Console,
+    *,
+    processes: Processes = ALONE,
+    callbacks: Sequence[Callback] = (),
+) -> Metrics | None:
     """Train with every combination of values, and keep the best.
 
     Args:
@@ -44,7 +56,9 @@ def train(source: str, config: Config, tries: Sequence[str], folder: Path, conso
         config: everything that is not tried.
         tries: settings with several values, such as ``optimizer.learning_rate=3e-5,1e-4``.
         folder: of the run.
-        console: where to tell of it.
+        console: where to tell of it, on rank 0.
+        processes: share the work; each calls this alike.
+        callbacks: watch every try.
 
     Returns:
         the test metrics of the best, where the source has test images.
@@ -52,7 +66,6 @@ def train(source: str, config: Config, tries: Sequence[str], folder: Path, conso
     Raises:
         BierError: as `bier.runs.train`, and where there are no validation classes to choose by.
     """
-    processes = Processes.joined()
     combinations = [list(chosen) for chosen in itertools.product(*map(_values, tries))]
     for chosen in combinations:
         override(config, chosen, OPTION)  # a mistake in the last is told before the first is trained
@@ -63,11 +76,12 @@ def train(source: str, config: Config, tries: Sequence[str], folder: Path, conso
             remedy="use more classes, or set data.validation_classes",
         )
     refuse_to_overwrite(folder)
+    processes.wait()  # nobody writes before all have looked
     if processes.first:
         write_atomically(RunFolder(folder).config, lambda file: save(config, file))
         Tries(source=str(Path(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
     processes.wait()
-    return resume(folder, console)
+    return resume(folder, console, processes=processes, callbacks=callbacks)
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -75,20 +89,24 @@ def is_unfinished(folder: Path) -> bool:
     return RunFolder(folder).tries.exists() and not RunFolder(folder).provenance.exists()
 
 
-def resume(folder: Path, console: Console) -> Metrics | None:
+def resume(
+    folder: Path, console: Console, *, processes: Processes = ALONE, callbacks: Sequence[Callback] = ()
+) -> Metrics | None:
     """Make the tries that are missing, and keep the best; see `train`."""
-    console = console if Processes.joined().first else Console(quiet=True)
+    console = console if processes.first else Console(quiet=True)
     request = Tries.load(folder)
     config = load(RunFolder(folder).config)
+    options = {"processes": processes, "callbacks": callbacks, "evaluate_after": False}
     scores: dict[str, float] = {}
     for number, chosen in enumerate(request.combinations, 1):
         name = " ".join(chosen)
         console.rule(f"try {number} of {len(request.combinations)}: {name}", align="left")
-        scores[name] = _score(request.source, override(config, chosen), RunFolder(folder).one_try(name), console)
+        to = RunFolder(folder).one_try(name)
+        scores[name] = _score(request.source, override(config, chosen), to, console, options)
     best = max(scores, key=lambda name: scores[name])
-    _keep(folder, best, scores)
+    _keep(folder, best, scores, processes)
     console.print(_table(scores, best))
-    return runs.evaluate_if_tested(folder, console)
+    return evaluate_if_tested(folder, console, processes)
 
 
 def _values(setting: str) -> list[str]:
@@ -110,18 +128,17 @@ def _values(setting: str) -> list[str]:
     return list(values)
 
 
-def _score(source: str, config: Config, folder: Path, console: Console) -> float:
+def _score(source: str, config: Config, folder: Path, console: Console, options: dict[str, Any]) -> float:
     if not is_finished(folder):
         if RunFolder(folder).checkpoint.exists():
-            runs.resume(folder, console, evaluate_after=False)
+            trainer.resume(folder, console, **options)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            runs.train(source, config, folder, console, evaluate_after=False)
+            trainer.train(source, config, folder, console, **options)
     return validation_score(folder)
 
 
-def _keep(folder: Path, best: str, scores: dict[str, float]) -> None:
-    processes = Processes.joined()
+def _keep(folder: Path, best: str, scores: dict[str, float], processes: Processes) -> None:
     if processes.first:
         chosen = RunFolder(folder).one_try(best)
         last = RunFolder(chosen).provenance.name

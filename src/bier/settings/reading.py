@@ -26,6 +26,11 @@ def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     return override(config, overrides)
 
 
+def from_table(content: Mapping[str, object], where: str = "settings") -> Config:
+    """Defaults with the changes of a table, by dotted names or nested; raises as :func:`load`."""
+    return apply(Config(), _flatten(content, Config), where)
+
+
 def override(config: Config, overrides: Sequence[str], where: str = "--set") -> Config:
     """A copy with ``key=value`` overrides, given at ``where``; raises as :func:`load`."""
     changes: dict[str, object] = {}
@@ -48,8 +53,10 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", where=file, remedy="check the path given to --config") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"is not YAML: {error}", where=file, remedy="mend the line named above") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        raise ConfigError(
+            f"is not YAML: {error}", where=file, remedy="correct it; `bier settings` prints a file that works"
+        ) from error
     if content is None:
         return {}
     if not isinstance(content, Mapping):
@@ -60,7 +67,7 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
 def _parse(text: str, override: str, where: str) -> object:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise ConfigError(f"{override!r} has a value that is not YAML", where=where, remedy=str(error)) from error
 
 

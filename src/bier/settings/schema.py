@@ -1,147 +1,258 @@
 """The settings of a run: frozen dataclasses. Every one has a default, so ``bier train PHOTOS`` needs none."""
 
+# ruff: noqa: RUF009 - setting() gives a dataclasses.field
+
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from bier.settings.changing import apply
+from bier.settings.fields import setting
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where the pictures come from and how batches are drawn."""
 
-    format: Literal["auto", "folder", "csv", "parquet", "cub", "cars196", "sop", "inshop", "vehicleid"] = "auto"
-    strict: bool = True
-    """Check a benchmark's counts of images and classes against the published ones."""
-    vehicleid_list: Literal[800, 1600, 2400] = 800
-    """VehicleID's test list, by its number of vehicles."""
-    vehicleid_protocol: Literal["draws", "leave-one-out"] = "draws"
-    """Ten random galleries of one picture a vehicle (the benchmark's own), or every picture against all others."""
-    test_classes: float = 0.5
-    """Share of the classes, the last in natural order, kept for testing when the source names no split."""
-    validation_classes: float = 0.2
-    """Share of the *training* classes held out to decide which epoch is kept; 0 keeps the last one."""
-    validation_gallery: int = 4000
-    """Training pictures join the held-out ones until so many are searched; among few classes alone, embeddings win that
-    cannot tell many apart (docs/results.md)."""
-    crop_to_bbox: bool = False
-    """Cut each picture to its bounding box, where the source has one."""
-    classes_per_batch: int = 16
-    images_per_class: int = 4
-    workers: int | None = None
-    """Processes that decode pictures; none given: one less than the cores, at most 8."""
+    format: str = setting(
+        "auto", "Kind of the source: auto, folder, csv, parquet, cub, cars196, sop, inshop, vehicleid, or another's."
+    )
+    strict: bool = setting(True, "Refuse a benchmark whose counts of images and classes are not the published ones.")
+    vehicleid_list: Literal[800, 1600, 2400] = setting(800, "Test list of VehicleID, by its number of vehicles.")
+    vehicleid_protocol: Literal["draws", "leave-one-out"] = setting(
+        "draws", "Test of VehicleID: ten random galleries of one picture a vehicle, or each picture against all others."
+    )
+    test_classes: float = setting(
+        0.5,
+        "Share of classes kept for testing, the last by name, where the source names no split.",
+        unit="as a share",
+        low=0,
+        high=0.99,
+    )
+    validation_classes: float = setting(
+        0.2,
+        "Share of training classes held out to decide which epoch is kept; 0 keeps the last.",
+        unit="as a share",
+        low=0,
+        high=0.9,
+    )
+    # Among few classes alone, embeddings win that cannot tell many apart (docs/results.md).
+    validation_gallery: int = setting(
+        4000,
+        "Pictures searched in validation: training pictures join the held-out ones up to this number.",
+        unit="images",
+        low=0,
+        high=1_000_000_000,
+    )
+    crop_to_bbox: bool = setting(False, "Cut each picture to its bounding box, where the source has one.")
+    classes_per_batch: int = setting(
+        16,
+        "Classes in a batch; all of them where there are fewer.",
+        unit="classes",
+        low=2,
+        high=1_000_000,
+        reason="one class has no negatives",
+    )
+    images_per_class: int = setting(
+        4,
+        "Images of each class in a batch.",
+        unit="images",
+        low=2,
+        high=1_000_000,
+        reason="one image has no positive",
+    )
+    workers: int | None = setting(
+        None,
+        "Processes that decode pictures; with 0, the training process does.",
+        unit="processes",
+        low=0,
+        high=1024,
+        if_none="one less than the cores, at least 1, at most 8",
+    )
 
 
 @dataclass(frozen=True)
 class ImageConfig:
     """From file to tensor."""
 
-    size: int | None = None
-    """Side of the square input in pixels; none given: 224 on a GPU, 128 on a CPU."""
-    fit: Literal["crop", "pad"] = "crop"
-    """``crop``: shorter side to 256/224 of the size, then the centre. ``pad``: longer side, on white (as the paper)."""
-    crop_scale: float = 0.3
-    """Smallest share of the area that a random training crop keeps; 1 turns random crops off."""
-    flip: bool = True
-    color_jitter: float = 0.2
+    size: int | None = setting(
+        None, "Side of the square input.", unit="pixels", low=32, high=4096, if_none="224 on a GPU, 128 on a CPU"
+    )
+    fit: Literal["crop", "pad"] = setting(
+        "crop", "How a picture becomes square: crop cuts a square out, pad fills up with white as in the paper."
+    )
+    crop_scale: float = setting(
+        0.3,
+        "Smallest share of the area that a random crop keeps in training; 1 turns random crops off.",
+        unit="as a share",
+        low=0.01,
+        high=1,
+    )
+    flip: bool = setting(True, "Mirror every second training picture.")
+    color_jitter: float = setting(
+        0.2,
+        "Share by which brightness, contrast and saturation change at most in training; 0 turns it off.",
+        unit="as a share",
+        low=0,
+        high=1,
+    )
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The backbone and the ensemble of learners on top."""
 
-    backbone: str = "efficientnet_lite0"
-    weights: str = "default"
-    """``default`` (the weights the name comes with), ``none`` (random), or the path of a local file."""
-    pooling: Literal["auto", "average", "gem"] = "auto"
-    """Of the backbone's last map: ``gem``, the generalised mean, or ``average``, the network's own. ``auto``: ``gem``
-    where the network averages one map that is never negative."""
-    sizes: tuple[int, ...] | str | None = None
-    """Dimensions of each learner, ``bier-512`` or ``bier-1024`` for the published cuts, or none to derive them."""
-    dimensions: int | None = None
-    """Of the whole embedding: 512 unless ``sizes`` says otherwise."""
-    learners: int | None = None
-    """3 unless ``sizes`` says otherwise."""
-    weighting: Literal["boosting", "size", "equal"] = "boosting"
-    start: Literal["whitening", "random"] = "whitening"
-    """Of the head: a learned whitening of the backbone's features of training images, or drawn at random."""
+    backbone: str = setting(
+        "efficientnet_lite0", "The pretrained network: efficientnet_lite0, googlenet, or any name that timm knows."
+    )
+    weights: str = setting(
+        "default",
+        "Weights of the backbone: default (pretrained), none (random), or the path of a .safetensors or .pth file.",
+    )
+    pooling: Literal["auto", "average", "gem"] = setting(
+        "auto",
+        "Pooling of the backbone's last map; auto takes gem, the generalised mean, where no value is negative.",
+    )
+    sizes: tuple[int, ...] | str | None = setting(
+        None,
+        "Dimensions of each learner, such as [96, 160, 256], or the published bier-512 or bier-1024.",
+        unit="dimensions each",
+        low=1,
+        high=1_000_000,
+        if_none="model.dimensions, cut in proportion 1 : 2 : 3 and so on",
+    )
+    dimensions: int | None = setting(
+        None, "Dimensions of the whole embedding.", low=1, high=1_000_000, if_none="512, or the sum of sizes"
+    )
+    learners: int | None = setting(
+        None, "Number of learners.", low=1, high=1024, if_none="3, or as many as there are sizes"
+    )
+    weighting: Literal["boosting", "size", "equal"] = setting(
+        "boosting", "How learners count in the embedding: by their boosting weights, by their sizes, or equally."
+    )
+    start: Literal["whitening", "random"] = setting(
+        "whitening", "First weights of the head: a whitening learned from features of training images, or random ones."
+    )
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """The base loss and how it is boosted."""
 
-    name: str = "multi_similarity"
-    """Ahead of ``binomial_deviance``, the authors' loss, on validation classes (docs/results.md)."""
-    options: dict[str, float | str | bool] = field(default_factory=dict)
-    """Of the loss, by the names of its arguments: ``loss.options.margin=0.3``, ``loss.options.mining=semihard``."""
-    schedule: Literal["additive", "convex", "stagewise", "independent"] = "stagewise"
-    """``stagewise`` boosts any loss; in short training no schedule was measurably better (docs/results.md)."""
-    shrinkage: float | None = None
-    """None: 0.06 for ``additive``, 1 for ``convex``."""
+    # Ahead of binomial_deviance, the authors' loss, on validation classes (docs/results.md).
+    name: str = setting("multi_similarity", "The base loss, such as binomial_deviance, triplet or proxy_anchor.")
+    options: dict[str, float | str | bool] = setting(
+        {}, "Arguments of the loss by name, such as {margin: 0.3, mining: semihard}; others keep their defaults."
+    )
+    # In short training no schedule was measurably better (docs/results.md).
+    schedule: Literal["additive", "convex", "stagewise", "independent"] = setting(
+        "stagewise", "How a learner builds on those before it; stagewise boosts any loss, independent does not boost."
+    )
+    shrinkage: float | None = setting(
+        None,
+        "Factor on what each learner adds, for additive and convex.",
+        above=0,
+        if_none="0.06 for additive, 1 for convex",
+    )
 
 
 @dataclass(frozen=True)
 class DiversityConfig:
     """What pushes the learners apart."""
 
-    loss: Literal["none", "activation", "adversarial", "both"] = "activation"
-    during_training: bool = True
-    initialize: bool = False
-    """Minimise the diversity loss over the head alone, on frozen features, before training."""
-    weight: float | None = None
-    """lambda_div; none given: the loss's own, which is smaller for more than three learners."""
-    regularization: float | None = None
-    """lambda_w; none given: the default of the loss."""
-    hidden: int = 512
-    """Hidden units of the adversarial regressors."""
+    loss: Literal["none", "activation", "adversarial", "both"] = setting(
+        "activation", "The diversity loss; both is the sum of the two."
+    )
+    during_training: bool = setting(True, "Add the diversity loss to the base loss in training.")
+    initialize: bool = setting(
+        False, "Minimise the diversity loss over the head alone, on frozen features, before training."
+    )
+    weight: float | None = setting(
+        None,
+        "Factor on the diversity loss, lambda_div.",
+        low=0,
+        if_none="0.01 for activation, 5e-5 for adversarial, less for more than three learners",
+    )
+    regularization: float | None = setting(
+        None,
+        "Factor on its constraints on the weights, lambda_w.",
+        low=0,
+        if_none="100 for activation, 1e5 for adversarial",
+    )
+    hidden: int = setting(512, "Hidden units of each adversarial regressor.", unit="units", low=1, high=1_000_000)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """How the weights move."""
 
-    epochs: int = 10
-    learning_rate: float = 1e-4
-    """Of the backbone, at the peak of the schedule."""
-    head_factor: float = 3.0
-    """The head learns this many times faster."""
-    proxy_factor: float = 100.0
-    """So do a loss's class proxies, which start at random (as in Kim et al. 2020)."""
-    layer_decay: float = 1.0
-    """Each group of layers below the head learns this many times the rate of the group above."""
-    weight_decay: float = 2e-4
-    warmup: float = 0.1
-    """Share of all steps over which the rate rises; then it falls along a cosine."""
-    freeze: int = 0
-    """Number of layer groups, from the input, that stay as they are."""
-    freeze_batch_norm: bool = True
-    """Keep batch norm in evaluation mode."""
-    clip_norm: float | None = None
+    epochs: int = setting(10, "Passes over the training images.", unit="epochs", low=1, high=1_000_000)
+    learning_rate: float = setting(1e-4, "Rate of the backbone at the peak of the schedule.", low=0, high=10)
+    head_factor: float = setting(3.0, "Rate of the head, as a multiple of the backbone's.", low=0, high=1_000_000)
+    # They start at random (as in Kim et al. 2020).
+    proxy_factor: float = setting(
+        100.0, "Rate of a loss's class proxies, as a multiple of the backbone's.", low=0, high=1_000_000
+    )
+    layer_decay: float = setting(
+        1.0, "Rate of each layer group of the backbone, as a multiple of that of the group above.", low=0, high=1
+    )
+    weight_decay: float = setting(2e-4, "Weight decay of AdamW, on matrices and filters only.", low=0, high=10)
+    warmup: float = setting(
+        0.1,
+        "Share of all steps over which rates rise; then they fall along a cosine.",
+        unit="as a share",
+        low=0,
+        high=1,
+    )
+    freeze: int = setting(
+        0, "Layer groups of the backbone, from the input, that stay as they are.", unit="groups", low=0, high=1000
+    )
+    freeze_batch_norm: bool = setting(True, "Keep batch norm in evaluation mode; its statistics stay as they are.")
+    clip_norm: float | None = setting(
+        None, "Largest norm of the gradient; a longer one is scaled down. 0 sets no limit.", low=0, if_none="no limit"
+    )
 
 
 @dataclass(frozen=True)
 class HardwareConfig:
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """``auto``: bfloat16 on a GPU that has it, float32 elsewhere (on CPUs it was slower for training)."""
-    channels_last: bool = True
-    images_at_once: int | None = None
-    """Images in the backbone at once while training. A larger batch goes through it in parts: the same gradient, the
-    memory of a part, and a second forward pass. None given: always the whole batch."""
-    cuda_graphs: bool = True
-    """On a GPU: launch the backbone's kernels together, where a batch goes through it whole."""
-    threads: int | None = None
+    """What the run computes on."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting(
+        "auto", "Where the model runs; auto takes a GPU where there is one."
+    )
+    # On CPUs bfloat16 was slower for training.
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "Numbers of the network; auto takes bfloat16 on a GPU that has it. Losses are always float32."
+    )
+    channels_last: bool = setting(
+        True, "Keep the channels of images and filters last in memory, which is usually faster."
+    )
+    images_at_once: int | None = setting(
+        None,
+        "Images in the backbone at once in training; less than a batch saves memory and costs time.",
+        unit="images",
+        low=1,
+        high=1_000_000,
+        if_none="the whole batch",
+    )
+    cuda_graphs: bool = setting(
+        True, "On a GPU, launch the backbone's kernels together, where a batch goes through it whole."
+    )
+    threads: int | None = setting(
+        None, "CPU threads of each process.", unit="threads", low=1, high=4096, if_none="PyTorch's own number"
+    )
 
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a run."""
+    """The run as a whole.
 
-    seed: int = 0
+    Its sections are dataclasses of their own, and all settings have dotted names such as ``optimizer.epochs``.
+    """
+
+    seed: int = setting(0, "Seed of all random numbers.", low=0, high=2**31 - 1)
     data: DataConfig = DataConfig()
     image: ImageConfig = ImageConfig()
     model: ModelConfig = ModelConfig()
@@ -149,8 +260,9 @@ class Config:
     diversity: DiversityConfig = DiversityConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     hardware: HardwareConfig = HardwareConfig()
-    checkpoint_seconds: float = 60.0
-    """Longest time between two checkpoints."""
+    checkpoint_seconds: float = setting(
+        60.0, "Longest time between two checkpoints; with 0, one after each step.", unit="seconds", low=0
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as they stand in the file of a run."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,6 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from bier.errors import ConfigError, ProcessError
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
+PATIENCE = timedelta(seconds=10)
+"""For what another process has to say."""
 
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -26,6 +34,8 @@ class Processes:
 
     rank: int = 0
     world: int = 1
+    store: Store | None = field(default=None, compare=False, repr=False)
+    """What all of them can read and write, whether or not the others are listening."""
 
     @classmethod
     def joined(cls) -> Processes:
@@ -36,7 +46,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and speaks."""
+        """Whether this is rank 0, which writes files and speaks."""
         return self.rank == 0
 
     def share(self, work: Iterable[T]) -> Iterator[T]:
@@ -100,6 +110,22 @@ class Processes:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    def say_once(self, text: str, say: Callable[[], object]) -> None:
+        """Call ``say`` in one of those that have this text to say, and come back when it has been said.
+
+        Of several processes that make the same mistake, one tells of it.
+        """
+        if self.store is None:
+            say()
+            return
+        key = hashlib.sha256(text.encode()).hexdigest()
+        if self.store.add(f"{key}/speakers", 1) == 1:
+            say()
+            self.store.set(f"{key}/said", "")
+            return
+        with suppress(RuntimeError):  # whoever speaks was killed, or the store has gone with it
+            self.store.wait([f"{key}/said"], PATIENCE)
+
     def wait(self) -> None:
         """Until all are here."""
         if self.world > 1:
@@ -147,8 +173,12 @@ def started_by_torchrun() -> Iterator[Processes]:
                 remedy="start fewer",
             )
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
-    yield Processes.joined()
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, world = next(rendezvous("env://"))
+    distributed.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=world)
+    yield Processes(rank, world, PrefixStore("bier", store))
     distributed.destroy_process_group()  # not after an error, for which nobody waits
 
 

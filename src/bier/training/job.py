@@ -1,11 +1,10 @@
-"""A run, built: everything that training needs."""
+"""A run, built: what is trained, on which pictures, on what hardware. Nothing here knows settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,40 +12,59 @@ from torch import Tensor, nn
 from bier.data import BatchPlan, Manifest, TestTransform, TrainTransform
 from bier.method.boosting import OnlineBoosting
 from bier.network.model import RetrievalModel
-from bier.system.processes import ALONE, Processes
+from bier.system.hardware import Hardware
 
 
 @dataclass(frozen=True)
-class Job:
-    """A run, built: everything that :func:`run` needs. ``image`` describes the preprocessing in the model file."""
+class Learning:
+    """What is trained, and how its weights move."""
 
-    folder: Path
     model: RetrievalModel
     backbone: Callable[[Tensor], Tensor]
     """The model's, as it runs in a step: images to features."""
     boost: OnlineBoosting
     diversity: nn.Module | None
+    """Features (n, d) and head to a scalar; none: only the boosted loss counts."""
     optimizer: torch.optim.Optimizer
-    rate: Callable[[int], float]
+    """Each of its groups has a ``peak_lr``, the highest rate of its schedule."""
+    clip_norm: float | None = None
+    """Longest gradient, over all weights; none: any."""
+    images_at_once: int | None = None
+    """Images in the backbone at once; more go through it in pieces."""
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All that has state to save, by name."""
+        trained: dict[str, nn.Module] = {"model": self.model, "loss": self.boost}
+        return trained if self.diversity is None else {**trained, "diversity": self.diversity}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is trained on, and what judges the epochs."""
+
     train: Manifest
     validation: Manifest | None
     """Held-out classes (split ``val``) and the training pictures that they are searched among."""
     plan: BatchPlan
     """This process's share of the batches."""
-    transform: TrainTransform
-    test_transform: TestTransform
-    image: dict[str, Any]
-    epochs: int
-    seed: int
-    workers: int
-    device: torch.device
-    precision: torch.dtype
-    images_at_once: int | None = None
-    """Images in the backbone at once; more go through it in pieces."""
-    clip_norm: float | None = None
-    checkpoint_seconds: float = 60.0
-    processes: Processes = ALONE
+    train_view: TrainTransform
+    test_view: TestTransform
 
-    def trained_modules(self) -> dict[str, nn.Module]:
-        modules: dict[str, nn.Module] = {"model": self.model, "loss": self.boost}
-        return modules if self.diversity is None else {**modules, "diversity": self.diversity}
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that :func:`bier.training.loop.run` needs."""
+
+    folder: Path
+    learning: Learning
+    pictures: Pictures
+    hardware: Hardware
+    epochs: int
+    rate: Callable[[int], float]
+    """The factor on every peak rate, by the number of the step."""
+    seed: int
+    checkpoint_seconds: float = 60.0
+    """Longest time between two checkpoints."""

@@ -4,30 +4,43 @@ Everything that happens in a step is a function of the settings, the seed and th
 augmentation and the generator are seeded from it. So a checkpoint needs weights, optimiser state and two counters.
 
 With several processes each sees a share of every batch, and all of them the features of the whole: boosting compares
-all pairs, as one process would. The first writes the files.
+all pairs, as one process would. Rank 0 writes the files and calls the callbacks.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from bier.data import train_loader
-from bier.errors import ImageError
+from bier.errors import ImageError, NonFiniteLossError
 from bier.network.model_file import save_model
 from bier.records.folder import RunFolder
 from bier.training.batch import WholeBatch
+from bier.training.callbacks import Callback, Callbacks, Running
 from bier.training.job import Job
-from bier.training.progress import Listener, Progress, Sums
+from bier.training.progress import Progress
 from bier.training.state import restore, save_checkpoint, write_history
-from bier.training.step import step
+from bier.training.step import NotFinite, step
 from bier.training.stopping import Interrupted, stop_requested
 from bier.training.validation import validate
 
+TRACE_EVERY = 4
+"""One batch in four has its boosting weights counted, and its hardest pairs noted, for the report."""
 
-def run(job: Job, listener: Listener, resume: bool = False) -> Progress:
-    """Train to the end, or until asked to stop.
+
+def run(
+    job: Job, callbacks: Sequence[Callback] = (), *, settings: Mapping[str, Any] | None = None, resume: bool = False
+) -> Progress:
+    """Train to the end, until a callback stops it early, or until asked to stop.
+
+    Args:
+        job: what is trained.
+        callbacks: watch the run, on rank 0.
+        settings: what callbacks may record of the run's settings.
+        resume: go on from the checkpoint in the job's folder.
 
     Raises:
         Interrupted: after Ctrl-C or SIGTERM, with a checkpoint saved.
@@ -35,73 +48,123 @@ def run(job: Job, listener: Listener, resume: bool = False) -> Progress:
         StorageError: a checkpoint could not be written; the one before it stands.
     """
     progress = restore(job) if resume else Progress()
-    with stop_requested(alone=job.processes.world == 1) as stop:
-        if not resume:
-            save_checkpoint(job, progress)
-        while progress.epoch < job.epochs:
-            _epoch(job, progress, listener, stop)
+    batches = len(job.pictures.plan)
+    running = Running(job.folder, settings or {}, job.learning.model, job.epochs, batches, progress.step)
+    watching = Callbacks(callbacks if job.hardware.processes.first else ())
+    error: BaseException | None = None
+    try:
+        watching.on_start(running)
+        with stop_requested(alone=job.hardware.processes.world == 1) as stop:
+            if not resume:
+                save_checkpoint(job, progress)
+            while progress.epoch < job.epochs and not progress.stopped_early:
+                _Epoch(job, progress, running, watching).run(stop)
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        watching.on_end(running, error)
     return progress
 
 
-def _epoch(job: Job, progress: Progress, listener: Listener, stop: Callable[[], bool]) -> None:
-    epoch = progress.epoch
-    batches = len(job.plan.epoch(epoch))
-    listener.begin_epoch(epoch + 1, batches, progress.batch)
-    job.model.train()
-    saved, began = time.monotonic(), time.monotonic()
-    for batch in train_loader(
-        job.train, job.plan, job.transform, seed=job.seed, epoch=epoch, start_batch=progress.batch, workers=job.workers
-    ):
-        _note_unreadable(progress, batch.failed, listener)
-        factor = job.rate(progress.step)
-        whole = WholeBatch.of(batch, job.processes)
-        if whole.labels.unique().numel() > 1:  # else nothing readable is left to compare
-            loss, diversity = step(job, whole, factor, progress)
-            progress.sums.add(loss, diversity, job.boost.last, whole, time.monotonic() - began)
-        began = time.monotonic()
-        progress.step += 1
-        progress.batch += 1
-        listener.step(progress, factor)
-        if job.processes.any(stop()):
-            save_checkpoint(job, progress)
-            job.processes.wait()  # whoever leaves first has the others stopped
-            raise Interrupted
-        if time.monotonic() - saved >= job.checkpoint_seconds:
-            save_checkpoint(job, progress)
-            saved = time.monotonic()
-    _finish_epoch(job, progress, listener)
+class _Epoch:
+    """One epoch of a run, from its first batch or from where it was interrupted."""
 
+    def __init__(self, job: Job, progress: Progress, running: Running, callbacks: Callback) -> None:
+        self.job, self.progress, self.running, self.callbacks = job, progress, running, callbacks
+        self.pictures, self.processes = job.pictures, job.hardware.processes
 
-def _note_unreadable(progress: Progress, failed: Sequence[ImageError], listener: Listener) -> None:
-    for error in failed:
-        if str(error.where) not in progress.unreadable:
-            progress.unreadable.append(str(error.where))
-            listener.message(f"left out: {error.where}: {error.what}")
+    def run(self, stop: Callable[[], bool]) -> None:
+        job, progress, epoch = self.job, self.progress, self.progress.epoch
+        job.learning.model.train()
+        saved, began = time.monotonic(), time.monotonic()
+        for batch in train_loader(
+            self.pictures.train,
+            self.pictures.plan,
+            self.pictures.train_view,
+            seed=job.seed,
+            epoch=epoch,
+            start_batch=progress.batch,
+            workers=job.hardware.workers,
+        ):
+            self._note_unreadable(batch.failed)
+            whole = WholeBatch.of(batch, self.processes)
+            if whole.labels.unique().numel() > 1:  # else nothing readable is left to compare
+                self._step(whole, began)
+            began = time.monotonic()
+            progress.step += 1
+            progress.batch += 1
+            self._tell_step()
+            if self.processes.any(stop()):
+                save_checkpoint(job, progress)
+                self.processes.wait()  # whoever leaves first has the others stopped
+                raise Interrupted
+            if time.monotonic() - saved >= job.checkpoint_seconds:
+                save_checkpoint(job, progress)
+                saved = time.monotonic()
+        self._finish()
 
+    def _step(self, batch: WholeBatch, began: float) -> None:
+        job, progress = self.job, self.progress
+        try:
+            update = step(
+                job.learning,
+                job.hardware,
+                batch,
+                factor=job.rate(progress.step),
+                seed=(job.seed + (self.processes.rank << 32)) * 1_000_003 + progress.step,
+                trace=progress.batch % TRACE_EVERY == 0,
+            )
+        except NotFinite as error:
+            raise self._non_finite(error) from None
+        progress.sums.add(update, batch, time.monotonic() - began)
 
-def _finish_epoch(job: Job, progress: Progress, listener: Listener) -> None:
-    for name in itertools.chain(*job.processes.gather_objects(progress.unreadable)):
-        if name not in progress.unreadable:  # what others have met
-            progress.unreadable.append(name)
-            listener.message(f"left out: {name}")
-    record = {
-        "epoch": progress.epoch + 1,
-        "step": progress.step,
-        **progress.sums.summary(),
-        "hardest": progress.sums.hardest.summary(job.train),
-        "learning_rate": job.rate(progress.step - 1) * max(group["peak_lr"] for group in job.optimizer.param_groups),
-    }
-    keep = True  # with nothing to choose by, the last epoch
-    if job.validation is not None:
-        record["validation"], by_class = validate(job, job.validation)
-        keep = progress.best.offer(progress.epoch + 1, by_class)
-    if keep and job.processes.first:
-        save_model(RunFolder(job.folder).model, job.model, job.image)
-    for earlier in progress.history:
-        earlier["kept"] = earlier["kept"] and not keep
-    progress.history.append({**record, "kept": keep})
-    progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, Sums()
-    if job.processes.first:
-        write_history(job.folder, progress.history)
-    save_checkpoint(job, progress)
-    listener.end_epoch(record, keep)
+    def _tell_step(self) -> None:
+        progress = self.progress
+        self.running.step = progress.step
+        if progress.sums.batches:
+            rate = self.job.rate(progress.step - 1)
+            self.callbacks.on_step(self.running, progress.last_step(rate, self.running.batches))
+
+    def _note_unreadable(self, failed: Sequence[ImageError]) -> None:
+        for error in failed:
+            if str(error.where) not in self.progress.unreadable:
+                self.progress.unreadable.append(str(error.where))
+                self.callbacks.on_message(self.running, f"left out: {error.where}: {error.what}")
+
+    def _non_finite(self, error: NotFinite) -> NonFiniteLossError:
+        names = [str(self.pictures.train.path(row)) for row in error.rows]
+        shown = "\n    ".join(names[:8]) + (f"\n    and {len(names) - 8} more" if len(names) > 8 else "")
+        return NonFiniteLossError(
+            f"{error.what} in epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}; no update was made. "
+            f"Images:\n    {shown}",
+            where=self.job.folder,
+            remedy="look at these images; lower optimizer.learning_rate, or set optimizer.clip_norm=1",
+        )
+
+    def _finish(self) -> None:
+        job, progress = self.job, self.progress
+        self._gather_unreadable()
+        peak = max(group["peak_lr"] for group in job.learning.optimizer.param_groups)
+        record = progress.record(self.pictures.train, job.rate(progress.step - 1) * peak)
+        keep = True  # with nothing to choose by, the last epoch
+        if self.pictures.validation is not None:
+            record["validation"], by_class = validate(job, self.pictures.validation)
+            self.callbacks.on_validation(self.running, record["validation"])
+            keep = progress.best.offer(progress.epoch + 1, by_class)
+        if keep and self.processes.first:
+            view = self.pictures.test_view
+            save_model(RunFolder(job.folder).model, job.learning.model, {"size": view.size, "fit": view.fit})
+        progress.end_epoch(record, keep)
+        if self.processes.first:
+            write_history(job.folder, progress.history)
+        self.callbacks.on_epoch(self.running, progress.history[-1])
+        progress.stopped_early = self.processes.any(self.running.stopping) and progress.epoch < job.epochs
+        save_checkpoint(job, progress)
+
+    def _gather_unreadable(self) -> None:
+        """What other processes have met."""
+        for name in itertools.chain(*self.processes.gather_objects(self.progress.unreadable)):
+            if name not in self.progress.unreadable:
+                self.progress.unreadable.append(name)
+                self.callbacks.on_message(self.running, f"left out: {name}")

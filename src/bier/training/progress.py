@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from bier.method.boosting import Boosted
+from bier.data import Manifest
 from bier.training.batch import WholeBatch
 from bier.training.best_epoch import BestEpoch
+from bier.training.callbacks import Step
 from bier.training.hard_pairs import HardPairs
+from bier.training.step import Update
 
 WEIGHT_EDGES = np.linspace(0.0, 2.0, 21)
 
@@ -32,18 +34,19 @@ class Sums:
     hardest: HardPairs = field(default_factory=HardPairs)
     """For the last learner."""
 
-    def add(self, loss: float, diversity: float, last: Boosted, batch: WholeBatch, seconds: float) -> None:
-        losses = last.losses.tolist()
+    def add(self, update: Update, batch: WholeBatch, seconds: float) -> None:
+        boosted = update.boosted
+        losses = boosted.losses.tolist()
         self.learner_losses = [a + b for a, b in zip(self.learner_losses or [0.0] * len(losses), losses, strict=True)]
         self.batches += 1
         self.images += len(batch)
         self.seconds += seconds
-        self.loss += loss
-        self.diversity += diversity
-        if len(last.weights):
-            self._count(last.weights, batch.labels.to(last.weights[0].device))
-            if last.weights[-1].ndim == 2:
-                self.hardest.add(last.weights[-1], batch.labels, batch.index)
+        self.loss += update.loss
+        self.diversity += update.diversity
+        if len(boosted.weights):
+            self._count(boosted.weights, batch.labels.to(boosted.weights[0].device))
+            if boosted.weights[-1].shape == (len(batch.labels),) * 2:
+                self.hardest.add(boosted.weights[-1], batch.labels, batch.index)
 
     def _count(self, weights: Sequence[Tensor], labels: Tensor) -> None:
         same = labels[:, None] == labels
@@ -53,7 +56,7 @@ class Sums:
             self.positive = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
             self.negative = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
         for m, weight in enumerate(weights):
-            if weight.ndim == 1:  # one weight per sample (losses with proxies)
+            if weight.shape != same.shape:  # of images with proxies, or of other terms than pairs
                 _histogram(weight, self.positive[m])
             else:
                 _histogram(weight[same], self.positive[m])
@@ -90,17 +93,42 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: Sums = field(default_factory=Sums)
     unreadable: list[str] = field(default_factory=list)
+    stopped_early: bool = False
+    """Whether a callback made the last complete epoch the last of all."""
+
+    def last_step(self, rate: float, batches: int) -> Step:
+        """What callbacks hear of the step that was just made, in an epoch of so many batches."""
+        sums = self.sums
+        return Step(
+            number=self.step,
+            epoch=self.epoch + 1,
+            batch=self.batch,
+            rate=rate,
+            loss=sums.loss / sums.batches,
+            learner_losses=tuple(value / sums.batches for value in sums.learner_losses),
+            diversity=sums.diversity / sums.batches,
+            images_per_second=sums.images / max(sums.seconds, 1e-9),
+            seconds_left=(batches - self.batch) * sums.seconds / sums.batches,
+        )
+
+    def record(self, manifest: Manifest, learning_rate: float) -> dict[str, Any]:
+        """The line of the history for the epoch that was just made, without its validation."""
+        return {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            **self.sums.summary(),
+            "hardest": self.sums.hardest.summary(manifest),
+            "learning_rate": learning_rate,
+        }
+
+    def end_epoch(self, record: dict[str, Any], kept: bool) -> None:
+        """Add its line to the history; ``kept`` says whether the model's weights are those after this epoch."""
+        for earlier in self.history:
+            earlier["kept"] = earlier["kept"] and not kept
+        self.history.append({**record, "kept": kept})
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, Sums()
 
     @staticmethod
     def from_dict(content: dict[str, Any]) -> Progress:
         sums = {**content["sums"], "hardest": HardPairs(**content["sums"].get("hardest", {}))}
         return Progress(**{**content, "sums": Sums(**sums), "best": BestEpoch(**content["best"])})
-
-
-class Listener(Protocol):
-    """What a run tells whoever watches it."""
-
-    def begin_epoch(self, epoch: int, batches: int, done: int) -> None: ...
-    def step(self, progress: Progress, rate: float) -> None: ...
-    def end_epoch(self, record: dict[str, Any], kept: bool) -> None: ...
-    def message(self, text: str) -> None: ...

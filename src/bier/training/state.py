@@ -24,14 +24,14 @@ def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
 
 
 def save_checkpoint(job: Job, progress: Progress) -> None:
-    if not job.processes.first:
+    if not job.hardware.processes.first:
         return
     tensors = {
         f"{name}/{key}": value
-        for name, module in job.trained_modules().items()
+        for name, module in job.learning.modules().items()
         for key, value in module.state_dict().items()
     }
-    tensors |= {f"optimizer/{key}": value for key, value in optimizer_tensors(job.optimizer).items()}
+    tensors |= {f"optimizer/{key}": value for key, value in optimizer_tensors(job.learning.optimizer).items()}
     save_tensors(RunFolder(job.folder).checkpoint, tensors, STATE_FORMAT, dataclasses.asdict(progress))
 
 
@@ -43,9 +43,9 @@ def restore(job: Job) -> Progress:
         owner, name = key.split("/", 1)
         parts.setdefault(owner, {})[name] = value
     try:
-        for name, module in job.trained_modules().items():
+        for name, module in job.learning.modules().items():
             module.load_state_dict(parts.get(name, {}))
-        restore_optimizer(job.optimizer, parts.get("optimizer", {}))
+        restore_optimizer(job.learning.optimizer, parts.get("optimizer", {}))
     except (RuntimeError, ValueError, KeyError) as error:
         raise ModelError(
             f"does not fit the settings of this run ({error})",

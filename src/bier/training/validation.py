@@ -13,16 +13,9 @@ from bier.vectors.embed import embed
 
 def validate(job: Job, manifest: Manifest) -> tuple[dict[str, float], dict[str, float]]:
     """Recall@1 and MAP@R of the ensemble, and MAP@R of each class: each picture of ``val`` searches all others."""
-    vectors = embed(
-        job.model,
-        manifest,
-        transform=job.test_transform,
-        workers=job.workers,
-        device=job.device,
-        precision=job.precision,
-        processes=job.processes,
-    )
-    scales = job.model.head.scales().cpu()
+    model = job.learning.model
+    vectors = embed(model, manifest, transform=job.pictures.test_view, hardware=job.hardware)
+    scales = model.head.scales().cpu()
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
     labels = manifest.codes()[vectors.index]
     asking = np.flatnonzero(manifest.split[vectors.index] == "val")
@@ -35,7 +28,7 @@ def validate(job: Job, manifest: Manifest) -> tuple[dict[str, float], dict[str, 
         gallery_ids=np.arange(len(labels)),
         recall_at=(1,),
         similarity="dot",
-        distributed=job.processes.world > 1,
+        distributed=job.hardware.processes.world > 1,
     )
     assert result.map_at_r is not None
     by_class = {str(label): figures["map_at_r"] for label, figures in result.per_class().items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from bier.errors import DataError, ImageError
 from bier.method.ensemble import normalize
 from bier.network.folded import InferenceBackbone
 from bier.network.model import RetrievalModel
+from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
 
 SHARED = 8
@@ -45,13 +46,9 @@ def embed(
     manifest: Manifest,
     *,
     transform: TestTransform,
+    hardware: Hardware | None = None,
     batch_size: int = 64,
-    workers: int = 0,
-    device: torch.device | str | None = None,
-    precision: torch.dtype = torch.float32,
-    channels_last: bool = True,
     progress: Callable[[int], object] | None = None,
-    processes: Processes = ALONE,
 ) -> Embeddings:
     """Learners' outputs and backbone features of every readable picture, in the manifest's order.
 
@@ -61,43 +58,38 @@ def embed(
         model: backbone and head.
         manifest: the pictures.
         transform: what makes a picture (3, h, w) ready for the model, the same view every time.
+        hardware: the model is moved there. Its processes share the pictures: each calls this alike, and gets all
+            vectors. None given: where the model is, in float32.
         batch_size: pictures at once; it changes speed and memory only.
-        workers: processes that decode pictures; 0 decodes in this one.
-        device: moves the model there; none uses it where it is.
-        precision: of the backbone, bfloat16 or float32; the head always computes in float32.
-        channels_last: the memory layout of images, usually the faster one.
         progress: called after each batch with the number of pictures done, readable or not.
-        processes: share the pictures; each of them calls this alike, and gets all vectors.
 
     Raises:
         DataError: no picture at all, or none that can be read, or a vector with NaN or infinity (by picture).
     """
     if not len(manifest):
         raise DataError("there are no pictures to embed", where=manifest.source, remedy="choose a split that has some")
+    hardware = hardware or Hardware(next(model.parameters()).device)
+    processes = hardware.processes
     if processes.world > 1 and len(manifest) >= SHARED * processes.world:
         mine = np.array_split(np.arange(len(manifest)), processes.world)[processes.rank]
         own = embed(
             model,
             manifest.take(mine),
             transform=transform,
+            hardware=replace(hardware, processes=ALONE),
             batch_size=batch_size,
-            workers=workers,
-            device=device,
-            precision=precision,
-            channels_last=channels_last,
             progress=progress,
         )
         return _joined(own, mine, processes)
-    if device is not None:
-        model.to(device)
+    model.to(hardware.device)
     sizes = [model.backbone.features, *model.head.sizes]
     outputs = [torch.empty(len(manifest), size) for size in sizes]
     index = np.empty(len(manifest), dtype=np.int64)
     failed: list[ImageError] = []
     count = 0
-    backbone = InferenceBackbone(model.backbone, precision, channels_last)
+    backbone = InferenceBackbone(model.backbone, hardware.precision, hardware.channels_last)
     with torch.inference_mode():
-        for batch in image_loader(manifest, transform, batch_size, workers):
+        for batch in image_loader(manifest, transform, batch_size, hardware.workers):
             failed += batch.failed
             rows = slice(count, count + len(batch.index))
             if len(batch.index):

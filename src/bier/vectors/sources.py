@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from bier.data import open_source
-from bier.data.datasets import BENCHMARKS, LABELS, TABLES, table
+from bier.data.datasets import FOLDER, kind_of, table
 from bier.data.datasets.folder import SUFFIXES
 from bier.data.manifest import Manifest, natural
 from bier.errors import DataError
@@ -53,15 +53,14 @@ def open_catalogue(source: str | Path | Sequence[str | Path]) -> Source:
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
         return _Shards(files, Path(os.path.commonpath([file.parent for file in files])))
     path = files[0]
-    if path.is_file() and path.suffix.lower() in TABLES:
-        # Not through open_source: pictures that are searched need no second one of their class.
-        return _Table(table.read_parquet(path) if path.suffix.lower() == ".parquet" else table.read_csv(path))
-    if not path.is_dir():
+    kind = kind_of(path) if path.exists() else ""
+    # Tables not through open_source: pictures that are searched need no second one of their class.
+    if kind == "parquet":
+        return _Table(table.read_parquet(path))
+    if kind == "csv":
+        return _Table(table.read_csv(path / table.LABELS if path.is_dir() else path))
+    if kind != FOLDER:
         return _Table(open_source(path))  # which names what is wrong with it
-    if (path / LABELS).is_file():
-        return _Table(table.read_csv(path / LABELS))
-    if any(benchmark.recognises(path) for benchmark in BENCHMARKS.values()):
-        return _Table(open_source(path))
     return _folder(path)
 
 

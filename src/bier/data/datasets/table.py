@@ -20,9 +20,12 @@ from typing import Any
 import numpy as np
 
 from bier.data.datasets.annotations import RowFaults, read_text
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import SPLIT_NAMES, SPLITS, Manifest
 from bier.errors import DataError, nearest
 
+LABELS = "labels.csv"
+"""In a folder, the table of its pictures."""
 NEEDED = ("image", "label")
 SIDES = ("x", "y", "w", "h")
 SPELLED_OUT = {"width": "w", "height": "h"}
@@ -96,9 +99,18 @@ def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
         table = parquet.read_table(file)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
+    return from_arrow(table, file, faulty)
+
+
+def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manifest:
+    """A pyarrow table with the columns above; ``file`` is where it comes from, for messages and relative paths.
+
+    Raises:
+        DataError: as `read_parquet`.
+    """
     # By position: a name may occur twice. Other columns may be large, and are not looked at.
     columns = [
-        [_text(cell) for cell in column.to_pylist()] if _column(name) in _KNOWN else [""] * len(table)
+        [_text(cell) for cell in column.to_pylist()] if plain_name(name) in _KNOWN else [""] * len(table)
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
     faults = RowFaults(file) if faulty is None else faulty
@@ -109,7 +121,8 @@ def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
 _KNOWN = (*NEEDED, "split", "group", "name", "bbox", *SIDES)
 
 
-def _column(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A column's name as this module knows it: lower case, without white space, ``w`` for ``width``."""
     plain = name.strip().casefold()
     return SPELLED_OUT.get(plain, plain)
 
@@ -126,7 +139,7 @@ def _text(cell: Any) -> str:
 
 
 def _table(file: Path, numbers: Sequence[int], header: Sequence[str], columns: Sequence[Sequence[str]]) -> Table:
-    names = [_column(name) for name in header]
+    names = [plain_name(name) for name in header]
     twice = sorted({name for name in names if name in _KNOWN and names.count(name) > 1})
     if twice:
         raise DataError(f"there are two columns {twice[0]!r}", where=file, remedy="rename or remove one of them")
@@ -217,3 +230,17 @@ def _box(text: str) -> list[float] | None:
     except ValueError:
         return None
     return box if len(box) == 4 and all(map(math.isfinite, box)) and box[2] > 0 and box[3] > 0 else None
+
+
+def _is_csv(path: Path) -> bool:
+    return (path / LABELS).is_file() or (path.is_file() and path.suffix.lower() in (".csv", ".tsv"))
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".parquet"
+
+
+MEMBERS = {
+    "csv": Reader(_is_csv, lambda path, _, faulty: read_csv(path / LABELS if path.is_dir() else path, faulty)),
+    "parquet": Reader(_is_parquet, lambda path, _, faulty: read_parquet(path, faulty)),
+}

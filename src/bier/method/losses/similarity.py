@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bier.method.losses.base import Loss, check_two_classes
+from bier.method.losses.base import Loss
+from bier.method.losses.checks import check_two_classes
 
 
 class MultiSimilarity(Loss):

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from bier.errors import BierError, SearchError
 from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors, portions
-from bier.search.engines.durable import storage_error, sync
+from bier.search.durable import storage_error, sync
 from bier.system.extras import need
 from bier.system.files import disk_is_full, write_json
 
@@ -206,3 +206,6 @@ def _lance_errors(folder: Path) -> Iterator[None]:
             where=folder,
             remedy=_REMEDY,
         ) from error
+
+
+MEMBERS = {"lancedb": LanceIndex}

@@ -1,0 +1,71 @@
+"""What a person sees of a run: a bar on a terminal, a line now and then elsewhere, a line for each epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from bier.training.callbacks import Callback, Running, Step
+
+LINE_SECONDS = 30.0
+"""Where there is no terminal, a line this often instead of a bar."""
+
+
+class ProgressBar(Callback):
+    """Shows a run on a console."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=8),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[text]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=1, epoch="", text="")
+        self.last_line = time.monotonic()
+
+    def on_start(self, run: Running) -> None:
+        self.bar.update(self.task, total=run.batches)
+        self.bar.start()
+
+    def on_step(self, run: Running, step: Step) -> None:
+        losses = " ".join(f"{value:.3f}" for value in step.learner_losses)
+        speed = f"{step.images_per_second:.0f} images/s, {step.seconds_left:.0f} s left"
+        text = f"loss {step.loss:.3f} ({losses})  {speed}"
+        epoch = f"{step.epoch}/{run.epochs}"
+        self.bar.update(self.task, total=run.batches, completed=step.batch, epoch=epoch, text=text)
+        if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
+            self.last_line = time.monotonic()
+            self._print(f"  epoch {step.epoch}: {step.batch}/{run.batches}  {text}")
+
+    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
+        self._print(describe_epoch(run, record))
+
+    def on_message(self, run: Running, text: str) -> None:
+        self._print(text)
+
+    def on_end(self, run: Running, error: BaseException | None) -> None:
+        self.bar.stop()
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def describe_epoch(run: Running, record: Mapping[str, Any]) -> str:
+    """One line about an epoch."""
+    losses = " ".join(f"{value:.3f}" for value in record["learner_losses"])
+    line = (
+        f"epoch {record['epoch']:>{len(str(run.epochs))}}/{run.epochs}  loss {record['loss']:.4f} "
+        f"(learners {losses})  {record['images_per_second']:.0f} images/s, {record['seconds']:.0f} s"
+    )
+    if "validation" in record:
+        recall, map_at_r = (100 * record["validation"][name] for name in ("recall@1", "map_at_r"))
+        line += f"  validation Recall@1 {recall:.1f} %, MAP@R {map_at_r:.1f} %{'  kept' if record['kept'] else ''}"
+    return line
