@@ -1,6 +1,7 @@
 """Base losses, and the classes to write one with: ``Loss``, ``TermLoss``, ``PairLoss``, ``Boosted``."""
 
 from bier.method.losses import (
+    LOSSES,
     BinomialDeviance,
     Boosted,
     Contrastive,
@@ -18,6 +19,7 @@ from bier.method.losses import (
 )
 
 __all__ = [
+    "LOSSES",
     "BinomialDeviance",
     "Boosted",
     "Contrastive",

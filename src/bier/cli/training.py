@@ -138,10 +138,10 @@ def evaluate(
         Parameter(help="Every K of Recall@K.", consume_multiple=True, negative="", validator=Number(gte=1)),
     ] = (1, 2, 4, 8),
     also: Annotated[
-        tuple[Literal["map", "nmi", "ami"], ...],
+        tuple[str, ...],
         Parameter(
-            help="More figures: mean average precision over the whole ranking, normalised and adjusted mutual "
-            "information of clusters (these need the extra 'cluster').",
+            help="More figures. map: mean average precision over the whole ranking. nmi, ami: normalised and adjusted "
+            "mutual information of clusters (extra 'cluster'). Or a metric that another package adds.",
             consume_multiple=True,
             negative="",
             show_default=False,

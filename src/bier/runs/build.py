@@ -23,15 +23,6 @@ from bier.settings.schema import Config, LossConfig
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
 
-LOSSES: dict[str, type[losses.Loss]] = {
-    "binomial_deviance": losses.BinomialDeviance,
-    "contrastive": losses.Contrastive,
-    "triplet": losses.Triplet,
-    "multi_similarity": losses.MultiSimilarity,
-    "normalized_softmax": losses.NormalizedSoftmax,
-    "proxy_anchor": losses.ProxyAnchor,
-}
-
 
 @contextlib.contextmanager
 def settings_named(**settings: str) -> Iterator[None]:
@@ -140,17 +131,17 @@ def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoos
 
 
 def _loss(config: LossConfig, sizes: tuple[int, ...], classes: int) -> losses.Loss:
-    if config.name not in LOSSES:
-        raise ConfigError(f"unknown loss {config.name!r}", where="loss.name", remedy=nearest(config.name, LOSSES))
-    kind = LOSSES[config.name]
-    derived: dict[str, Any] = {"classes": classes, "sizes": sizes} if issubclass(kind, losses.ProxyLoss) else {}
-    allowed = [name for name in inspect.signature(kind).parameters if name not in derived]
+    kind = losses.LOSSES.find(config.name, where="loss.name")
+    parameters = inspect.signature(kind).parameters
+    known = {"classes": classes, "sizes": sizes}  # of the data and the head: losses with proxies ask for them
+    derived: dict[str, Any] = {name: value for name, value in known.items() if name in parameters}
+    allowed = [name for name in parameters if name not in derived]
     for option in config.options:
         if option not in allowed:
             raise ConfigError(
                 f"{config.name} has no option {option!r}", where="loss.options", remedy=nearest(option, allowed)
             )
-        default = inspect.signature(kind).parameters[option].default
+        default = parameters[option].default
         wanted: tuple[type, ...] = (type(default),) if isinstance(default, bool | str) else (int, float)
         value = config.options[option]
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):

@@ -8,8 +8,10 @@ from bier.method.losses.proxies import NormalizedSoftmax, ProxyAnchor, ProxyLoss
 from bier.method.losses.similarity import MultiSimilarity
 from bier.method.losses.terms import TermLoss
 from bier.method.losses.triplet import Triplet
+from bier.system.registry import Registry
 
 __all__ = [
+    "LOSSES",
     "BinomialDeviance",
     "Boosted",
     "Contrastive",
@@ -25,3 +27,6 @@ __all__ = [
     "TermLoss",
     "Triplet",
 ]
+
+LOSSES: Registry[type[Loss]] = Registry("loss", __name__, "bier.losses")
+"""Losses by name. A file here, or an entry point ``bier.losses`` of another package, adds one."""

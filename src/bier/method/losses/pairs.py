@@ -137,3 +137,6 @@ class Contrastive(PairLoss):
             torch.where(positive, shortfall.square(), shortfall),
             torch.where(positive, 2 * shortfall, (margin < 0).to(margin)),
         )
+
+
+MEMBERS = {"binomial_deviance": BinomialDeviance, "contrastive": Contrastive}

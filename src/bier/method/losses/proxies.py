@@ -94,3 +94,6 @@ class ProxyAnchor(ProxyLoss):
         present = positive.any(dim=0)
         pulled = F.softplus(pull[:, present].logsumexp(dim=0)).mean()
         return pulled + F.softplus(push.logsumexp(dim=0)).mean()
+
+
+MEMBERS = {"normalized_softmax": NormalizedSoftmax, "proxy_anchor": ProxyAnchor}

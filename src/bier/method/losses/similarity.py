@@ -45,3 +45,6 @@ def _log_one_plus_sum_exp(exponents: Tensor, mask: Tensor) -> Tensor:
     """``log(1 + sum_j exp(e_ij))`` over the masked entries of each row, without overflow."""
     masked = exponents.masked_fill(~mask, -torch.inf)
     return F.pad(masked, (1, 0), value=0.0).logsumexp(dim=1)
+
+
+MEMBERS = {"multi_similarity": MultiSimilarity}

@@ -86,3 +86,6 @@ def positive_slots(labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     rank = same.cumsum(dim=1)
     for k in range(1, int(rank[:, -1].max()) + 1):
         yield tuple((same & (rank == k)).nonzero().unbind(dim=1))  # type: ignore[misc]
+
+
+MEMBERS = {"triplet": Triplet}
