@@ -70,7 +70,7 @@ def train(
     from rich.console import Console
 
     from bier import runs
-    from bier.records.folder import new_folder
+    from bier.records.folder import RunFolder, new_folder
     from bier.report import write_report
     from bier.runs import tries
     from bier.settings.reading import load
@@ -99,9 +99,9 @@ def train(
     if not everyone.first:
         return None
     if metrics is None:
-        console.print(f"model: {folder / 'model.safetensors'}", highlight=False)
+        console.print(f"model: {RunFolder(folder).model}", highlight=False)
         return None
-    report_file = write_report([folder], folder / "report.html")
+    report_file = write_report([folder], RunFolder(folder).report)
     console.print(
         f"report: {report_file}\nnext: bier index PICTURES -o INDEX --model {folder}, then bier serve INDEX",
         highlight=False,
@@ -180,11 +180,12 @@ def report(
 ) -> None:
     """Write one HTML page about one or several runs: figures, curves, weights and pictures."""
     from bier.errors import ConfigError
+    from bier.records.folder import REPORT
     from bier.report import write_report
 
     if not run:
         raise ConfigError("no run given", where="bier report", remedy="write: bier report runs/NAME [runs/OTHER ...]")
-    target = out or (run[0] / "report.html" if len(run) == 1 else Path("report.html"))
+    target = out or (run[0] / REPORT if len(run) == 1 else Path(REPORT))
     terminal().print(f"report: {write_report(list(run), target)}", highlight=False, soft_wrap=True)
 
 

@@ -13,7 +13,10 @@ from bier.data.datasets import memory, open_table
 from bier.errors import ConfigError
 from bier.evaluate import RECALL_AT, Metric, Missing
 from bier.network.model import RetrievalModel
-from bier.records.folder import is_finished, new_folder, read_history, read_provenance, refuse_to_overwrite
+from bier.records.folder import RunFolder, new_folder, refuse_to_overwrite
+from bier.records.history import Epoch, read_history
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance, is_finished
 from bier.report import write_report
 from bier.runs import evaluation, trainer
 from bier.settings.reading import from_table, load
@@ -74,7 +77,7 @@ def open_run(folder: str | Path) -> Run:
     Raises:
         ModelError: it is not the folder of a run.
     """
-    read_provenance(Path(folder))
+    Provenance.load(Path(folder))
     return Run(Path(folder))
 
 
@@ -93,10 +96,10 @@ class Run:
 
     @property
     def settings(self) -> Config:
-        return load(self.folder / "config.yaml")
+        return load(RunFolder(self.folder).config)
 
     @property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> tuple[Epoch, ...]:
         """A record for each epoch: losses, validation, boosting weights."""
         return read_history(self.folder)
 
@@ -125,7 +128,7 @@ class Run:
         also: Sequence[Metric] = (),
         missing: Missing = "exclude",
         quiet: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Metrics:
         """Figures on a source: by default the one that the run was trained on. They are kept in the run's folder.
 
         Args:
@@ -154,7 +157,7 @@ class Run:
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write one HTML page about the run, by default ``report.html`` in its folder, and return its path."""
-        return write_report([self.folder], Path(output) if output else self.folder / "report.html")
+        return write_report([self.folder], Path(output) if output else RunFolder(self.folder).report)
 
     def resume(self, callbacks: Sequence[Callback] = (), *, quiet: bool = False) -> Run:
         """Go on from the last checkpoint, bit for bit.
