@@ -114,8 +114,9 @@ def search(
         count = opened.count()
     _print_hits(hits)
     if html is not None:
-        how = " · in stages" * staged + f" · learners {learners}" * (learners is not None)
-        write_page(query, hits, html, count=count, how=how)
+        how = ["in stages"] if staged else []
+        how += [] if learners is None else [f"learners {learners}"]
+        write_page(query, hits, html, count=count, how="".join(f" · {part}" for part in how))
         terminal().print(f"page: {html}", highlight=False, soft_wrap=True)
 
 

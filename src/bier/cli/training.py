@@ -229,7 +229,7 @@ def check(
     set_: Set = (),
 ) -> None:
     """List all faults of a source at once, with row numbers. The exit code is 2 if there are any."""
-    from bier.data.check import check_source, describe
+    from bier.data.check import check_source, describe_faults
     from bier.settings.reading import load
 
     console = terminal()
@@ -241,7 +241,7 @@ def check(
         + ", ".join(f"{count:,} {split}" for split, count in counts.items()),
         highlight=False,
     )
-    for line in describe(faults):
+    for line in describe_faults(faults):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if any(not fault.note for fault in faults):
         sys.exit(2)

@@ -40,7 +40,7 @@ def model_card(encoder: Encoder, run: Path, name: str | None = None) -> str:
         front=yaml.safe_dump(_front_matter(title, metrics), sort_keys=False, allow_unicode=True),
         title=title,
         address=f"hub:{name}" if name else "FOLDER",
-        described=descriptions.describe(encoder),
+        described=descriptions.describe_encoder(encoder),
         settings=settings,
         data=provenance.data if provenance else None,
         started=provenance.started[:10] if provenance else "",

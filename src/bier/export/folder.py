@@ -44,7 +44,7 @@ def write_folder(encoder: Encoder, model: Path, out: Path, images: Tensor, name:
         found.append(parity.check(encoder, Encoder.load(beside), images, out))
 
     write_atomically(out / WEIGHTS, copy)
-    write_json(out / DESCRIPTION, {"library_name": "bier", **descriptions.describe(encoder)})
+    write_json(out / DESCRIPTION, {"library_name": "bier", **descriptions.describe_encoder(encoder)})
     write_text(out / CARD, model_card(encoder, run, name))
     return found[0]
 

@@ -74,7 +74,7 @@ def train(
         refuse_to_overwrite(folder)
         processes.wait()  # nobody writes before all have looked
     job = build_job(manifest, config, folder, hardware)
-    describe(job, manifest, console)
+    announce(job, manifest, console)
     if resume:
         provenance = _same_data(folder, manifest)
     else:
@@ -124,7 +124,7 @@ def resume(folder: Path, console: Console, **options: Any) -> Metrics | None:
     return train(provenance.data.path, load(RunFolder(folder).config), folder, console, resume=True, **options)
 
 
-def describe(job: Job, manifest: Manifest, console: Console) -> None:
+def announce(job: Job, manifest: Manifest, console: Console) -> None:
     """Say what is about to be trained, on what."""
     learning, pictures = job.learning, job.pictures
     counts = ", ".join(

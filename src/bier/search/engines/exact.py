@@ -23,8 +23,7 @@ import pyarrow as pa
 
 from bier.errors import SearchError
 from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors
-from bier.search.durable import storage_errors, sync
-from bier.system.files import write_atomically
+from bier.system.files import storage_errors, sync, write_atomically
 
 _FRAME = struct.Struct("<QII")
 _CHECKED = 12  # bytes of it that its own checksum covers
