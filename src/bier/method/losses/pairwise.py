@@ -232,10 +232,7 @@ class Sweep:
         sums: list[list[Tensor]] = [[] for _ in z]
         for i in range(len(self.codes)):
             for j in range(i, len(self.codes)):
-                for sums_m, rows_m, d in zip(sums, rows, self.visit(i, j, rows), strict=True):
-                    _add_product(sums_m, i, d, rows_m[j])
-                    if i != j:
-                        _add_product(sums_m, j, d.T, rows_m[i])
+                _add_products(sums, i, j, self.visit(i, j, rows), rows)
         return [torch.cat(sums_m) if len(sums_m) > 1 else sums_m[0] for sums_m in sums]
 
     def visit(self, i: int, j: int, z: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
@@ -260,6 +257,16 @@ class Sweep:
 def blocks(rows: Tensor, tile: int) -> tuple[Tensor, ...]:
     """Rows in blocks of a tile's height."""
     return rows.split(tile) if rows.shape[0] > tile else (rows,)
+
+
+def _add_products(
+    sums: Sequence[list[Tensor]], i: int, j: int, tiles: Sequence[Tensor], z: Sequence[Sequence[Tensor]]
+) -> None:
+    """For each learner the products of a tile, and of its mirror image, with the rows of z."""
+    for sums_m, d, z_m in zip(sums, tiles, z, strict=True):
+        _add_product(sums_m, i, d, z_m[j])
+        if i != j:
+            _add_product(sums_m, j, d.T, z_m[i])
 
 
 def _add_product(sums: list[Tensor], i: int, d: Tensor, z: Tensor) -> None:
