@@ -48,14 +48,16 @@ def run(
     """
     progress = restore(job) if resume else Progress()
     batches = len(job.pictures.plan)
-    running = Running(job.folder, settings or {}, job.learning.model, job.epochs, batches, progress.step)
+    running = Running(
+        job.folder, settings or {}, job.learning.model, job.epochs, batches, progress.step, progress.stopping
+    )
     watching = Callbacks(callbacks if job.hardware.processes.first else ())
     error: BaseException | None = None
+    if not resume:
+        save_checkpoint(job, progress)  # a run whose callbacks cannot start can be resumed, too
     try:
         watching.on_start(running)
         with stop_requested(alone=job.hardware.processes.world == 1) as stop:
-            if not resume:
-                save_checkpoint(job, progress)
             while progress.epoch < job.epochs and not progress.stopped_early:
                 _Epoch(job, progress, running, watching).run(stop)
     except BaseException as caught:
@@ -124,6 +126,7 @@ class _Epoch:
         if progress.sums.batches:
             rate = self.job.rate(progress.step - 1)
             self.callbacks.on_step(self.running, progress.last_step(rate, self.running.batches))
+        progress.stopping = self.running.stopping
 
     def _note_unreadable(self, failed: Sequence[ImageError]) -> None:
         for error in failed:

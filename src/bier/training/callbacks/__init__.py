@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class Running:
     """In an epoch."""
     step: int = 0
     """Updates made so far; above 0 at the start of a run that goes on."""
-    stopping: bool = field(default=False, init=False)
+    stopping: bool = False
+    """Whether the epoch in hand is the last one because a callback wants it so."""
 
     def stop_early(self) -> None:
         """Make the epoch in hand the last one. The run ends as usual: it is evaluated, and complete."""
