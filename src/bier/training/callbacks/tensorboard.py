@@ -18,7 +18,7 @@ class TensorBoard(Callback):
         self.folder = folder
 
     def on_start(self, run: Running) -> None:
-        self.writer = SummaryWriter(str(self.folder), purge_step=run.step or None)
+        self.writer = SummaryWriter(str(self.folder), purge_step=run.step + 1)  # steps count from 1
 
     def on_step(self, run: Running, step: Step) -> None:
         self._write(figures.of_step(step), step.number)
