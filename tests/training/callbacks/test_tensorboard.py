@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from folders import some_birds
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import TINY, At, interrupt
 
@@ -20,8 +19,7 @@ def curves(folder: Path) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_resumed_run_shows_each_step_once(number: int, photographs: Path, tmp_path: Path) -> None:
-    birds = some_birds(photographs, tmp_path / "photos", classes=10, images=3)
+def test_a_resumed_run_shows_each_step_once(number: int, birds: Path, tmp_path: Path) -> None:
     with pytest.raises(bier.Interrupted):
         bier.train(birds, TINY, tmp_path / "run", [At(number, interrupt)], quiet=True)
     run = bier.open_run(tmp_path / "run").resume(quiet=True)
