@@ -83,7 +83,7 @@ def test_the_command_line_tracks_too(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     save(from_table({**TINY, "optimizer.epochs": 1}), tmp_path / "tiny.yaml")
     options = ["--config", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "run"), "--track", "mlflow"]
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["train", str(birds), *options])
     (found,) = runs(database, "bier")
     assert found.info.status == "FINISHED"
