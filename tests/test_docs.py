@@ -19,8 +19,10 @@ def blocks(page: Path, *languages: str) -> list[str]:
     return [block for language, block in found if language in languages]
 
 
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")  # Lightning's own
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_in_the_documents_runs(page: Path) -> None:
+def test_python_in_the_documents_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # for what they write
     names: dict[str, object] = {}
     for block in blocks(page, "python"):  # a page reads from top to bottom
         exec(compile(block, page.name, "exec"), names)

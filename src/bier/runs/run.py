@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from bier.data import Manifest, open_source
 from bier.data.datasets import memory, open_table
 from bier.errors import ConfigError
 from bier.evaluate import RECALL_AT, Metric, Missing
@@ -27,6 +29,9 @@ from bier.training.callbacks import Callback
 from bier.vectors.encoder import Encoder
 
 Settings = Config | Mapping[str, object] | str | Path | None
+
+TABLE = "source.parquet"
+"""In the folder of a run that was trained on a table in memory: that table."""
 
 
 def train(
@@ -56,18 +61,16 @@ def train(
         Interrupted: after Ctrl-C or SIGTERM; everything is saved, and ``open_run(out).resume()`` goes on.
     """
     processes = Processes.joined()
-    config = _config(settings)
+    config, watching = _config(settings), _callbacks(callbacks)
     in_memory = not isinstance(source, str | Path)
     folder = processes.gather_objects(Path(out) if out else new_folder(memory.NAME if in_memory else str(source)))[0]
+    options: dict[str, Any] = {"processes": processes, "callbacks": watching}
     if in_memory:
         open_table(source, config.data)  # a mistake in it is told before anything is written
-        refuse_to_overwrite(folder)
-        if processes.first:
-            memory.save(source, folder / "source.parquet")
-        processes.wait()
-        source = folder / "source.parquet"
-    console = Console(quiet=quiet)
-    trainer.train(str(source), config, folder, console, processes=processes, callbacks=callbacks)
+        with _saved(source, folder, processes) as file:
+            trainer.train(str(file), config, folder, Console(quiet=quiet), **options)
+    else:
+        trainer.train(str(source), config, folder, Console(quiet=quiet), **options)
     return Run(folder)
 
 
@@ -92,16 +95,24 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether training has ended, early or not. A run that is not finished can be resumed."""
         return is_finished(self.folder)
 
     @property
     def settings(self) -> Config:
+        """All of them, with what was found out about the machine filled in."""
         return load(RunFolder(self.folder).config)
 
     @property
     def history(self) -> tuple[Epoch, ...]:
-        """A record for each epoch: losses, validation, boosting weights."""
+        """A record for each epoch that is complete: losses, validation, boosting weights."""
         return read_history(self.folder)
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """The figures on the test split of its own source, as `evaluate` returns them; None before there are any."""
+        file = RunFolder(self.folder).metrics
+        return Metrics.load(file) if file.is_file() else None
 
     @cached_property
     def model(self) -> RetrievalModel:
@@ -147,13 +158,22 @@ class Run:
             self.folder,
             None if source is None or in_memory else str(source),
             Console(quiet=quiet),
-            manifest=open_table(source, self.settings.data) if in_memory else None,
+            manifest=self._other_table(source) if in_memory else None,
             split=split,
-            recall_at=recall_at,
+            recall_at=sorted(set(recall_at)),
             also=also,
             missing=missing,
             processes=Processes.joined(),
         )
+
+    def _other_table(self, source: Any) -> Manifest | None:
+        """A table's manifest; none for the table that the run was trained on."""
+        manifest, own = open_table(source), self.folder / TABLE
+        if own.is_file():
+            data = self.settings.data
+            if open_table(source, data).fingerprint() == open_source(own, data).fingerprint():
+                return None
+        return manifest
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write one HTML page about the run, by default ``report.html`` in its folder, and return its path."""
@@ -166,8 +186,9 @@ class Run:
             ConfigError: the run is complete.
             ModelError: there is no checkpoint.
         """
-        trainer.resume(self.folder, Console(quiet=quiet), processes=Processes.joined(), callbacks=callbacks)
-        return self
+        watching = _callbacks(callbacks)
+        trainer.resume(self.folder, Console(quiet=quiet), processes=Processes.joined(), callbacks=watching)
+        return Run(self.folder)
 
 
 def _config(settings: Settings) -> Config:
@@ -182,3 +203,32 @@ def _config(settings: Settings) -> Config:
         where="settings",
         remedy="give a dictionary such as {'optimizer.epochs': 20}, or the path of a YAML file",
     )
+
+
+def _callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    if isinstance(callbacks, Sequence) and all(isinstance(callback, Callback) for callback in callbacks):
+        return tuple(callbacks)
+    raise ConfigError(
+        f"{callbacks!r:.80} is no list of callbacks",
+        where="callbacks",
+        remedy="give a list of objects whose classes derive from bier.Callback",
+    )
+
+
+@contextmanager
+def _saved(source: Any, folder: Path, processes: Processes) -> Iterator[Path]:
+    """The file of a table that was in memory. It goes again if no run has begun that could need it."""
+    refuse_to_overwrite(folder)
+    file, made = folder / TABLE, not folder.exists()
+    if processes.first:
+        memory.save(source, file)
+    processes.wait()
+    try:
+        yield file
+    except BaseException:
+        if processes.first and not (folder / "provenance.json").exists():
+            file.unlink(missing_ok=True)
+            with suppress(OSError):
+                if made:
+                    folder.rmdir()
+        raise

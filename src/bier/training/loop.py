@@ -18,6 +18,8 @@ from bier.data import train_loader
 from bier.errors import ImageError, NonFiniteLossError
 from bier.network.model_file import save_model
 from bier.records.folder import RunFolder
+from bier.records.history import Epoch
+from bier.records.reading import from_json
 from bier.training.batch import WholeBatch
 from bier.training.callbacks import Callback, Callbacks, Running
 from bier.training.job import Job
@@ -49,14 +51,16 @@ def run(
     """
     progress = restore(job) if resume else Progress()
     batches = len(job.pictures.plan)
-    running = Running(job.folder, settings or {}, job.learning.model, job.epochs, batches, progress.step)
+    running = Running(
+        job.folder, settings or {}, job.learning.model, job.epochs, batches, progress.step, progress.stopping
+    )
     watching = Callbacks(callbacks if job.hardware.processes.first else ())
     error: BaseException | None = None
+    if not resume:
+        save_checkpoint(job, progress)  # a run whose callbacks cannot start can be resumed, too
     try:
         watching.on_start(running)
         with stop_requested(alone=job.hardware.processes.world == 1) as stop:
-            if not resume:
-                save_checkpoint(job, progress)
             while progress.epoch < job.epochs and not progress.stopped_early:
                 _Epoch(job, progress, running, watching).run(stop)
     except BaseException as caught:
@@ -125,6 +129,7 @@ class _Epoch:
         if progress.sums.batches:
             rate = self.job.rate(progress.step - 1)
             self.callbacks.on_step(self.running, progress.last_step(rate, self.running.batches))
+        progress.stopping = self.running.stopping
 
     def _note_unreadable(self, failed: Sequence[ImageError]) -> None:
         for error in failed:
@@ -158,7 +163,7 @@ class _Epoch:
         progress.end_epoch(record, keep)
         if self.processes.first:
             write_history(job.folder, progress.history)
-        self.callbacks.on_epoch(self.running, progress.history[-1])
+        self.callbacks.on_epoch(self.running, from_json(Epoch, progress.history[-1]))
         progress.stopped_early = self.processes.any(self.running.stopping) and progress.epoch < job.epochs
         save_checkpoint(job, progress)
 

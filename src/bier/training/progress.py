@@ -93,6 +93,8 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: Sums = field(default_factory=Sums)
     unreadable: list[str] = field(default_factory=list)
+    stopping: bool = False
+    """Whether a callback has asked that the current epoch be the last one."""
     stopped_early: bool = False
     """Whether a callback made the last complete epoch the last of all."""
 

@@ -54,7 +54,7 @@ def open_table(source: Any, config: DataConfig | None = None) -> Manifest:
     config = config or DataConfig()
     place = Path(memory.NAME)
     manifest = table.from_arrow(memory.as_arrow(source), place)
-    return _usable(manifest, place, config)
+    return replace(_usable(manifest, place, config), source=memory.NAME)
 
 
 def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[Manifest, list[tuple[int | None, str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,29 +17,20 @@ NAME = "table"
 
 
 def as_arrow(source: Any) -> Any:
-    """A pyarrow table with text columns ``image``, as absolute paths, ``label``, and whatever else there is.
+    """A pyarrow table of what is known of pictures: ``image``, as absolute paths, ``label``, ``split`` and so on.
 
     Args:
-        source: anything that offers Arrow's C stream, as tables of pandas, polars and pyarrow do; or a sequence of
-            (path, label). Relative paths are relative to the working directory.
+        source: a pandas DataFrame, whose index is passed over; anything else that offers Arrow's C stream, as tables of
+            polars and pyarrow do; or a sequence of (path, label). Relative paths are relative to the working directory.
 
     Raises:
-        DataError: it is neither, it has no column ``image``, or a column cannot be converted.
+        DataError: it is none of these.
     """
     import pyarrow as arrow
 
-    if hasattr(source, "__arrow_c_stream__"):
-        try:
-            found = arrow.table(source)
-        except (arrow.ArrowException, TypeError, ValueError) as error:
-            raise DataError(
-                f"cannot be read: {error}", where=NAME, remedy="convert the column named above to text: .astype(str)"
-            ) from error
-        return _with_absolute_paths(found)
-    pairs = _pairs(source)
-    return _with_absolute_paths(
-        arrow.table({"image": [os.fspath(path) for path, _ in pairs], "label": [str(label) for _, label in pairs]})
-    )
+    columns = _columns(source)
+    names = [str(name) for name, _ in columns]
+    return arrow.Table.from_arrays([_values(name, column) for name, column in columns], names=names)
 
 
 def save(source: Any, file: Path) -> Path:
@@ -46,8 +38,60 @@ def save(source: Any, file: Path) -> Path:
     from pyarrow import parquet
 
     found = as_arrow(source)
+    found = found.select([i for i, name in enumerate(found.column_names) if table.plain_name(name) in table.KNOWN])
     write_atomically(file, lambda place: parquet.write_table(found, place))
     return file
+
+
+def _columns(source: Any) -> list[tuple[Any, Any]]:
+    """Names and columns. One name may occur twice, which is a mistake that `table` tells of."""
+    import pyarrow as arrow
+
+    if hasattr(source, "iloc") and hasattr(source, "columns"):  # pandas, where a column may hold any objects
+        return list(source.items())
+    if hasattr(source, "__arrow_c_stream__"):
+        try:
+            found = arrow.table(source)
+        except (arrow.ArrowException, TypeError, ValueError) as error:
+            raise _no_source(source) from error
+        return list(zip(found.column_names, found.columns, strict=True))
+    pairs = _pairs(source)
+    return [("image", [os.fspath(path) for path, _ in pairs]), ("label", [label for _, label in pairs])]
+
+
+def _values(name: Any, column: Any) -> Any:
+    """A column as an Arrow array. Columns that nobody reads are emptied: they may be large, or of any kind."""
+    import pyarrow as arrow
+
+    known = table.plain_name(str(name))
+    if known not in table.KNOWN:
+        return arrow.nulls(len(column))
+    if not isinstance(column, arrow.ChunkedArray):
+        column = _array(column)
+    return _absolute(column) if known == "image" else column
+
+
+def _array(column: Any) -> Any:
+    """An Arrow array of a pandas column or a list, where None and NaN are missing; as text if need be."""
+    import pyarrow as arrow
+
+    try:
+        return arrow.array(column, from_pandas=True)
+    except (arrow.ArrowException, TypeError, ValueError, OverflowError):  # paths, or values of several types
+        missing = column.isna() if hasattr(column, "isna") else map(_is_missing, column)
+        cells = [None if gone else str(cell) for cell, gone in zip(column, missing, strict=True)]
+        return arrow.array(cells, arrow.string())
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _absolute(paths: Any) -> Any:
+    import pyarrow as arrow
+
+    texts = ["" if path is None else str(path).strip() for path in paths.to_pylist()]
+    return arrow.array([os.path.abspath(text) if text else None for text in texts], arrow.string())
 
 
 def _pairs(source: Any) -> Sequence[tuple[Any, Any]]:
@@ -61,18 +105,12 @@ def _pairs(source: Any) -> Sequence[tuple[Any, Any]]:
                     remedy="give pairs such as ('photos/boot.jpg', 'boots')",
                 )
         return source
-    raise DataError(
+    raise _no_source(source)
+
+
+def _no_source(source: Any) -> DataError:
+    return DataError(
         f"a {type(source).__name__} is no source of pictures",
         where=NAME,
         remedy="give a path, a table of pandas, polars or pyarrow, or a list of (path, label)",
     )
-
-
-def _with_absolute_paths(found: Any) -> Any:
-    import pyarrow as arrow
-
-    for place, name in enumerate(found.column_names):
-        if table.plain_name(name) == "image":
-            paths = [None if path is None else os.path.abspath(str(path)) for path in found.column(place).to_pylist()]
-            found = found.set_column(place, name, arrow.array(paths, arrow.string()))
-    return found

@@ -110,7 +110,7 @@ def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manif
     """
     # By position: a name may occur twice. Other columns may be large, and are not looked at.
     columns = [
-        [_text(cell) for cell in column.to_pylist()] if plain_name(name) in _KNOWN else [""] * len(table)
+        [_text(cell) for cell in column.to_pylist()] if plain_name(name) in KNOWN else [""] * len(table)
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
     faults = RowFaults(file) if faulty is None else faulty
@@ -118,7 +118,7 @@ def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manif
     return _manifest(_table(file, range(1, len(table) + 1), table.column_names, columns), faults, lenient=lenient)
 
 
-_KNOWN = (*NEEDED, "split", "group", "name", "bbox", *SIDES)
+KNOWN = (*NEEDED, "split", "group", "name", "bbox", *SIDES)
 
 
 def plain_name(name: str) -> str:
@@ -140,7 +140,7 @@ def _text(cell: Any) -> str:
 
 def _table(file: Path, numbers: Sequence[int], header: Sequence[str], columns: Sequence[Sequence[str]]) -> Table:
     names = [plain_name(name) for name in header]
-    twice = sorted({name for name in names if name in _KNOWN and names.count(name) > 1})
+    twice = sorted({name for name in names if name in KNOWN and names.count(name) > 1})
     if twice:
         raise DataError(f"there are two columns {twice[0]!r}", where=file, remedy="rename or remove one of them")
     for need in NEEDED:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bier.network.model import RetrievalModel
+from bier.records.history import Epoch
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Running:
     """In an epoch."""
     step: int = 0
     """Updates made so far; above 0 at the start of a run that goes on."""
-    stopping: bool = field(default=False, init=False)
+    stopping: bool = False
+    """Whether the epoch in hand is the last one because a callback wants it so."""
 
     def stop_early(self) -> None:
         """Make the epoch in hand the last one. The run ends as usual: it is evaluated, and complete."""
@@ -66,8 +68,8 @@ class Callback:
     def on_validation(self, run: Running, scores: Mapping[str, float]) -> None:
         """After each epoch, with ``recall@1`` and ``map_at_r`` (0 to 1) on held-out classes, where there are any."""
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        """After each epoch, with its line of ``history.jsonl``; ``record["kept"]`` says if its weights are kept."""
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        """After each epoch, with what stands in ``history.jsonl``; ``epoch.kept`` says if its weights are kept."""
 
     def on_message(self, run: Running, text: str) -> None:
         """Something that the user should know, such as a picture that cannot be read."""
@@ -96,9 +98,9 @@ class Callbacks(Callback):
         for member in self.members:
             member.on_validation(run, scores)
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
         for member in self.members:
-            member.on_epoch(run, record)
+            member.on_epoch(run, epoch)
 
     def on_message(self, run: Running, text: str) -> None:
         for member in self.members:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
 from typing import Any
 
+from bier.errors import ConfigError
+from bier.records.history import Epoch
 from bier.system.extras import need
+from bier.system.files import write_text
 from bier.training.callbacks import Callback, Running, Step, figures
 
 
 class WeightsAndBiases(Callback):
-    """Settings, curves and the outcome of a run, under its folder's name. Needs the extra ``tracking``.
+    """Settings and curves of a run, under its folder's name. Needs the extra ``tracking``.
 
     Offline, with ``WANDB_MODE=offline`` or ``mode="offline"``, they wait in ``FOLDER/wandb`` for ``wandb sync``.
-    A run that goes on is the same run there.
+    A run that goes on is the same run there: its identity is kept in ``wandb-run.txt`` in its folder.
 
     Args:
         options: of ``wandb.init``, such as ``project`` or ``tags``.
 
     Raises:
-        ConfigError: the package is not installed.
+        ConfigError: the package is not installed, or the service refuses the run.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -27,31 +30,30 @@ class WeightsAndBiases(Callback):
         self.client = need("wandb", "tracking")
 
     def on_start(self, run: Running) -> None:
-        identity = self.client.util.generate_id()
         remembered = run.folder / "wandb-run.txt"
-        if run.step and remembered.is_file():
-            identity = remembered.read_text(encoding="utf-8").strip()
-        run.folder.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(identity, encoding="utf-8")
-        self.run = self.client.init(
-            **{
-                "id": identity,
-                "resume": "allow",
-                "name": run.folder.name,
-                "dir": str(run.folder),
-                "config": figures.flat(run.settings),
-                **self.options,
-            }
-        )
-
+        if not remembered.is_file():
+            write_text(remembered, uuid.uuid4().hex[:8])
+        about = {
+            "id": remembered.read_text(encoding="utf-8").strip(),
+            "resume": "allow",
+            "name": run.folder.name,
+            "dir": str(run.folder),
+            "config": figures.flat(run.settings),
+        }
+        try:
+            self.run = self.client.init(**{**about, **self.options})
+        except self.client.Error as error:
+            raise ConfigError(
+                str(error), where="Weights & Biases", remedy="log in with: wandb login; or set WANDB_MODE=offline"
+            ) from error
         # Its own count of steps only grows, and a run that goes on makes some steps again.
         self.run.define_metric("*", step_metric="step")
 
     def on_step(self, run: Running, step: Step) -> None:
         self.run.log({"step": step.number, **figures.of_step(step)})
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        self.run.log({"step": record["step"], "epoch": record["epoch"], **figures.of_epoch(record)})
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        self.run.log({"step": epoch.step, "epoch": epoch.epoch, **figures.of_epoch(epoch)})
 
     def on_end(self, run: Running, error: BaseException | None) -> None:
         self.run.finish(exit_code=int(error is not None))
