@@ -46,8 +46,8 @@ def neighbours(
         gallery_pictures: (g,).
         hits: how many to show; fewer in a smaller gallery.
         worst: how many of each group; no query stands in two, and a small set is shared out.
-        typical: likewise.
-        best: likewise; of different classes as far as possible.
+        typical: likewise, of different classes as far as possible.
+        best: likewise.
 
     Returns:
         Entries as in ``metrics.json``, worst first: ``group``, ``query``, ``recall_rank`` (of the first correct hit),
@@ -92,8 +92,20 @@ def _groups(
     typical = min(typical, len(order) - worst - best)
     top = _spread(order[worst:][::-1], per_query["average_precision_at_r"], codes, best)
     middle = order[worst:][~np.isin(order[worst:], top)]
-    start = min(max(len(order) // 2 - worst - typical // 2, 0), len(middle) - typical)
-    return {"worst": order[:worst], "typical": middle[start : start + typical], "best": top}
+    return {"worst": order[:worst], "typical": _around(middle, len(order) // 2 - worst, codes, typical), "best": top}
+
+
+def _around(order: NDArray[np.int64], place: int, codes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """``count`` of an order around a place, of different classes as far as three times as many go."""
+    start = min(max(place - 3 * count // 2, 0), max(len(order) - 3 * count, 0))
+    near = np.arange(start, min(start + 3 * count, len(order)))
+    seen: dict[int, int] = {}
+    turn = np.zeros(len(order), dtype=np.int64)
+    for position in near[np.argsort(abs(near - place), kind="stable")].tolist():
+        turn[position] = seen.get(codes[order[position]], 0)
+        seen[codes[order[position]]] = turn[position] + 1
+    chosen = near[np.lexsort((abs(near - place), turn[near]))[:count]]
+    return order[np.sort(chosen)]
 
 
 def _spread(
