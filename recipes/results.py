@@ -33,7 +33,8 @@ from rich.console import Console
 from tables import DATASETS, NAMES, spread
 
 from bier import runs
-from bier.records.folder import is_finished, read_history, read_provenance, validation_score
+from bier.records.history import read_history, validation_score
+from bier.records.provenance import Provenance, is_finished
 from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 from bier.system.files import write_json
@@ -207,7 +208,7 @@ def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int, on
             file = folder / f"{name}.json"
             if not file.exists():
                 config = BUDGET.replace(image__size=PRETRAINED[name])
-                write_json(file, runs.pretrained_features(source, config, console))
+                write_json(file, runs.pretrained_features(source, config, console).as_dict())
             continue
         contender = CONTENDERS[name]
         config = BUDGET.replace(**contender.settings)
@@ -256,7 +257,7 @@ def results(out: Path, dataset: str, name: str) -> list[dict[str, Any]]:
 
 def validation(out: Path, dataset: str, name: str) -> list[list[float]]:
     """MAP@R on validation classes, epoch by epoch, of every finished seed."""
-    return [[epoch["validation"]["map_at_r"] for epoch in read_history(run)] for run in _runs(out / dataset, name)]
+    return [[epoch.validation_map_at_r for epoch in read_history(run)] for run in _runs(out / dataset, name)]
 
 
 def _runs(folder: Path, name: str) -> list[Path]:
@@ -318,7 +319,7 @@ def _correlation(seeds: list[dict[str, Any]], kind: str) -> str:
 
 
 def _print_devices(folder: Path, contenders: dict[str, Contender]) -> None:
-    devices = {read_provenance(run)["device"] for name in contenders for run in _runs(folder, name)} - {"cpu"}
+    devices = {Provenance.load(run).device for name in contenders for run in _runs(folder, name)} - {"cpu"}
     if devices:
         print(f"\nTrained on: {', '.join(sorted(devices))}.")
 

@@ -33,11 +33,15 @@ ROOMS = [
     Room("records", "what a run's folder holds, written and read", "system"),
     Room("data", "pictures and labels: one table for every source, batches, views", "system settings"),
     Room("network", "backbones, pooling, the model and its file", "system method"),
-    Room("evaluate", "exact retrieval figures, the benchmarks' protocols", "system method data"),
+    Room("evaluate", "exact retrieval figures, the benchmarks' protocols", "system method records data"),
     Room("vectors", "from pictures to vectors: one, a table, a catalogue", "system method data network"),
     Room("report", "run folders to one HTML page", "system data records"),
     Room("training", "steps, epochs, checkpoints, callbacks", "system method records data network evaluate vectors"),
-    Room("export", "a model for other programs: ONNX, int8, hubs", "system settings data network evaluate vectors"),
+    Room(
+        "export",
+        "a model for other programs: ONNX, int8, hubs",
+        "system settings records data network evaluate vectors",
+    ),
     Room("search", "indexes of vectors, an engine a file", "system method data vectors export"),
     Room("serve", "HTTP and the page around an index", "system method data vectors search bier"),
     Room(

@@ -15,9 +15,11 @@ import matplotlib
 import pytest
 import torch
 from folders import some_birds
+from origins import provenance
 
 from bier.data import Manifest, open_source
-from bier.records.folder import read_provenance
+from bier.records.history import Epoch, write_history
+from bier.records.provenance import Provenance
 from bier.runs import build
 from bier.settings.reading import load
 from bier.system.files import write_json
@@ -87,9 +89,8 @@ def finished(tmp_path: Path) -> Path:
             for seed, value in enumerate(values):
                 folder = tmp_path / dataset / f"{name}-{seed}"
                 write_json(folder / "metrics.json", measured(value, sizes=sizes))
-                write_json(folder / "provenance.json", {"device": "a GPU" if name == "large-ms" else "cpu"})
-                epochs = [{"epoch": i, "validation": {"map_at_r": value * i / 2}} for i in (1, 2)]
-                (folder / "history.jsonl").write_text("\n".join(map(json.dumps, epochs)), encoding="utf-8")
+                provenance(device="a GPU" if name == "large-ms" else "cpu").save(folder)
+                write_history(folder, [Epoch(epoch=i, validation={"map_at_r": value * i / 2}) for i in (1, 2)])
         write_json(tmp_path / dataset / "long-ms-rates.json", {"3e-05": 0.1, "0.0001": 0.3, "0.0003": 0.2})
     return tmp_path
 
@@ -174,11 +175,11 @@ def test_wrong_labels_are_planted_in_the_training_classes_only(
 def test_the_trial_reports_the_epoch_that_is_kept(recipe: Callable[[str], ModuleType], tmp_path: Path) -> None:
     results = recipe("results")
     history = [
-        {"epoch": 1, "kept": True, "validation": {"recall@1": 0.9, "map_at_r": 0.5}},
-        {"epoch": 2, "kept": False, "validation": {"recall@1": 0.8, "map_at_r": 0.6}},
+        Epoch(epoch=1, kept=True, validation={"recall@1": 0.9, "map_at_r": 0.5}),
+        Epoch(epoch=2, kept=False, validation={"recall@1": 0.8, "map_at_r": 0.6}),
     ]
-    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history), encoding="utf-8")
-    write_json(tmp_path / "provenance.json", {"finished": "2026-11-26T18:00:00Z"})
+    write_history(tmp_path, history)
+    provenance().save(tmp_path)
     assert results.trial("no source is opened", results.BUDGET, 1e-4, tmp_path, None) == 0.5
 
 
@@ -194,7 +195,7 @@ def test_a_trial_of_all_epochs_is_the_first_seed(
     out = tmp_path / "out" / "cub100"
     scores = json.loads((out / "tried-rates.json").read_text(encoding="utf-8"))
     best = max(scores, key=lambda rate: scores[rate])
-    assert read_provenance(out / "tried-0") == read_provenance(out / f"tried@{float(best):g}"), "trained twice"
+    assert Provenance.load(out / "tried-0") == Provenance.load(out / f"tried@{float(best):g}"), "trained twice"
     assert [metrics["seed"] for metrics in results.results(tmp_path / "out", "cub100", "tried")] == [0, 1]
     rates = {float(load(out / f"tried-{seed}" / "config.yaml").optimizer.learning_rate) for seed in (0, 1)}
     assert rates == {float(best)}

@@ -1,7 +1,9 @@
-"""Base losses, written as unreduced terms of similarities where they split into terms."""
+"""Base losses, and the classes to write one with: ``Loss``, ``TermLoss``, ``PairLoss``, ``Boosted``."""
 
 from bier.method.losses import (
+    LOSSES,
     BinomialDeviance,
+    Boosted,
     Contrastive,
     EmbeddingLoss,
     FunctionLoss,
@@ -12,11 +14,14 @@ from bier.method.losses import (
     ProxyAnchor,
     ProxyLoss,
     PytorchMetricLearning,
+    TermLoss,
     Triplet,
 )
 
 __all__ = [
+    "LOSSES",
     "BinomialDeviance",
+    "Boosted",
     "Contrastive",
     "EmbeddingLoss",
     "FunctionLoss",
@@ -27,5 +32,6 @@ __all__ = [
     "ProxyAnchor",
     "ProxyLoss",
     "PytorchMetricLearning",
+    "TermLoss",
     "Triplet",
 ]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bier.data import Manifest, open_source
-from bier.data.check import KINDS, Fault, check, check_source, describe
+from bier.data.check import KINDS, Fault, check, check_source, describe_faults
 
 Row = tuple[str, str, str]
 
@@ -90,7 +90,7 @@ def test_every_fault_is_found_in_one_go(folder: Path) -> None:
         *(("duplicate", row) for row in (14, 18)),
     ]
     assert {fault.kind for fault in faults if fault.note} == {"duplicate"}
-    lines = describe(faults)
+    lines = describe_faults(faults)
     assert "unreadable images: 4" in lines and "note: exact duplicates within a split and class: 2" in lines
     assert "  row 13: copy_test.png: same file as row 2, a1.png ('train' there, 'test' here)" in lines
     assert "  row 16: d1.png: class 'd' is in test (row 16) and train (row 15)" in lines
@@ -140,7 +140,7 @@ def test_query_and_gallery_may_share_classes_but_not_with_training(folder: Path)
 
 def test_every_kind_has_a_heading_and_lines_stay_in_order() -> None:
     faults = [Fault(kind, row, "a.png", "wrong") for kind in KINDS for row in (1, 2)]
-    assert len(describe(faults)) == 3 * len(KINDS) and describe([]) == []
+    assert len(describe_faults(faults)) == 3 * len(KINDS) and describe_faults([]) == []
 
 
 @pytest.mark.slow

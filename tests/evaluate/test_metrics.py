@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bier.evaluate.metrics import NO_POSITIVE, average_precision, average_precision_at_r, r_precision, recall
+from bier.evaluate.metrics.formulas import NO_POSITIVE, average_precision, average_precision_at_r, r_precision, recall
 
 
 def test_formulas_by_hand() -> None:
@@ -16,10 +16,10 @@ def test_formulas_by_hand() -> None:
     positives = np.array([3, 2, 3, 0])
     at_r = average_precision_at_r(ranks, nth, owner, positives)
     assert at_r[:3].tolist() == pytest.approx([(1 + 2 / 3) / 3, (1 / 2) / 2, 1])
-    assert r_precision(ranks, owner, positives)[:3].tolist() == pytest.approx([2 / 3, 1 / 2, 1])
+    assert r_precision(ranks, nth, owner, positives)[:3].tolist() == pytest.approx([2 / 3, 1 / 2, 1])
     whole = average_precision(ranks, nth, owner, positives)
     assert whole[:3].tolist() == pytest.approx([(1 + 2 / 3 + 3 / 4) / 3, (1 / 2 + 2 / 9) / 2, 1])
-    assert np.isnan([at_r[3], whole[3], r_precision(ranks, owner, positives)[3]]).all()
+    assert np.isnan([at_r[3], whole[3], r_precision(ranks, nth, owner, positives)[3]]).all()
 
 
 def test_recall_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Boosting as a user calls it; the numbers are checked in tests/losses and tests/test_golden.py."""
+"""Boosting as a user calls it; the numbers are checked in losses/ and test_golden.py beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from bier import EmbeddingEnsemble, OnlineBoosting
 from bier.errors import ConfigError, LossError
 from bier.losses import BinomialDeviance, Contrastive, Loss, MultiSimilarity, NormalizedSoftmax, PairLoss, Triplet
-from bier.method.pairwise import boost_pairs
+from bier.method.losses.pairwise import boost_pairs
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 2, 3])
 
@@ -33,17 +33,18 @@ def test_tiles_change_nothing(schedule: str, tile: int) -> None:
     results = []
     for size in (tile, 512):
         f = outputs()
-        value, losses, trace = boost_pairs(
+        shrinkage = 0.5 if schedule == "convex" else 0.06
+        boosted = boost_pairs(
             BinomialDeviance(),
-            schedule,
-            0.5 if schedule == "convex" else 0.06,
             f,
             LABELS,
+            schedule=schedule,  # type: ignore[arg-type]
+            shrinkage=shrinkage,
             trace=True,
-            tile=size,  # type: ignore[arg-type]
+            tile=size,
         )
-        assert trace is not None
-        results.append((value, losses, trace.weights, trace.scores, *torch.autograd.grad(value, f)))
+        gradients = torch.autograd.grad(boosted.loss, f)
+        results.append((boosted.loss, boosted.losses, boosted.weights, boosted.scores, gradients))
     torch.testing.assert_close(results[0], results[1])
 
 
@@ -185,7 +186,10 @@ def test_memory_grows_with_the_tile_not_with_the_batch() -> None:
     n, tile = 64, 16
     f = [torch.randn(n, d, requires_grad=True) for d in (2, 3, 4)]
     with Largest() as largest:
-        boost_pairs(BinomialDeviance(), "additive", 0.06, f, torch.arange(n) % 9, tile=tile)[0].backward()
+        boosted = boost_pairs(
+            BinomialDeviance(), f, torch.arange(n) % 9, schedule="additive", shrinkage=0.06, tile=tile
+        )
+        boosted.loss.backward()
     assert 3 * tile**2 <= largest.elements < n * n
 
 

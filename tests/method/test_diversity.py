@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bier import ActivationLoss, AdversarialLoss, EmbeddingEnsemble
-from bier.method.diversity import joint_activation, reverse_gradient
+from bier.method.diversity import DiversitySum, joint_activation, reverse_gradient
 
 
 def head_and_features() -> tuple[EmbeddingEnsemble, Tensor]:
@@ -90,6 +90,14 @@ def test_no_gradient_reaches_the_backbone_or_the_bias() -> None:
         assert features.grad is None
         assert head.linear.bias.grad is None
         assert head.linear.weight.grad is not None
+
+
+def test_a_sum_of_several_and_of_none() -> None:
+    head, features = head_and_features()
+    parts: list[nn.Module] = [ActivationLoss(0.3), AdversarialLoss(head.sizes, hidden=4).double()]
+    expected = parts[0](features, head) + parts[1](features, head)
+    assert torch.equal(DiversitySum(parts)(features, head), expected)
+    assert DiversitySum([])(features, head) == 0
 
 
 def test_reversal_is_the_identity_forward() -> None:

@@ -72,7 +72,7 @@ def test_features_that_cannot_be_whitened() -> None:
     features, labels = photographs(4, seed=0)
     features[3, 2] = torch.nan
     for given in (features, features[:1]):
-        with pytest.raises(DataError, match=r"at least two images[\s\S]*model\.start=random"):
+        with pytest.raises(DataError, match=r"at least two images[\s\S]*random weights"):
             whiten(head, given, labels[: len(given)])
     assert torch.equal(head.linear.weight, before)
     whiten(head, torch.ones(5, 40), torch.arange(5))  # nothing varies: no NaN

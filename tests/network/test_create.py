@@ -16,8 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bier.data import Manifest, TestTransform, image_loader, open_source
 from bier.errors import ModelError
-from bier.network.backbone import LITE0, Backbone, _lite0_file, lite0_state
+from bier.network.backbone import LITE0, Backbone
 from bier.network.create import create_backbone
+from bier.network.families.lite0 import _lite0_file, lite0_state
 from bier.network.weights import read_weights
 from bier.settings.schema import DataConfig
 

@@ -76,8 +76,8 @@ def test_a_network_that_cannot_be_recorded() -> None:
 
     backbone, images = on_gpu("resnet10t")
     backbone.network = Looking(backbone.network)
-    with pytest.raises(ModelError, match=r"hardware\.cuda_graphs"):
-        GraphedBackbone(backbone, BATCH, torch.float32)(images)
+    with pytest.raises(ModelError, match="set cuda_graphs=false"):
+        GraphedBackbone(backbone, BATCH, torch.float32, remedy="set cuda_graphs=false")(images)
 
 
 def test_only_on_a_gpu_and_where_batches_are_whole() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from origins import provenance
 from PIL import Image
 
 Pictures = Sequence[tuple[Path, str]]
@@ -42,7 +43,7 @@ def write_run(tmp_path: Path, pictures: Pictures) -> WriteRun:
         lines = [json.dumps(epoch(number, seed)) for number in range(1, 11)]
         (folder / "history.jsonl").write_text("\n".join(lines) + "\n")
         (folder / "config.yaml").write_text(yaml.safe_dump(config(seed), sort_keys=False))
-        (folder / "provenance.json").write_text(json.dumps(provenance(seed)))
+        provenance(seed=seed).save(folder)
         return folder
 
     return write
@@ -125,12 +126,3 @@ def config(seed: int) -> dict[str, Any]:
         "loss": {"name": "binomial_deviance", "options": {}, "schedule": "additive", "shrinkage": None},
         "diversity": {"loss": "adversarial", "during_training": True, "initialize": False},
     }
-
-
-def provenance(seed: int) -> dict[str, Any]:
-    return {
-        "versions": {"bier": "0.1.0", "torch": "2.15.0", "python": "3.11.9"}, "seed": seed,
-        "data": {"source": "cub100", "fingerprint": "9f8a6c21d0", "images": 5902, "classes": 100},
-        "device": "cpu", "started": "2026-11-26T13:10:00Z", "seconds": 3120.5,
-        "command": "bier train ../shared/data/cub100 --set seed=0", "parameters": 5304284,
-    }  # fmt: skip

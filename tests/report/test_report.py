@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bier.errors import BierError, DataError, StorageError
-from bier.records.read import load_run
+from bier.records.run import RunRecords
 from bier.report import write_report
 
 EMPTY = {"meta", "link", "img", "br", "line", "rect", "circle", "path", "polyline"}
@@ -73,8 +73,8 @@ def change(path: Path, **values) -> None:
 
 def test_headline_says_what_was_reached_on_what(write_run, report):
     page = report(write_run())
-    told = "BIER finds a right match first for 81.2\u00a0% of 2,953 pictures of 50 classes it never saw; "
-    assert told + "its backbone’s own features 76.8\u00a0%." in page.text
+    told = "BIER finds a right match first for 81.2\u00a0% of 2,953 pictures of 50 classes it never saw. "
+    assert told + "Its backbone’s own features: 76.8\u00a0%." in page.text
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_pictures_have_words_and_marks_beside_colours(write_run, report):
     images = page.all("img")
     assert len(images) == 6 * 9
     alts = [image["alt"] for image in images]
-    assert alts[0] == "Query: class 0"
+    assert alts[0] == "Query: class 1", "the typical one"
     right, wrong = (sum(word in alt for alt in alts) for word in (", right: ", ", wrong: "))
     assert right + wrong == 6 * 8
     marks = [attributes["class"] for attributes in page.all("span") if "tick" in (attributes.get("class") or "")]
@@ -167,12 +167,19 @@ def test_pictures_have_words_and_marks_beside_colours(write_run, report):
     assert (marks.count("tick"), marks.count("tick wrong")) == (right + 1, wrong + 1)
 
 
-def test_worst_cases_come_first(write_run, report, pictures):
+def test_typical_cases_come_first_and_the_worst_last(write_run, report):
     run = write_run(queries=6)
     entries = json.loads((run / "metrics.json").read_text())["neighbours"]
     change(run / "metrics.json", neighbours=entries[::-1])
     text = report(run).text
-    assert 0 < text.index("Worst cases") < text.index("Typical cases") < text.index("Best cases")
+    assert 0 < text.index("Typical cases") < text.index("Best cases") < text.index("Worst cases")
+
+
+def test_a_comparison_begins_with_a_typical_query(write_run, report, pictures):
+    one, two = write_run("one", queries=6), write_run("two", queries=6)
+    typical = next(entry for entry in RunRecords.load(one).metrics.neighbours if entry.group == "typical")
+    first = report(one, two).all("img")[0]
+    assert first["title"] == f"{typical.query.path.parent.name}/{typical.query.path.name}"
 
 
 def test_thumbnails_are_small_and_carry_no_metadata(write_run, report, tmp_path):
@@ -208,7 +215,7 @@ def test_other_peoples_text_never_becomes_markup(write_run, report, tmp_path):
     entry = {"query": {"image": str(tmp_path / evil), "label": evil, "name": evil}, "hits": hits, "group": evil}
     run = write_run(name="evil", source=evil, protocol=evil, unreadable=[evil], conventions=[evil], neighbours=[entry])
     change(run / "metrics.json", name=evil, created=evil)
-    change(run / "provenance.json", command=evil, data={evil: evil})
+    change(run / "provenance.json", command=evil, device=evil, versions={evil: evil})
     (run / "config.yaml").write_text(json.dumps({"model": {"backbone": evil}, "loss": {"name": evil}, evil: evil}))
     page = report(run, write_run("other"))
     assert "script" not in {tag for tag, _ in page.tags}
@@ -219,8 +226,10 @@ def test_other_peoples_text_never_becomes_markup(write_run, report, tmp_path):
 
 def test_several_runs_are_compared_first_and_then_shown_each(write_run, report):
     page = report(write_run("plain", seed=3), write_run("boosted"), write_run("other", seed=1))
-    assert "Of 3 runs, “boosted” finds a right match first most often: for 81.2\u00a0%" in page.text
-    assert "the others 80.2\u00a0% and 78.2\u00a0%; their backbones’ own features 76.8\u00a0%." in page.text
+    assert (
+        "“boosted” is the best of 3 runs. It finds a right match first for 81.2\u00a0% of 2,953 pictures" in page.text
+    )
+    assert "The others: 80.2\u00a0% and 78.2\u00a0%. Their backbones’ own features: 76.8\u00a0%." in page.text
     assert page.row("A · plain")[2] == "78.2"
     assert page.row("B · boosted")[2] == "81.2 (best)"
     assert [row[2] for row in page.rows if row[0] == "B · boosted"][1] == "76.8 (best)", "features among themselves"
@@ -243,8 +252,8 @@ def test_a_setting_that_nobody_gave_is_called_default(write_run, report):
 
 def test_runs_that_read_the_same_share_the_first_place(write_run, report):
     page = report(write_run("one"), write_run("two"), write_run("three", seed=1))
-    assert "Of 3 runs, “one” and “two” find a right match first most often: for 81.2" in page.text
-    assert "; the other 80.2\u00a0%;" in page.text
+    assert "“one” and “two” share the first place. They find a right match first for 81.2" in page.text
+    assert "The other: 80.2\u00a0%." in page.text
 
 
 def test_runs_on_other_pictures_are_not_ranked(write_run, report):
@@ -296,8 +305,8 @@ def test_a_resumed_epoch_counts_once_and_gaps_are_allowed(write_run, report):
     run = write_run()
     with (run / "history.jsonl").open("a") as file:
         file.write('{"epoch": 10, "loss": NaN, "learner_losses": [], "validation": {"recall@1": 0.9}}\n\n')
-    history = load_run(run).history
-    assert [epoch.number for epoch in history] == list(range(1, 11))
+    history = RunRecords.load(run).history
+    assert [epoch.epoch for epoch in history] == list(range(1, 11))
     assert "Epoch 10 of 10 was kept" in report(run).text
 
 
@@ -305,7 +314,7 @@ def broken(name: str, text: str):
     return lambda run: (run / name).write_text(text)
 
 
-METRICS = '{"format": "bier-metrics-1",\n "rows": '
+METRICS = '{"format": "bier-metrics-1", "queries": 2, "gallery": 2, "classes": 1,\n "rows": '
 
 
 @pytest.mark.parametrize(
@@ -317,8 +326,8 @@ METRICS = '{"format": "bier-metrics-1",\n "rows": '
         (broken("metrics.json", "[]"), "expected an object"),
         (broken("metrics.json", '{"format": "bier-metrics-9"}'), "format is 'bier-metrics-9', not 'bier-metrics-1'"),
         (broken("metrics.json", METRICS + "[]}"), "must begin with the ensemble"),
-        (broken("metrics.json", METRICS + '[{"name": "x"}]}'), "the field 'kind' is missing"),
-        (broken("metrics.json", METRICS + "7}"), "does not fit"),
+        (broken("metrics.json", METRICS + '[{"name": "x"}]}'), "the field 'rows[0].kind' is missing"),
+        (broken("metrics.json", METRICS + "7}"), "'rows' does not fit: expected a list, found 7"),
         (broken("history.jsonl", '{"epoch": 1}\n{"epoch": 2'), "history.jsonl:2: broken JSON"),
         (broken("history.jsonl", '{"epoch": 1}\n{"step": 2}'), "history.jsonl:2: the field 'epoch' is missing"),
         (broken("config.yaml", "a: 1\nb: [\n"), "config.yaml:3: broken YAML"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tiny_runs import TINY, At, fail, interrupt
 import bier
 from bier.data import open_source
 from bier.errors import ConfigError, DataError, ModelError
+from bier.records.history import Epoch
+from bier.records.metrics import Metrics
 from bier.training.callbacks import Callback, Running, Step
 
 
@@ -38,18 +41,16 @@ def finished(birds: Path, tmp_path_factory: pytest.TempPathFactory) -> bier.Run:
     return bier.train(birds, TINY, tmp_path_factory.mktemp("runs") / "finished", quiet=True)
 
 
-def history(run: bier.Run) -> list[dict[str, Any]]:
+def history(run: bier.Run) -> list[Epoch]:
     """Without what is allowed to differ: the time that it took, and the form of the paths."""
-    return [{k: v for k, v in r.items() if k not in ("seconds", "images_per_second", "hardest")} for r in run.history]
+    return [replace(epoch, seconds=0, images_per_second=0, hardest={}) for epoch in run.history]
 
 
 def same(one: bier.Run, other: bier.Run) -> bool:
     models = [(run.folder / "model.safetensors").read_bytes() for run in (one, other)]
-    return models[0] == models[1] and history(one) == history(other) and _figures(one) == _figures(other)
-
-
-def _figures(run: bier.Run) -> Any:
-    return run.metrics and run.metrics["rows"]
+    assert one.metrics is not None
+    assert other.metrics is not None
+    return models[0] == models[1] and history(one) == history(other) and one.metrics.rows == other.metrics.rows
 
 
 class Recorder(Callback):
@@ -102,10 +103,10 @@ def test_what_a_run_offers(finished: bier.Run, birds: Path) -> None:
     assert finished.finished
     assert repr(finished) == f"Run({str(finished.folder)!r})"
     assert finished.settings.image.size == 32
-    assert [record["epoch"] for record in finished.history] == [1, 2]
-    assert finished.metrics == json.loads((finished.folder / "metrics.json").read_text())
+    assert [epoch.epoch for epoch in finished.history] == [1, 2]
     assert finished.metrics is not None
-    assert finished.metrics["queries"] == 20
+    assert finished.metrics.as_dict() == json.loads((finished.folder / "metrics.json").read_text())
+    assert finished.metrics.queries == 20
     assert finished.model.head.sizes == (8, 16)
     picture = next(birds.rglob("*.jpg"))
     encoder = finished.encoder("cpu")
@@ -292,7 +293,7 @@ def test_a_callback_stops_a_run_early(birds: Path, finished: bier.Run, tmp_path:
     run = bier.train(birds, TINY, tmp_path / "run", [StopAtOnce()], quiet=True)
     assert run.finished
     assert len(run.history) == 1
-    assert run.history[0]["validation"] == finished.history[0]["validation"]
+    assert run.history[0].validation == finished.history[0].validation
     assert run.metrics is not None
     assert not (run.folder / "checkpoint.safetensors").exists()
 
@@ -322,24 +323,25 @@ def test_another_source_is_evaluated(finished: bier.Run, birds: Path, frame: pan
     before = (finished.folder / "metrics.json").read_bytes()
     other = frame[frame["label"].isin(frame["label"].unique()[-3:])].assign(split="test")
     figures = finished.evaluate(other, recall_at=(4, 1, 4), missing="miss", quiet=True)
-    assert figures["queries"] == 12
-    assert list(figures["rows"][0]["recall"]) == ["1", "4"]
-    assert json.loads((finished.folder / "metrics-table-test.json").read_text()) == figures
+    assert figures.queries == 12
+    assert list(figures.ensemble.recall) == [1, 4]
+    assert Metrics.load(finished.folder / "metrics-table-test.json") == figures
     assert (finished.folder / "metrics.json").read_bytes() == before
     with pytest.raises(DataError, match="no images in the split 'val'"):
         finished.evaluate(other, split="val", quiet=True)
-    assert finished.evaluate(birds, split="val", quiet=True)["queries"] == 8
+    assert finished.evaluate(birds, split="val", quiet=True).queries == 8
 
 
 def test_its_own_table_is_recognised(frame: pandas.DataFrame, tmp_path: Path) -> None:
     run = bier.train(frame, {**TINY, "optimizer.epochs": 1}, tmp_path / "run", quiet=True)
-    expected = run.metrics or {}
+    expected = run.metrics
+    assert expected is not None
     (run.folder / "metrics.json").unlink()
     assert run.metrics is None
     run.evaluate(frame, quiet=True)
     assert run.metrics is not None
-    assert run.metrics["rows"] == expected["rows"]
-    assert run.evaluate(frame, split="val", quiet=True)["rows"] == run.evaluate(split="val", quiet=True)["rows"]
+    assert run.metrics.rows == expected.rows
+    assert run.evaluate(frame, split="val", quiet=True).rows == run.evaluate(split="val", quiet=True).rows
 
 
 def test_a_report_is_written(finished: bier.Run, tmp_path: Path) -> None:
@@ -348,8 +350,7 @@ def test_a_report_is_written(finished: bier.Run, tmp_path: Path) -> None:
     (finished.folder / "report.html").unlink()
 
 
-def test_broken_metrics_are_told(finished: bier.Run, tmp_path: Path) -> None:
-    run = bier.Run(tmp_path)
+def test_broken_metrics_are_told(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(ModelError, match="is broken"):
-        _ = run.metrics
+    with pytest.raises(DataError, match="broken JSON"):
+        _ = bier.Run(tmp_path).metrics

@@ -14,6 +14,7 @@ from rich.console import Console
 from bier import runs
 from bier.cli import main
 from bier.errors import ConfigError
+from bier.records.metrics import Metrics
 from bier.runs import tries
 from bier.settings.reading import load
 from bier.settings.schema import Config
@@ -78,7 +79,7 @@ def test_the_best_is_kept_and_is_a_run_like_any_other(birds: Path, tmp_path: Pat
     alone = tmp_path / "alone"
     assert (folder / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
     assert metrics is not None
-    assert metrics["rows"] == json.loads((alone / "metrics.json").read_text())["rows"]
+    assert metrics.rows == Metrics.load(alone / "metrics.json").rows
     assert not list(folder.glob("tries/*/metrics.json")), "test classes are looked at once"
 
 

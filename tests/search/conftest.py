@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from bier.search import Index, IndexInfo, create_index
+from bier.search.folder import ENGINES
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(2, 4), scales=(0.5, 0.8))
 MILVUS = [pytest.mark.slow, pytest.mark.milvus]
-ENGINES = ["exact", "lancedb", pytest.param("milvus", marks=MILVUS)]
+ALL = [pytest.param(name, marks=MILVUS if name == "milvus" else []) for name in ENGINES]
+"""Every engine: a new one runs through all tests that ask for `make` or `index`."""
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def milvus_server(milvus: Any) -> str:
     return f"http://127.0.0.1:{milvus.listen_port}"
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=ALL)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Index]]:
     """A new index of each engine in turn, under a name."""
     uri = request.getfixturevalue("milvus_server") if request.param == "milvus" else None

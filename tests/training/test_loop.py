@@ -23,7 +23,7 @@ from rich.console import Console
 from bier import runs
 from bier.data import hold_out, open_source
 from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
-from bier.records.folder import read_history
+from bier.records.history import read_history
 from bier.settings.reading import save
 from bier.settings.schema import Config
 from bier.training.callbacks import Callback, Running, Step
@@ -94,7 +94,7 @@ def test_a_run_leaves_everything_in_its_folder(straight: Path, birds: Path) -> N
 
 
 def test_held_out_classes_are_searched_among_training_pictures(straight: Path, birds: Path) -> None:
-    kept = next(record for record in read_history(straight) if record["kept"])
+    kept = next(epoch for epoch in read_history(straight) if epoch.kept)
     encoder = Encoder.load(straight)
     manifest = hold_out(open_source(str(birds)), 0.4, seed=0)
     known = manifest.only("train", "val")
@@ -103,7 +103,7 @@ def test_held_out_classes_are_searched_among_training_pictures(straight: Path, b
     scores = vectors[asking] @ vectors.T
     scores[range(len(asking)), asking] = -1
     found = known.label[scores.argmax(dim=1)]
-    assert kept["validation"]["recall@1"] == pytest.approx((found == known.label[asking]).mean())
+    assert kept.validation_recall == pytest.approx((found == known.label[asking]).mean())
     among = [row for row, hit in enumerate(found) if hit not in set(manifest.only("val").label)]
     assert among, "no training picture is nearest to any: the test would pass without them"
 
@@ -126,7 +126,7 @@ def test_a_gpu_trains_as_the_processor_does(
         settings = config.replace(hardware__device=device, hardware__precision=exact)
         metrics = runs.train(str(birds), settings, tmp_path / device, console)
         assert metrics is not None
-        recalls[device] = metrics["rows"][0]["recall"]["4"]
+        recalls[device] = metrics.ensemble.recall[4]
     for one, other in zip(history(tmp_path / "cpu"), history(tmp_path / "cuda"), strict=True):
         assert other["learner_losses"] == pytest.approx(one["learner_losses"], rel=tolerance)
     assert recalls["cuda"] == pytest.approx(recalls["cpu"], abs=0.1)
@@ -137,7 +137,7 @@ def test_a_gpu_prepares_the_head(birds: Path, tmp_path: Path, console: Console) 
     config = CONFIG.replace(diversity__loss="both", diversity__initialize=True, hardware__device="cuda")
     metrics = runs.train(str(birds), config, tmp_path / "run", console)
     assert metrics is not None
-    assert metrics["rows"][0]["recall"]["4"] > 0.6
+    assert metrics.ensemble.recall[4] > 0.6
 
 
 def test_weights_are_counted(straight: Path) -> None:
@@ -348,4 +348,4 @@ def test_every_kind_of_run_trains(changes: dict[str, Any], birds: Path, tmp_path
     config = CONFIG.replace(optimizer__epochs=1, **changes)
     metrics = runs.train(str(birds), config, tmp_path / "run", console)
     assert metrics is not None
-    assert metrics["rows"][0]["recall"]["1"] > 0.2, "better than chance, 1 in 5"
+    assert metrics.ensemble.recall[1] > 0.2, "better than chance, 1 in 5"

@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,8 @@ from rich.table import Table
 from bier import runs
 from bier.data.openmoji import render_openmoji
 from bier.errors import ConfigError
+from bier.records.folder import REPORT, RunFolder
+from bier.records.metrics import Row
 from bier.report import write_report
 from bier.search import IndexInfo, create_index, read_info
 from bier.search.fill import fill
@@ -42,11 +43,11 @@ def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOC
         the report's path.
     """
     source = str(_openmoji(folder / "openmoji", console)) if data is None else data
-    rows: list[tuple[str, dict[str, Any]]] = []
+    rows: list[tuple[str, Row]] = []
     config = Config().replace(optimizer__epochs=epochs, optimizer__freeze=FROZEN_GROUPS)
     console.rule("the backbone as it comes, without training")
     rows.append(("pretrained features", runs.pretrained_features(source, config, console)))
-    console.print(f"Recall@1 {100 * rows[0][1]['recall']['1']:.1f} % of its pooled features", highlight=False)
+    console.print(f"Recall@1 {100 * rows[0][1].recall[1]:.1f} % of its pooled features", highlight=False)
     folders = []
     for title, name, settings in (
         ("one plain embedding", "plain", config.replace(model__learners=1, loss__schedule="independent")),
@@ -57,9 +58,9 @@ def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOC
         shutil.rmtree(target, ignore_errors=True)
         metrics = runs.train(source, settings, target, console)
         assert metrics is not None
-        rows.append((title, metrics["rows"][0]))
+        rows.append((title, metrics.ensemble))
         folders.append(target)
-    report = write_report(folders[::-1], folder / "report.html")
+    report = write_report(folders[::-1], folder / REPORT)
     console.rule("result, on classes unseen in training")
     console.print(_table(rows))
     console.print("One seed, few epochs: a difference of a point is chance. docs/results.md compares over seeds.")
@@ -85,7 +86,7 @@ def serve_demo(data: str | None, folder: Path, console: Console, *, host: str, p
     """
     from bier.serve import ServeSettings, serve  # needs packages that training does without
 
-    if not (folder / "bier" / "model.safetensors").is_file():
+    if not RunFolder(folder / "bier").model.is_file():
         raise ConfigError("no demo has run here yet", where=folder, remedy="first: bier demo")
     encoder = Encoder.load(folder / "bier")
     place = folder / "index"
@@ -126,12 +127,12 @@ def _openmoji(folder: Path, console: Console) -> Path:
         return Path(render_openmoji(folder))
 
 
-def _table(rows: list[tuple[str, dict[str, Any]]]) -> Table:
+def _table(rows: list[tuple[str, Row]]) -> Table:
     table = Table()
     table.add_column("embedding")
     for heading in ("dims", "R@1", "R@2", "R@4", "R@8", "MAP@R"):
         table.add_column(heading, justify="right")
     for title, row in rows:
-        recalls = [f"{100 * value:.1f}" for value in row["recall"].values()]
-        table.add_row(title, str(row["dimensions"]), *recalls, f"{100 * row['map_at_r']:.1f}")
+        values = [*row.recall.values(), row.figures["MAP@R"]]
+        table.add_row(title, str(row.dimensions), *(f"{100 * value:.1f}" for value in values))
     return table

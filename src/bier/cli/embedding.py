@@ -23,11 +23,13 @@ LINE_SECONDS = 30.0
 
 @app.command
 def embed(
-    model: Path,
-    *images: Path,
+    model: Annotated[Path, Parameter(help="A run's folder, or a model file.")],
+    *images: Annotated[Path, Parameter(help="A folder, a table, a benchmark's directory, or tar files.")],
     out: Annotated[Path, output("Folder of the vectors; new, or to go on with.")],
-    type: Annotated[Literal["float32", "float16", "int8"], Parameter(help="Of the stored numbers.")] = "float32",
-    learners: Annotated[int | None, Parameter(help="Store the first so many only. [default: all]")] = None,
+    type: Annotated[Literal["float32", "float16", "int8"], Parameter(help="Type of the stored numbers.")] = "float32",
+    learners: Annotated[
+        int | None, Parameter(help="How many learners to store, from the first. [default: all]")
+    ] = None,
     batch_size: Annotated[int, Parameter(help="Pictures at once.")] = 64,
     workers: Annotated[
         int | None, Parameter(help="Processes that decode. [default: cores - 1, at most 8]", validator=Number(gte=0))
@@ -37,10 +39,9 @@ def embed(
     ] = "float32",
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")] = "auto",
 ) -> None:
-    """Vectors of a catalogue, as Parquet files.
+    """Turn a catalogue of pictures into vectors, as Parquet files.
 
-    IMAGES is a folder of pictures, a CSV or Parquet table (columns image and label), a benchmark's directory, a folder
-    of tar files, or several tar files. After a stop of any kind the same command goes on.
+    After a stop of any kind, the same command goes on.
     """
     from bier.errors import ConfigError
     from bier.export import load_encoder

@@ -17,7 +17,7 @@ Format = Literal["onnx", "torch", "safetensors-hub"]
 
 @app.command
 def export(
-    model: str,
+    model: Annotated[str, Parameter(help="A run's folder, a model file, or hub:OWNER/NAME.")],
     *,
     to: Annotated[Format, Parameter(help="An ONNX file, a torch program (.pt2), or a folder for a model hub.")],
     out: Annotated[Path, output("The file; for safetensors-hub the folder.")],
@@ -29,10 +29,9 @@ def export(
     push: Annotated[str | None, Parameter(help="OWNER/NAME on the model hub (safetensors-hub only).")] = None,
     public: Annotated[bool, Parameter(help="A new repository on the hub is public, not private.")] = False,
 ) -> None:
-    """Write a trained model for other programs, with its preprocessing, learners and fingerprint inside.
+    """Write a trained model for other programs, with its preprocessing inside.
 
-    MODEL is a run's folder, a model file, or hub:OWNER/NAME. The result is checked against the model on real pictures,
-    and not kept if it gives other vectors.
+    The result is checked against the model on real pictures. It is not kept if it gives other vectors.
     """
     from bier import export as formats
     from bier.network.hub import local_path
@@ -86,17 +85,19 @@ def _pictures(model: Path, images: str | None, share_for_testing: float) -> Mani
     """Those that a person names, or those that the run was trained and tested on."""
     from bier.data import open_source
     from bier.errors import ConfigError
-    from bier.records.folder import read_provenance
+    from bier.records.folder import RunFolder
+    from bier.records.provenance import Provenance
     from bier.settings.reading import load
     from bier.settings.schema import DataConfig
 
     if images is not None:
         return open_source(images, DataConfig(test_classes=share_for_testing))
-    run = model if model.is_dir() else model.parent
+    folder = model if model.is_dir() else model.parent
+    run = RunFolder(folder)
     remedy = "name pictures to check the export on: --images PHOTOS"
-    if not (run / "provenance.json").is_file():
+    if not run.provenance.is_file():
         raise ConfigError("says nothing about the pictures it was trained on", where=model, remedy=remedy)
-    source = Path(read_provenance(run)["data"]["path"])
+    source = Path(Provenance.load(folder).data.path)
     if not source.exists():
         raise ConfigError(f"the pictures it was trained on are no longer at {source}", where=model, remedy=remedy)
-    return open_source(source, load(run / "config.yaml").data)
+    return open_source(source, load(run.config).data)

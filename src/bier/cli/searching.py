@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
 app.command(index)
 
-IndexFolder = Annotated[Path, Parameter(name="INDEX")]
+IndexFolder = Annotated[Path, Parameter(name="INDEX", help="The index's folder.")]
 ModelPath = Annotated[Path | None, Parameter(help="Run or model file. [default: where it lay when indexed]")]
 
 
 @index.default
 def fill_index(
-    source: str,
+    source: Annotated[str, Parameter(help="Pictures, or a folder of vectors that `bier embed` wrote.")],
     *,
     out: Annotated[Path, output("The index's folder.")],
     model: Annotated[Path | None, Parameter(help="Run or model file; needed for pictures.")] = None,
@@ -86,7 +86,7 @@ def show_info(folder: IndexFolder) -> None:
 @app.command
 def search(
     folder: IndexFolder,
-    query: Annotated[Path, Parameter(name="QUERY")],
+    query: Annotated[Path, Parameter(name="QUERY", help="A picture.")],
     *,
     top: Annotated[int, Parameter(help="How many pictures.", validator=Number(gte=1))] = 10,
     where: Annotated[
@@ -97,7 +97,7 @@ def search(
     html: Annotated[Path | None, Parameter(help="Write a page with the pictures.")] = None,
     model: ModelPath = None,
 ) -> None:
-    """The pictures of an index that are most like QUERY."""
+    """Find the pictures of an index that are most like one picture."""
     from bier.errors import ConfigError
     from bier.search import StagedSearch, load_encoder, open_index, parse_learners, query_vectors
     from bier.search.page import write_page
@@ -114,8 +114,9 @@ def search(
         count = opened.count()
     _print_hits(hits)
     if html is not None:
-        how = " · in stages" * staged + f" · learners {learners}" * (learners is not None)
-        write_page(query, hits, html, count=count, how=how)
+        how = ["in stages"] if staged else []
+        how += [] if learners is None else [f"learners {learners}"]
+        write_page(query, hits, html, count=count, how="".join(f" · {part}" for part in how))
         terminal().print(f"page: {html}", highlight=False, soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from bier.cli.app import app, terminal
 
 @app.command
 def serve(
-    index: Path,
+    index: Annotated[Path, Parameter(help="The index's folder.")],
     *,
     model: Annotated[str | None, Parameter(help="Run or model file. [default: where it lay when indexed]")] = None,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
@@ -33,7 +33,7 @@ def serve(
 ) -> None:
     """Search an index over HTTP and on a page in the browser.
 
-    The environment variable BIER_TOKEN is the secret that requests must carry; without it only this machine is served.
+    Requests must carry the secret in the environment variable BIER_TOKEN. Without one, only this machine is served.
     """
     from bier.errors import ConfigError
     from bier.serve import ServeSettings

@@ -23,7 +23,7 @@ Set = Annotated[
     tuple[str, ...],
     Parameter(
         name="--set",
-        help="Settings as key=value, for example optimizer.epochs=20; repeat as needed.",
+        help="A setting as key=value, for example optimizer.epochs=20. Repeat as needed.",
         negative="",
         show_default=False,
     ),
@@ -32,7 +32,9 @@ Set = Annotated[
 
 @app.command
 def train(
-    source: str | None = None,
+    source: Annotated[
+        str | None, Parameter(help="A folder of class folders, a CSV or Parquet table, or a benchmark's directory.")
+    ] = None,
     *,
     config: Annotated[Path | None, Parameter(help="YAML file of settings (see `bier settings`).")] = None,
     set_: Set = (),
@@ -40,8 +42,8 @@ def train(
         tuple[str, ...],
         Parameter(
             name="--try",
-            help="Several values of a setting, for example optimizer.learning_rate=3e-5,1e-4: train with each, and "
-            "keep what is best on held-out training classes; repeat for combinations.",
+            help="Several values of a setting, for example optimizer.learning_rate=3e-5,1e-4. Each is tried, and "
+            "held-out training classes choose the best. Repeat for combinations.",
             negative="",
             show_default=False,
         ),
@@ -51,26 +53,24 @@ def train(
     processes: Annotated[
         int,
         Parameter(
-            help="Share the work among so many, one for each GPU, with the result of one. On several machines: "
+            help="Processes that share the work, one for each GPU. The result is that of one. On several machines, use "
             "torchrun ... --no-python bier train ...",
             validator=Number(gte=1),
         ),
     ] = 1,
     track: Annotated[
         tuple[Literal["mlflow", "wandb"], ...],
-        Parameter(
-            help="Send settings and curves to these as well (extra 'tracking').", negative="", show_default=False
-        ),
+        Parameter(help="Also send settings and curves there (extra 'tracking').", negative="", show_default=False),
     ] = (),
 ) -> int | None:
-    """Train a model on a folder of class folders, a CSV or Parquet table, or a benchmark's own directory.
+    """Train a model on pictures with labels. No settings are needed.
 
-    Needs no settings. Ends with a table of test figures and a report, if the source has test classes.
+    It ends with a table of test figures and a report, if the source has test classes.
     """
     from rich.console import Console
 
     from bier import runs
-    from bier.records.folder import new_folder
+    from bier.records.folder import RunFolder, new_folder
     from bier.report import write_report
     from bier.runs import tries
     from bier.settings.reading import load
@@ -99,9 +99,9 @@ def train(
     if not everyone.first:
         return None
     if metrics is None:
-        console.print(f"model: {folder / 'model.safetensors'}", highlight=False)
+        console.print(f"model: {RunFolder(folder).model}", highlight=False)
         return None
-    report_file = write_report([folder], folder / "report.html")
+    report_file = write_report([folder], RunFolder(folder).report)
     console.print(
         f"report: {report_file}\nnext: bier index PICTURES -o INDEX --model {folder}, then bier serve INDEX",
         highlight=False,
@@ -129,8 +129,8 @@ def _callbacks(services: Sequence[str]) -> list[Callback]:
 
 @app.command
 def evaluate(
-    model: Path,
-    source: str | None = None,
+    model: Annotated[Path, Parameter(help="A run's folder, or a model file.")],
+    source: Annotated[str | None, Parameter(help="Pictures. [default: those of the run]")] = None,
     *,
     split: Annotated[str, Parameter(help="test, val or train.")] = "test",
     recall_at: Annotated[
@@ -138,10 +138,10 @@ def evaluate(
         Parameter(help="Every K of Recall@K.", consume_multiple=True, negative="", validator=Number(gte=1)),
     ] = (1, 2, 4, 8),
     also: Annotated[
-        tuple[Literal["map", "nmi", "ami"], ...],
+        tuple[str, ...],
         Parameter(
-            help="More figures: mean average precision over the whole ranking, normalised and adjusted mutual "
-            "information of clusters (these need the extra 'cluster').",
+            help="More figures. map: mean average precision over the whole ranking. nmi, ami: normalised and adjusted "
+            "mutual information of clusters (extra 'cluster'). Or a metric that another package adds.",
             consume_multiple=True,
             negative="",
             show_default=False,
@@ -154,9 +154,9 @@ def evaluate(
     set_: Set = (),
     out: Annotated[Path | None, output("File of the metrics. [default: in the run's folder]")] = None,
 ) -> None:
-    """Recall@K, MAP@R and R-precision of a run or model file, for the ensemble, each learner, each prefix.
+    """Measure a model: Recall@K, MAP@R and R-precision.
 
-    The source is by default the one it was trained on.
+    The whole embedding, each learner and each prefix of learners get a row.
     """
     from bier import runs
 
@@ -175,16 +175,17 @@ def evaluate(
 
 @app.command
 def report(
-    *run: Path,
+    *run: Annotated[Path, Parameter(help="Folders of runs; several are compared.")],
     out: Annotated[Path | None, output("The HTML file. [default: report.html in RUN]")] = None,
 ) -> None:
-    """One self-contained HTML page about one or several runs: table, curves, correlation, weights, pictures."""
+    """Write one HTML page about one or several runs: figures, curves, weights and pictures."""
     from bier.errors import ConfigError
+    from bier.records.folder import REPORT
     from bier.report import write_report
 
     if not run:
         raise ConfigError("no run given", where="bier report", remedy="write: bier report runs/NAME [runs/OTHER ...]")
-    target = out or (run[0] / "report.html" if len(run) == 1 else Path("report.html"))
+    target = out or (run[0] / REPORT if len(run) == 1 else Path(REPORT))
     terminal().print(f"report: {write_report(list(run), target)}", highlight=False, soft_wrap=True)
 
 
@@ -193,11 +194,11 @@ def demo(
     *,
     data: Annotated[str | None, Parameter(help="Your own source of pictures instead of OpenMoji.")] = None,
     out: Annotated[Path, output("Folder of the demo's runs.")] = Path("runs/demo"),
-    epochs: Annotated[int, Parameter(help="Of each of the two trainings.", validator=Number(gte=1))] = 3,
+    epochs: Annotated[int, Parameter(help="Epochs of each of the two trainings.", validator=Number(gte=1))] = 3,
     serve: Annotated[bool, Parameter(help="Open the search page on a demo that has run.", negative="")] = False,
     port: Annotated[int, Parameter(help="Of the search page.", validator=Number(gte=0, lte=65535))] = 8000,
 ) -> None:
-    """A plain embedding against BIER with the same budget, in a few minutes, without any download."""
+    """Train a plain embedding and BIER with the same budget, and compare them. It takes minutes and no download."""
     from bier.cli.demo import demo as run_demo
     from bier.cli.demo import serve_demo
 
@@ -220,9 +221,15 @@ def settings(
 
 
 @data.command
-def check(source: str, *, set_: Set = ()) -> None:
-    """List all faults of a source at once, with row numbers; the exit code is 2 if there are any."""
-    from bier.data.check import check_source, describe
+def check(
+    source: Annotated[
+        str, Parameter(help="A folder of class folders, a CSV or Parquet table, or a benchmark's directory.")
+    ],
+    *,
+    set_: Set = (),
+) -> None:
+    """List all faults of a source at once, with row numbers. The exit code is 2 if there are any."""
+    from bier.data.check import check_source, describe_faults
     from bier.settings.reading import load
 
     console = terminal()
@@ -234,7 +241,7 @@ def check(source: str, *, set_: Set = ()) -> None:
         + ", ".join(f"{count:,} {split}" for split, count in counts.items()),
         highlight=False,
     )
-    for line in describe(faults):
+    for line in describe_faults(faults):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if any(not fault.note for fault in faults):
         sys.exit(2)

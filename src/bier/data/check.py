@@ -85,7 +85,7 @@ def check(
     return sorted(faults, key=lambda fault: (order[fault.kind], fault.row or 0))
 
 
-def describe(faults: Iterable[Fault]) -> list[str]:
+def describe_faults(faults: Iterable[Fault]) -> list[str]:
     """Lines of text: a heading with the count for each kind, then one indented line for each fault."""
     kinds: dict[str, list[Fault]] = defaultdict(list)
     for fault in faults:

@@ -111,10 +111,12 @@ def figures(name: str, kind: str, learners: Sequence[int], dimensions: int, resu
         for metric in ("map_at_r", "r_precision"):
             values = [getattr(result, metric) for result in results]
             row[metric + suffix] = None if None in values else way(values)
-        for metric in ("map", "mean_rank", "nmi", "ami"):
+        for metric in ("mean_rank", "nmi", "ami"):
             values = [getattr(result, metric) for result in results]
             if None not in values:
                 row[metric + suffix] = way(values)
+        for metric in results[0].figures:
+            row[metric + suffix] = way([result.figures[metric] for result in results])
     return row
 
 

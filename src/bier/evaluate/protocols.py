@@ -35,11 +35,11 @@ from bier.evaluate.learners import (
 )
 from bier.evaluate.neighbours import neighbours
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
+from bier.records.metrics import FORMAT
 
 if TYPE_CHECKING:
     from bier.data.manifest import Manifest
 
-FORMAT = "bier-metrics-1"
 DRAWS = 10
 
 CONVENTIONS = {
@@ -117,6 +117,8 @@ def evaluate_manifest(
     distributed: bool = False,
 ) -> dict[str, Any]:
     """Everything that is said of a model on a manifest: the contents of ``metrics.json``.
+
+    `bier.records.metrics.Metrics.of` makes a record of it, whose fields have types.
 
     Args:
         vectors: of rows of this manifest; rows of other splits may be among them.

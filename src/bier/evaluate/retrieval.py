@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bier.errors import ConfigError, DataError, nearest
-from bier.evaluate import metrics as formulas
 from bier.evaluate.clustering import agreement
 from bier.evaluate.engine.exact import Relevance
 from bier.evaluate.engine.inputs import Labels, Similarity, Vectors, as_list, equal_across_classes, prepare
 from bier.evaluate.engine.ranking import Ranking, Wanted
 from bier.evaluate.engine.ranks import rank
 from bier.evaluate.engine.table import Table, View, views
+from bier.evaluate.metrics import METRICS, formulas
 from bier.system.processes import Processes
 
-Metric = Literal["recall", "map_at_r", "r_precision", "map", "mean_rank", "nmi", "ami"]
+Metric = str
+"""``recall``, ``mean_rank``, ``nmi``, ``ami``, or a name of `METRICS`."""
 Missing = Literal["exclude", "miss"]
 
-METRICS: tuple[Metric, ...] = get_args(Metric)
+OTHERS = ("recall", "mean_rank", "nmi", "ami")
+"""Metrics that are no mean of a figure for each query."""
 USUAL: tuple[Metric, ...] = ("recall", "map_at_r", "r_precision", "mean_rank")
 RECALL_AT = (1, 2, 4, 8)
 
@@ -50,6 +52,8 @@ class RetrievalResult:
     equal_across_classes: NDArray[np.int64]
     """Rows of queries whose vector is, number for number, that of a row of another class: the embedding has collapsed,
     or a picture stands there with two labels."""
+    figures: dict[str, float]
+    """All metrics that are means over queries, by name: those above, and those that others have added."""
     per_query: dict[str, NDArray[Any]]
     """``positives`` (R) and ``first_hit_rank`` (1 is best; 0 without a positive), int64; and, if asked for,
     ``average_precision_at_r``, ``r_precision`` and ``average_precision``, float64 (NaN without a positive). In the
@@ -87,9 +91,8 @@ class RetrievalResult:
     def _figures_of(self, rows: NDArray[np.int64]) -> dict[str, float]:
         figures: dict[str, float] = {"queries": len(rows)}
         figures |= {f"recall@{k}": formulas.recall(self.per_query["first_hit_rank"][rows], k) for k in self.recall}
-        for name, column in _MEANS.items():
-            if column in self.per_query:
-                figures[name] = formulas.mean(np.nan_to_num(self.per_query[column][rows]))
+        for name in self.figures:
+            figures[name] = formulas.mean(np.nan_to_num(self.per_query[column_of(name)][rows]))
         return figures
 
     def _counted(self) -> NDArray[np.bool_]:
@@ -97,8 +100,9 @@ class RetrievalResult:
         return has_positive if self.missing == "exclude" else np.ones_like(has_positive)
 
 
-_MEANS = {"map_at_r": "average_precision_at_r", "r_precision": "r_precision", "map": "average_precision"}
-"""Metric: the column of `RetrievalResult.per_query` whose mean it is."""
+def column_of(metric: str) -> str:
+    """The column of `RetrievalResult.per_query` whose mean a metric is."""
+    return METRICS[metric].column or metric
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class Options:
             value = getattr(self, name)
             if isinstance(value, str) or not isinstance(value, Collection):
                 raise ConfigError(f"{value!r} is not a list", where=name, remedy=f"write [{value!r}]")
-        named: list[tuple[str, tuple[str, ...], str]] = [("metrics", METRICS, metric) for metric in self.metrics]
+        known = (*OTHERS, *METRICS)
+        named: list[tuple[str, tuple[str, ...], str]] = [("metrics", known, metric) for metric in self.metrics]
         named += [("similarity", get_args(Similarity), self.similarity), ("missing", get_args(Missing), self.missing)]
         for option, valid, given in named:
             if given not in valid:
@@ -133,7 +138,7 @@ class Options:
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted(at_r=bool({"map_at_r", "r_precision"} & set(self.metrics)), all_ranks="map" in self.metrics)
+        return Wanted(tuple(dict.fromkeys(metric for metric in self.metrics if metric not in OTHERS)))
 
 
 def _is_count(number: object) -> bool:
@@ -174,7 +179,7 @@ def evaluate_retrieval(
             (a,) of queries and (b,) of the gallery that returns booleans (a, b). Slower.
         recall_at: every K of Recall@K.
         metrics: any of ``recall``, ``map_at_r``, ``r_precision``, ``mean_rank``; ``map``, which is slower; ``nmi`` and
-            ``ami`` by k-means.
+            ``ami`` by k-means; and what else is in `METRICS`.
         similarity: ``cosine``, or ``dot`` for the product of the vectors as they are.
         missing: leave queries without a positive out of the means (``exclude``), or count each as 0 (``miss``).
         distributed: share the work with the other processes of ``torch.distributed``. Each calls this with the same
@@ -233,18 +238,8 @@ def _summary(
             remedy="give each class two images or more; labels on both sides must be of one kind (1 is not '1')",
         )
     counted = has_positive if options.missing == "exclude" else np.ones_like(has_positive)
-    columns = {
-        "positives": ranking.positives,
-        "first_hit_rank": ranking.first_hit,
-        "average_precision_at_r": ranking.average_precision_at_r if "map_at_r" in options.metrics else None,
-        "r_precision": ranking.r_precision if "r_precision" in options.metrics else None,
-        "average_precision": ranking.average_precision,
-    }
-    means = {
-        metric: formulas.mean(np.nan_to_num(values[counted]))
-        for metric, column in _MEANS.items()
-        if (values := columns[column]) is not None
-    }
+    columns = {column_of(metric): values for metric, values in ranking.figures.items()}
+    means = {metric: formulas.mean(np.nan_to_num(values[counted])) for metric, values in ranking.figures.items()}
     hits = ranking.first_hit[has_positive]
     return RetrievalResult(
         recall={int(k): formulas.recall(ranking.first_hit[counted], k) for k in options.recall_at}
@@ -261,6 +256,7 @@ def _summary(
         queries_without_positive=int((~has_positive).sum()),
         missing=options.missing,
         equal_across_classes=equal,
-        per_query={name: column for name, column in columns.items() if column is not None},
+        figures=means,
+        per_query={"positives": ranking.positives, "first_hit_rank": ranking.first_hit, **columns},
         labels=labels,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.export import description as descriptions
 from bier.network.backbone import LITE0
+from bier.records.folder import RunFolder
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance
 from bier.settings.reading import load
 from bier.vectors.encoder import Encoder
 
@@ -23,9 +25,11 @@ def model_card(encoder: Encoder, run: Path, name: str | None = None) -> str:
         run: the folder of its run; what is not there is not in the card.
         name: OWNER/NAME on the hub.
     """
-    settings = load(run / "config.yaml") if (run / "config.yaml").is_file() else None
+    files = RunFolder(run)
+    settings = load(files.config) if files.config.is_file() else None
     weights = settings.model.weights if settings else None
-    provenance, metrics = (_json(run / file) for file in ("provenance.json", "metrics.json"))
+    provenance = Provenance.load(run) if files.provenance.is_file() else None
+    metrics = Metrics.load(files.metrics) if files.metrics.is_file() else None
     origin, licence = weights_licence(encoder.model.backbone.name, weights)
     page = Environment(
         loader=PackageLoader("bier.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
@@ -36,11 +40,11 @@ def model_card(encoder: Encoder, run: Path, name: str | None = None) -> str:
         front=yaml.safe_dump(_front_matter(title, metrics), sort_keys=False, allow_unicode=True),
         title=title,
         address=f"hub:{name}" if name else "FOLDER",
-        described=descriptions.describe(encoder),
+        described=descriptions.describe_encoder(encoder),
         settings=settings,
-        data=provenance.get("data"),
-        started=str(provenance.get("started", ""))[:10],
-        versions={key: value for key, value in provenance.get("versions", {}).items() if value},
+        data=provenance.data if provenance else None,
+        started=provenance.started[:10] if provenance else "",
+        versions={key: value for key, value in provenance.versions.items() if value} if provenance else {},
         metrics=metrics,
         origin=origin,
         licence=licence,
@@ -69,7 +73,7 @@ def weights_licence(backbone: str, weights: str | None) -> tuple[str, str | None
     return f"timm's weights {backbone}", licence.lower() if licence else None
 
 
-def _front_matter(title: str, metrics: dict[str, Any]) -> dict[str, Any]:
+def _front_matter(title: str, metrics: Metrics | None) -> dict[str, Any]:
     front: dict[str, Any] = {
         "library_name": "bier",
         "pipeline_tag": "image-feature-extraction",
@@ -80,22 +84,15 @@ def _front_matter(title: str, metrics: dict[str, Any]) -> dict[str, Any]:
     return front
 
 
-def _result(metrics: dict[str, Any]) -> dict[str, Any]:
-    row = metrics["rows"][0]
-    figures = {f"Recall@{k}": value for k, value in row["recall"].items()}
-    figures |= {"MAP@R": row["map_at_r"], "R-precision": row["r_precision"]}
+def _result(metrics: Metrics) -> dict[str, Any]:
+    row = metrics.ensemble
+    figures: dict[str, Any] = {f"Recall@{k}": value for k, value in row.recall.items()}
+    figures |= {"MAP@R": row.map_at_r, "R-precision": row.r_precision}
     return {
         "task": {"type": "image-retrieval"},
-        "dataset": {"name": metrics["source"], "type": metrics["source"], "split": metrics["split"]},
+        "dataset": {"name": metrics.source, "type": metrics.source, "split": metrics.split},
         "metrics": [
             {"type": key.lower().replace("@", "_at_").replace("-", "_"), "name": key, "value": round(value, 4)}
             for key, value in figures.items()
         ],
     }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content

@@ -19,7 +19,7 @@ FILE = "bier.json"
 INPUT, OUTPUT = "images", "vector"
 
 
-def describe(encoder: Encoder) -> dict[str, Any]:
+def describe_encoder(encoder: Encoder) -> dict[str, Any]:
     """The description of a model as it is; quantisation changes ``fingerprint`` and fills ``quantization``."""
     backbone, head, size = encoder.model.backbone, encoder.model.head, encoder.transform.size
     return {

@@ -13,10 +13,11 @@ from bier.export import description as descriptions
 from bier.export import parity
 from bier.export.card import model_card
 from bier.export.parity import Parity
+from bier.network.hub import FILES
 from bier.system.files import write_atomically, write_json, write_text
 from bier.vectors.encoder import Encoder
 
-WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "config.json", "README.md"
+WEIGHTS, DESCRIPTION, CARD = FILES
 
 
 def write_folder(encoder: Encoder, model: Path, out: Path, images: Tensor, name: str | None = None) -> Parity:
@@ -43,7 +44,7 @@ def write_folder(encoder: Encoder, model: Path, out: Path, images: Tensor, name:
         found.append(parity.check(encoder, Encoder.load(beside), images, out))
 
     write_atomically(out / WEIGHTS, copy)
-    write_json(out / DESCRIPTION, {"library_name": "bier", **descriptions.describe(encoder)})
+    write_json(out / DESCRIPTION, {"library_name": "bier", **descriptions.describe_encoder(encoder)})
     write_text(out / CARD, model_card(encoder, run, name))
     return found[0]
 

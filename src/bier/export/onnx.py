@@ -125,4 +125,4 @@ def cannot_export(encoder: Encoder, error: Exception) -> ModelError:
 
 def _describe(encoder: Encoder, graph: Any) -> dict[str, Any]:
     opset = next(item.version for item in graph.opset_import if item.domain == "")
-    return descriptions.describe(encoder) | {"opset": opset}
+    return descriptions.describe_encoder(encoder) | {"opset": opset}

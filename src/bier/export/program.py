@@ -28,7 +28,7 @@ def write_program(encoder: Encoder, out: Path, images: Tensor) -> Parity:
         )
     except Exception as error:  # from the depths of the tracer
         raise cannot_export(encoder, error) from error
-    described = descriptions.describe(encoder)
+    described = descriptions.describe_encoder(encoder)
     found: list[Parity] = []
 
     def write(file: Path) -> None:

@@ -23,8 +23,8 @@ def responses(features: Tensor, head: EmbeddingEnsemble) -> tuple[Tensor, ...]:
 def joint_activation(g: Sequence[Tensor]) -> Tensor:
     """``sum_{i<j} mean_{n,k,l} (g_i[n,k] g_j[n,l])^2``, a scalar.
 
-    The mean over k and l of the squared outer product is the product of the two means, and a sum over pairs is
-    half of (square of the sum minus sum of the squares): nothing of shape (n, d_i, d_j) is built.
+    The mean over k and l of the squared outer product is the product of the two means. A sum over pairs is half the
+    square of the sum, less half the sum of the squares. So nothing of shape (n, d_i, d_j) is built.
     """
     q = torch.stack([torch.linalg.vecdot(g_m, g_m) / g_m.shape[1] for g_m in g])  # (M, n)
     return 0.5 * (q.sum(dim=0).square() - q.square().sum(dim=0)).mean()
@@ -33,8 +33,8 @@ def joint_activation(g: Sequence[Tensor]) -> Tensor:
 def usual_weight(published: float, learners: int) -> float:
     """lambda_div for any number of learners.
 
-    The published one is for three learners, which make three pairs. More of them share it: the losses are sums over
-    pairs, and with eight learners (28 pairs) the published weight costs three points of Recall@1 (docs/experiments.md).
+    The losses are sums over pairs of learners, and the published weight is for three learners, which make three pairs.
+    More pairs share it. With eight learners the published weight costs Recall@1, as docs/experiments.md shows.
     """
     return published * min(1.0, 3 / max(1, learners * (learners - 1) // 2))
 
@@ -134,4 +134,7 @@ class DiversitySum(nn.Module):
         self.parts = nn.ModuleList(parts)
 
     def forward(self, features: Tensor, head: EmbeddingEnsemble) -> Tensor:
-        return torch.stack([part(features, head) for part in self.parts]).sum()
+        total = features.new_zeros(())
+        for part in self.parts:
+            total = total + part(features, head)
+        return total

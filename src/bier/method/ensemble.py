@@ -29,7 +29,7 @@ def learner_sizes(dimensions: int, learners: int) -> tuple[int, ...]:
     if learners < 1 or dimensions < learners * (learners + 1) // 2:
         raise ConfigError(
             f"cannot cut {dimensions} dimensions into {learners} learners",
-            where="model.dimensions, model.learners",
+            where="dimensions, learners",
             remedy=f"give at least one learner and {max(1, learners * (learners + 1) // 2)} dimensions",
         )
     shares = [dimensions * weight for weight in boosting_weights(learners).tolist()]
@@ -86,7 +86,7 @@ class EmbeddingEnsemble(nn.Module):
         if weighting not in ("boosting", "size", "equal"):
             raise ConfigError(
                 f"unknown weighting {weighting!r}",
-                where="model.weighting",
+                where="weighting",
                 remedy=nearest(str(weighting), ("boosting", "size", "equal")),
             )
         self.weighting: Weighting = weighting
@@ -174,24 +174,24 @@ def _resolve_sizes(sizes: Sequence[int] | str | None, dimensions: int | None, le
         return learner_sizes(512 if dimensions is None else dimensions, 3 if learners is None else learners)
     if isinstance(sizes, str):
         if sizes not in PUBLISHED_SIZES:
-            raise ConfigError(f"unknown cut {sizes!r}", where="model.sizes", remedy=nearest(sizes, PUBLISHED_SIZES))
+            raise ConfigError(f"unknown cut {sizes!r}", where="sizes", remedy=nearest(sizes, PUBLISHED_SIZES))
         sizes = PUBLISHED_SIZES[sizes]
     if not sizes or any(not isinstance(d, int) or d < 1 for d in sizes):
         raise ConfigError(
             f"sizes {list(sizes)} are not positive whole numbers",
-            where="model.sizes",
+            where="sizes",
             remedy="give the dimensions of each learner, for example 96, 160, 256",
         )
     if dimensions is not None and sum(sizes) != dimensions:
         raise ConfigError(
             f"sizes {list(sizes)} sum to {sum(sizes)}, not to the {dimensions} dimensions asked for",
-            where="model.sizes",
+            where="sizes",
             remedy=f"leave dimensions out, or set it to {sum(sizes)}",
         )
     if learners is not None and len(sizes) != learners:
         raise ConfigError(
             f"{len(sizes)} sizes for {learners} learners",
-            where="model.sizes",
+            where="sizes",
             remedy=f"leave learners out, or set it to {len(sizes)}",
         )
     return tuple(sizes)

@@ -43,8 +43,8 @@ def initialize(
     """Minimise a diversity loss over the head's weights, in place, until it stops falling.
 
     The loss is averaged over windows of 25 steps; it has stopped when ``patience`` windows in a row bring less than
-    0.1 % below the lowest. Whatever made the features is left alone, and so is the bias, unless it centres the outputs
-    (as learned whitening has it): then it goes on doing so for the new weights.
+    0.1 % below the lowest. Whatever made the features is left alone, and so is the bias. A bias that centres the
+    outputs, as after learned whitening, goes on doing so for the new weights.
 
     Args:
         head: its linear weights are changed.

@@ -1,8 +1,8 @@
 """A head that starts from what the backbone knows: learned whitening of its features.
 
-A freshly drawn linear layer is a random projection, which loses some of what pretrained features know, and short
-training does not win it back. Learned whitening (Mikolajczyk and Matas, ICCV 2007) is a projection in closed form that
-improves on the features: directions in which images of one class differ count less. docs/results.md has figures.
+A freshly drawn linear layer is a random projection. It loses some of what pretrained features know, and short training
+does not win it back. Learned whitening (Mikolajczyk and Matas, ICCV 2007) is a projection in closed form. It improves
+on the features: directions in which images of one class differ count less. docs/results.md has figures.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def whiten(
     """Set the head's weights and bias, in place, to a learned whitening of features.
 
     Features are centred, multiplied by ``S^(-power/2)`` with ``S`` the scatter within classes, and projected on their
-    D principal directions. A random rotation of these shares them among the learners, so that each is a fair, smaller
-    copy of the whole: before training, the ensemble's score is close to the cosine of the whole projection.
+    D principal directions. A random rotation shares these among the learners, so each is a smaller copy of the whole.
+    Before training, the ensemble's score is close to the cosine of the whole projection.
 
     Args:
         head: D outputs, fewer or more than features.
@@ -45,8 +45,8 @@ def whiten(
     if len(features) < 2 or not features.isfinite().all():
         raise DataError(
             "whitening needs features of at least two images, all of them finite",
-            where="whiten",
-            remedy="check the pictures and the backbone's weights, or start from random weights (model.start=random)",
+            where="features",
+            remedy="check the pictures and the backbone's weights, or keep the head's random weights",
         )
     x = features.detach().cpu().double()
     mean = x.mean(dim=0)

@@ -80,8 +80,8 @@ class Backbone(nn.Module):
         if self.image_size is not None and tuple(images.shape[-2:]) != (self.image_size,) * 2:
             raise ModelError(
                 f"{self.name} takes images of {self.image_size} pixels, not {tuple(images.shape[-2:])}",
-                where="image.size",
-                remedy=f"set image.size to {self.image_size}",
+                where="images",
+                remedy=f"give images of {self.image_size} x {self.image_size} pixels",
             )
         if images.dtype == torch.uint8:
             images = self.preprocess(images)
@@ -101,7 +101,7 @@ class Backbone(nn.Module):
         if not 0 <= count <= len(self._groups):
             raise ModelError(
                 f"{self.name} has {len(self._groups)} layer groups, so {count} cannot be frozen",
-                where="optimizer.freeze",
+                where="count",
                 remedy=f"choose 0 to {len(self._groups)}: {', '.join(label for label, _ in self._groups)}",
             )
         for number, (_, parameters) in enumerate(self._groups):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bier.errors import ModelError
-from bier.network.backbone import LITE0, Backbone, Pooling
-from bier.network.googlenet import googlenet
-from bier.network.lite0 import lite0
+from bier.network.backbone import Backbone, Pooling
+from bier.network.family import Family
 from bier.network.pooling import GeneralizedMean, averaging, is_never_negative
-from bier.network.timm_models import timm_model
+from bier.system.registry import Registry
 
+FAMILIES: Registry[Family] = Registry("family of backbones", "bier.network.families", "bier.backbones")
+"""A file there, or an entry point ``bier.backbones`` of another package, adds one."""
 TRIAL_SIZE = 128
 """Pixels of a picture that any network can take."""
 
@@ -39,12 +40,17 @@ def create_backbone(
         ModelError: unknown name, weights that are missing, damaged or another network's, no network to fetch them, or
             a pooling that does not go with the network.
     """
-    build = {LITE0: lite0, "googlenet": googlenet}.get(name, timm_model)
-    backbone = build(name, weights)
+    backbone = _family_of(name).build(name, weights)
     backbone.set_preprocessing(mean or backbone.mean, std or backbone.std)
     if pooling != "average":
         _pool_by_generalized_mean(backbone, only_if_sensible=pooling == "auto")
     return backbone
+
+
+def _family_of(name: str) -> Family:
+    """The family that knows the name; timm, which complains of unknown ones, is asked last."""
+    others = (FAMILIES[key] for key in FAMILIES if key != "timm")
+    return next((family for family in others if family.knows(name)), FAMILIES["timm"])
 
 
 def _pool_by_generalized_mean(backbone: Backbone, only_if_sensible: bool) -> None:
@@ -52,7 +58,7 @@ def _pool_by_generalized_mean(backbone: Backbone, only_if_sensible: bool) -> Non
     if path is None and not only_if_sensible:
         raise ModelError(
             f"{backbone.name} does not end in the average of one map",
-            where="model.pooling",
+            where="pooling",
             remedy="use 'auto', or 'average', which leaves it as it is",
         )
     size = backbone.image_size or TRIAL_SIZE

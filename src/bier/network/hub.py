@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bier.errors import ConfigError, ModelError
 from bier.system.extras import need
+from bier.system.tensors import MODEL_FILE
 
 PREFIX = "hub:"
-FILES = ("model.safetensors", "config.json", "README.md")
+FILES = (MODEL_FILE, "config.json", "README.md")
 """What a model folder on a hub consists of; nothing else is pushed or fetched."""
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")

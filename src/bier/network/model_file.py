@@ -13,7 +13,7 @@ from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.hub import local_path
 from bier.network.model import RetrievalModel
-from bier.system.tensors import MODEL_FORMAT, load_tensors, save_tensors
+from bier.system.tensors import MODEL_FILE, MODEL_FORMAT, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ def model_fingerprint(path: Path | str) -> str:
 
 def _model_file(path: Path | str) -> Path:
     path = local_path(path)
-    return path / "model.safetensors" if path.is_dir() else path
+    return path / MODEL_FILE if path.is_dir() else path

@@ -26,10 +26,13 @@ class GraphedBackbone:
             them are trained.
         images: in a whole batch.
         precision: of the recorded passes; others are in that of the caller's autocast.
+        remedy: what to do where the network cannot be recorded.
     """
 
-    def __init__(self, backbone: Backbone, images: int, precision: torch.dtype) -> None:
-        self.backbone, self.images, self.precision = backbone, images, precision
+    def __init__(
+        self, backbone: Backbone, images: int, precision: torch.dtype, remedy: str = "call the backbone itself"
+    ) -> None:
+        self.backbone, self.images, self.precision, self.remedy = backbone, images, precision, remedy
         self._recorded: nn.Module | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ class GraphedBackbone:
             features: Tensor = self.backbone(images)
             return features
         if self._recorded is None:
-            self._recorded = _record(self.backbone, images, self.precision)
+            self._recorded = _record(self.backbone, images, self.precision, self.remedy)
         features = self._recorded(images)
         return features
 
@@ -60,7 +63,7 @@ class _InPrecision(nn.Module):
         return features
 
 
-def _record(backbone: Backbone, images: Tensor, precision: torch.dtype) -> nn.Module:
+def _record(backbone: Backbone, images: Tensor, precision: torch.dtype, remedy: str) -> nn.Module:
     before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
     network = _InPrecision(backbone, precision)
     with (
@@ -75,8 +78,8 @@ def _record(backbone: Backbone, images: Tensor, precision: torch.dtype) -> nn.Mo
         except (RuntimeError, AssertionError) as error:
             raise ModelError(
                 f"{backbone.name} cannot be recorded as CUDA graphs ({str(error).splitlines()[0]})",
-                where="hardware.cuda_graphs",
-                remedy="set hardware.cuda_graphs=false",
+                where="GraphedBackbone",
+                remedy=remedy,
             ) from error
     # It ran a few times for practice, which batch norm has counted.
     for name, buffer in backbone.named_buffers():

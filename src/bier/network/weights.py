@@ -83,5 +83,5 @@ def not_fetched(name: str, source: str, error: Exception) -> ModelError:
     return ModelError(
         f"its weights could not be fetched from {source} ({reason})",
         where=name,
-        remedy=f"give a local file as model.weights, or use {LITE0}, whose weights are installed with bier",
+        remedy=f"give weights as the path of a local file, or use {LITE0}, whose weights are installed with bier",
     )

@@ -2,45 +2,83 @@
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from bier.errors import ConfigError, ModelError
+from bier.errors import ConfigError
+from bier.system.tensors import MODEL_FILE
 
-TRIES = "tries.json"
-"""In the folder of a run that is to be the best of several (`bier.runs.tries`)."""
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    path = folder / "provenance.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(
-            "is not the folder of a run", where=folder, remedy="give the --out of a `bier train`"
-        ) from error
-    except ValueError as error:
-        raise ModelError(f"is broken ({error})", where=path, remedy="copy the run again") from error
-    return content
+REPORT = "report.html"
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether the folder holds a run that is complete."""
-    return (folder / "provenance.json").exists() and "finished" in read_provenance(folder)
+@dataclass(frozen=True)
+class RunFolder:
+    """Where each file of a run lies."""
 
+    path: Path
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """What is kept of each epoch."""
-    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    @property
+    def config(self) -> Path:
+        """All settings, as YAML."""
+        return self.path / "config.yaml"
 
+    @property
+    def table(self) -> Path:
+        """The source of a run that was trained on a table in memory."""
+        return self.path / "source.parquet"
 
-def validation_score(folder: Path) -> float:
-    """MAP@R on validation classes, of the epoch that is kept."""
-    return next(float(epoch["validation"]["map_at_r"]) for epoch in read_history(folder) if epoch["kept"])
+    @property
+    def provenance(self) -> Path:
+        """See `bier.records.provenance`."""
+        return self.path / "provenance.json"
+
+    @property
+    def model(self) -> Path:
+        """The model after the epoch that is kept."""
+        return self.path / MODEL_FILE
+
+    @property
+    def checkpoint(self) -> Path:
+        """What an interrupted run goes on from; gone when the run has ended."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """See `bier.records.history`."""
+        return self.path / "history.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """Figures on the test split of the run's own source (see `bier.records.metrics`)."""
+        return self.path / "metrics.json"
+
+    def other_metrics(self, source: str, split: str) -> Path:
+        """Figures on another source or split."""
+        return self.path / f"metrics-{slug(source)}-{split}.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """A folder."""
+        return self.path / "tensorboard"
+
+    @property
+    def report(self) -> Path:
+        return self.path / REPORT
+
+    @property
+    def tries(self) -> Path:
+        """In the folder of a run that is to be the best of several (see `bier.records.tries`)."""
+        return self.path / "tries.json"
+
+    def one_try(self, name: str) -> Path:
+        """The folder of one of several runs."""
+        return self.path / "tries" / re.sub(r"[^\w.=+-]+", "_", name)
 
 
 def new_folder(source: str, name: str | None = None) -> Path:
@@ -50,6 +88,7 @@ def new_folder(source: str, name: str | None = None) -> Path:
 
 
 def slug(source: str) -> str:
+    """The name of a source as it stands in names of files."""
     path = Path(source)
     stem = path.stem if path.suffix.lower() in (".csv", ".parquet") else path.name
     stem = path.resolve().parent.name if stem in ("labels", "", ".", "..") else stem
@@ -57,8 +96,9 @@ def slug(source: str) -> str:
 
 
 def refuse_to_overwrite(folder: Path) -> None:
-    """Raise where a folder holds a run."""
-    if (folder / "provenance.json").exists() or (folder / TRIES).exists():
+    """Raise ConfigError where a folder holds a run."""
+    files = RunFolder(folder)
+    if files.provenance.exists() or files.tries.exists():
         raise ConfigError(
             "holds a run already",
             where=folder,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bier.errors import DataError
-from bier.records.read import load_run
+from bier.records.run import RunRecords
 from bier.report.page import render
 from bier.system.files import write_text
 
@@ -17,7 +17,7 @@ def write_report(runs: Sequence[Path], output: Path, *, thumbnail: int = 112) ->
     """Write one HTML file that shows one run, or several side by side; it needs nothing beside itself.
 
     Args:
-        runs: run folders with a metrics.json; history.jsonl, config.yaml and provenance.json are shown if present.
+        runs: run folders that `bier evaluate` has measured; whatever else is in them is shown if it is there.
         output: the file to write; its folder is made if needed, and an old file is replaced only by a whole new one.
         thumbnail: longest side of the pictures, in pixels.
 
@@ -30,5 +30,5 @@ def write_report(runs: Sequence[Path], output: Path, *, thumbnail: int = 112) ->
     """
     if not runs:
         raise DataError("no run to report on", remedy="name at least one run folder")
-    write_text(output, render([load_run(Path(folder)) for folder in runs], thumbnail))
+    write_text(output, render([RunRecords.load(Path(folder)) for folder in runs], thumbnail))
     return output

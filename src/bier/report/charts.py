@@ -8,7 +8,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from bier.records.read import Epoch, Metrics, Row, Run, Weights
+from bier.records.history import Epoch, Weights
+from bier.records.metrics import Metrics, Row
+from bier.records.run import RunRecords
 from bier.report.figures import Series, heat_map, line_chart, mirrored_histogram, ticks
 from bier.report.tables import color, style
 from bier.report.wording import letter, number, percent, with_sign
@@ -23,31 +25,31 @@ def chosen_epoch(history: Sequence[Epoch]) -> Epoch | None:
     return kept[0] if kept else max(measured, key=lambda epoch: epoch.validation_recall, default=None)
 
 
-def loss_chart(run: Run) -> Markup:
+def loss_chart(run: RunRecords) -> Markup:
     points = _by_epoch(run, lambda epoch: epoch.loss)
     ends = [number(points[at][1]) for at in (0, -1)] if points else ["", ""]
     return _over_epochs([Series("loss", "ensemble", points)], f"Training loss by epoch, {' to '.join(ends)}.", run)
 
 
-def learner_loss_chart(run: Run) -> Markup:
+def learner_loss_chart(run: RunRecords) -> Markup:
     amount = min((len(epoch.learner_losses) for epoch in run.history), default=0)
     if amount < 2:
         return Markup("")
     series = []
     for m in range(amount):
-        points = [(float(epoch.number), epoch.learner_losses[m]) for epoch in run.history]
+        points = [(float(epoch.epoch), epoch.learner_losses[m]) for epoch in run.history]
         series.append(Series(f"learner {m + 1}", color(m), points))
     return _over_epochs(series, f"Training loss of each of {amount} learners by epoch.", run)
 
 
-def validation_chart(run: Run) -> Markup:
+def validation_chart(run: RunRecords) -> Markup:
     best = chosen_epoch(run.history)
-    told = f"; highest {with_sign(best.validation_recall)} in epoch {best.number}" if best else ""
+    told = f"; highest {with_sign(best.validation_recall)} in epoch {best.epoch}" if best else ""
     points = _by_epoch(run, lambda epoch: 100 * epoch.validation_recall)
     return _over_epochs([Series("R@1", "ensemble", points)], f"Validation Recall at 1 by epoch{told}.", run)
 
 
-def compared_over_epochs(runs: Sequence[Run], value: Callable[[Epoch], float], what: str) -> Markup:
+def compared_over_epochs(runs: Sequence[RunRecords], value: Callable[[Epoch], float], what: str) -> Markup:
     """One line for each run, named by its letter."""
     series = [Series(letter(i), color(i), _by_epoch(run, value)) for i, run in enumerate(runs)]
     ends = [f"{line.name} ends at {number(line.finite[-1][1])}" for line in series if line.finite]
@@ -96,7 +98,7 @@ def prefix_chart(metrics: Metrics) -> Markup:
 
 
 def correlation_map(metrics: Metrics) -> Markup:
-    matrix = metrics.correlation
+    matrix = metrics.correlation.learners if metrics.correlation else ()
     if len(matrix) < 2:
         return Markup("")
     pairs = [(i, j) for i in range(len(matrix)) for j in range(i + 1, len(matrix))]
@@ -105,7 +107,7 @@ def correlation_map(metrics: Metrics) -> Markup:
     return heat_map(matrix, names, describe=f"Correlation of learners {'; '.join(told)}.")
 
 
-def weight_charts(run: Run) -> list[tuple[str, Markup, str]]:
+def weight_charts(run: RunRecords) -> list[tuple[str, Markup, str]]:
     """For each learner its name, the histograms of its weights in the last epoch, and what they say."""
     weights = next((epoch.weights for epoch in reversed(run.history) if epoch.weights), None)
     if weights is None:
@@ -138,14 +140,14 @@ def _told(edges: Sequence[float], above: Sequence[float], below: Sequence[float]
     return f"On average {', '.join(f'{mean:.2f} for {name}' for mean, name in means)}."
 
 
-def _by_epoch(run: Run, value: Callable[[Epoch], float]) -> list[tuple[float, float]]:
-    return [(float(epoch.number), value(epoch)) for epoch in run.history]
+def _by_epoch(run: RunRecords, value: Callable[[Epoch], float]) -> list[tuple[float, float]]:
+    return [(float(epoch.epoch), value(epoch)) for epoch in run.history]
 
 
-def _over_epochs(series: Sequence[Series], describe: str, run: Run | None = None) -> Markup:
+def _over_epochs(series: Sequence[Series], describe: str, run: RunRecords | None = None) -> Markup:
     last = max((int(x) for line in series for x, _ in line.points), default=1)
     chosen = chosen_epoch(run.history) if run else None
-    mark = float(chosen.number) if chosen else None
+    mark = float(chosen.epoch) if chosen else None
     return line_chart(series, describe=describe, x_label="epoch", x_ticks=_epoch_ticks(last), mark=mark)
 
 

@@ -8,15 +8,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.data.thumbnails import Thumbnails
-from bier.records.read import GROUPS, HardPair, Metrics, Query, Run
+from bier.records.history import HardPair
+from bier.records.metrics import Metrics, Neighbours
+from bier.records.run import RunRecords
 from bier.report import charts, tables, wording
 
 QUERIES = 48
 """Queries with pictures on one page, shared out among the runs."""
 SHARED_QUERIES = 6
+GROUPS = ("typical", "best", "worst")
+"""Of queries, in the order of the page: what to expect of the model comes first, its mistakes last."""
 
 
-def render(runs: Sequence[Run], thumbnail: int) -> str:
+def render(runs: Sequence[RunRecords], thumbnail: int) -> str:
     """The whole page, with pictures of at most `thumbnail` pixels."""
     # Autoescape: labels, paths and settings come from other people's files.
     environment = Environment(
@@ -38,14 +42,18 @@ def render(runs: Sequence[Run], thumbnail: int) -> str:
     )
 
 
-def picture_groups(metrics: Metrics, at_most: int) -> list[tuple[str, list[Query]]]:
-    """Queries by group, worst first; if there are too many, each group gives up the same share."""
+def picture_groups(metrics: Metrics, at_most: int) -> list[tuple[str, list[Neighbours]]]:
+    """Queries by group, in the order of `GROUPS`; if there are too many, each group gives up the same share."""
     keep = min(1.0, at_most / max(len(metrics.neighbours), 1))
-    groups = [(name, [query for query in metrics.neighbours if query.group == name]) for name in GROUPS]
-    return [(name, queries[: max(1, int(len(queries) * keep))]) for name, queries in groups if queries]
+    groups = [(name, [entry for entry in metrics.neighbours if _group(entry) == name]) for name in GROUPS]
+    return [(name, entries[: max(1, int(len(entries) * keep))]) for name, entries in groups if entries]
 
 
-def hardest_pairs(run: Run) -> list[tuple[str, tuple[HardPair, ...]]]:
+def _group(entry: Neighbours) -> str:
+    return entry.group if entry.group in GROUPS else "worst"
+
+
+def hardest_pairs(run: RunRecords) -> list[tuple[str, tuple[HardPair, ...]]]:
     """Of the last epoch that has any: those of one class, then those of two."""
     hardest: dict[str, tuple[HardPair, ...]] = next(
         (epoch.hardest for epoch in reversed(run.history) if any(epoch.hardest.values())), {}
@@ -53,17 +61,17 @@ def hardest_pairs(run: Run) -> list[tuple[str, tuple[HardPair, ...]]]:
     return [(kind, hardest[kind]) for kind in ("positive", "negative") if hardest.get(kind)]
 
 
-def shared_queries(runs: Sequence[Run]) -> list[list[tuple[int, Query]]]:
+def shared_queries(runs: Sequence[RunRecords]) -> list[list[tuple[int, Neighbours]]]:
     """The first few queries that at least two runs show, most widely shared first: for each, (run, its answer)."""
-    answers: dict[str, dict[int, Query]] = {}
+    answers: dict[str, dict[int, Neighbours]] = {}
     for i, run in enumerate(runs):
-        for query in run.metrics.neighbours:
-            answers.setdefault(str(query.picture.path), {})[i] = query
+        for entry in sorted(run.metrics.neighbours, key=lambda entry: GROUPS.index(_group(entry))):
+            answers.setdefault(entry.query.image, {})[i] = entry
     widely = sorted(answers.values(), key=len, reverse=True)
-    return [list(entry.items()) for entry in widely if len(entry) > 1][:SHARED_QUERIES]
+    return [list(found.items()) for found in widely if len(found) > 1][:SHARED_QUERIES]
 
 
-def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
+def _comparison(runs: Sequence[RunRecords]) -> dict[str, Any]:
     ensembles = [(wording.letter(i), tables.color(i), run.metrics.ensemble) for i, run in enumerate(runs)]
     return {
         "table": tables.comparison_table(runs),
@@ -78,7 +86,7 @@ def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _section(run: Run, index: int, queries: int) -> dict[str, Any]:
+def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
     return {
         "id": f"run-{index}",
         "letter": wording.letter(index),

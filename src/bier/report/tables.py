@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bier.records.read import Epoch, Metrics, Row, Run
+from bier.records.history import Epoch
+from bier.records.metrics import Metrics, Row
+from bier.records.run import RunRecords
 from bier.report.wording import comparable, flatten, letter, number, percent, shown
 
 COLORS = 6
@@ -77,7 +79,7 @@ def run_table(metrics: Metrics) -> Table:
     return table([(title, [Line(row.name, style(row), None, row) for row in rows]) for title, rows in groups.items()])
 
 
-def comparison_table(runs: Sequence[Run]) -> Table:
+def comparison_table(runs: Sequence[RunRecords]) -> Table:
     """The ensembles of several runs, and their backbones' features beneath."""
     names = [(f"{letter(i)} · {run.name}", color(i)) for i, run in enumerate(runs)]
     ensembles = [Line(*name, f"#run-{i}", runs[i].metrics.ensemble) for i, name in enumerate(names)]
@@ -97,7 +99,7 @@ def epochs_table(history: Sequence[Epoch]) -> tuple[list[str], list[list[str]]]:
     heads = ["epoch", "loss", *names, "diversity", "validation R@1, %", "learning rate", "images/s", "seconds"]
     rows = [
         [
-            str(epoch.number),
+            str(epoch.epoch),
             number(epoch.loss),
             *(number(loss) for loss in epoch.learner_losses),
             *("–" for _ in range(learners - len(epoch.learner_losses))),
@@ -112,7 +114,7 @@ def epochs_table(history: Sequence[Epoch]) -> tuple[list[str], list[list[str]]]:
     return heads, rows
 
 
-def differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+def differences(runs: Sequence[RunRecords]) -> list[tuple[str, list[str]]]:
     """The settings in which the runs differ, as far as their settings are known."""
     flat = [dict(flatten(run.config)) for run in runs]
     keys = dict.fromkeys(key for settings in flat for key in settings)

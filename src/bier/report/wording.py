@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bier.records.read import Metrics, Row, Run
+from bier.records.metrics import Metrics, Row
+from bier.records.run import RunRecords
 
 PROTOCOLS = {
     "self": "every picture searches all others",
@@ -74,51 +75,53 @@ def flatten(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def headline(run: Run) -> str:
-    """What the run achieved, in one sentence."""
+def headline(run: RunRecords) -> str:
+    """What the run achieved, and its backbone alone."""
     metrics = run.metrics
     k = min(metrics.ensemble.recall)
-    found = "a right match first" if k == 1 else f"a right match among the first {k}"
-    sentence = f"{_method(run)} finds {found} for {_recall(metrics.ensemble, k)} of {_asked(metrics)}"
+    sentence = f"{_method(run)} finds {_found(k)} for {_recall(metrics.ensemble, k)} of {_asked(metrics)}."
     if metrics.features is None:
-        return f"{sentence}."
-    return f"{sentence}; its backbone’s own features {_recall(metrics.features, k)}."
+        return sentence
+    return f"{sentence} Its backbone’s own features: {_recall(metrics.features, k)}."
 
 
-def compared(runs: Sequence[Run]) -> str:
-    """What several runs achieved beside each other, in one sentence."""
+def compared(runs: Sequence[RunRecords]) -> str:
+    """What several runs achieved beside each other."""
     if not comparable(runs):
-        return f"{len(runs)} runs, measured on different pictures: compare each with its own backbone only."
+        return f"{len(runs)} runs, measured on different pictures. Compare each with its own backbone only."
     # Runs that read the same share the first place: a difference that the page hides ranks nobody.
     best = max(map(first_recall, runs))
     leaders = [run.name for run in runs if percent(first_recall(run)) == percent(best)]
     others = sorted((first_recall(run) for run in runs if percent(first_recall(run)) != percent(best)), reverse=True)
-    verb = "finds" if len(leaders) == 1 else "find"
-    sentence = (
-        f"Of {len(runs)} runs, {listed([f'“{name}”' for name in leaders])} {verb} a right match first most often: "
-        f"for {with_sign(best)} of {_asked(runs[0].metrics)}"
-    )
-    return f"{sentence}{_rest(others)}{_features_of(runs)}."
+    names, found = listed([f"“{name}”" for name in leaders]), _found(min(runs[0].metrics.ensemble.recall))
+    place = f"{names} is the best of {len(runs)} runs." if len(leaders) == 1 else f"{names} share the first place."
+    finds = "It finds" if len(leaders) == 1 else "They find"
+    achieved = f"{finds} {found} for {with_sign(best)} of {_asked(runs[0].metrics)}."
+    return " ".join(filter(None, (place, achieved, _rest(others), _features_of(runs))))
+
+
+def _found(k: int) -> str:
+    return "a right match first" if k == 1 else f"a right match among the first {k}"
 
 
 def _rest(others: Sequence[float]) -> str:
     if not others:
         return ""
     if len(others) > 3:
-        return f"; the others {percent(others[-1])} to {with_sign(others[0])}"
-    return f"; the {'other' if len(others) == 1 else 'others'} {listed([with_sign(value) for value in others])}"
+        return f"The others: {percent(others[-1])} to {with_sign(others[0])}."
+    return f"The {'other' if len(others) == 1 else 'others'}: {listed([with_sign(value) for value in others])}."
 
 
-def _features_of(runs: Sequence[Run]) -> str:
+def _features_of(runs: Sequence[RunRecords]) -> str:
     found = [run.metrics.features for run in runs if run.metrics.features is not None]
     values = [row.recall[k] for row in found for k in list(row.recall)[:1]]
     if not values:
         return ""
     low, high = percent(min(values)), with_sign(max(values))
-    return f"; their backbones’ own features {high if high.startswith(low) else f'{low} to {high}'}"
+    return f"Their backbones’ own features: {high if high.startswith(low) else f'{low} to {high}'}."
 
 
-def comparable(runs: Sequence[Run]) -> bool:
+def comparable(runs: Sequence[RunRecords]) -> bool:
     """Whether all runs answered the same queries with the same K."""
     asked = {
         (m.source, m.split, m.protocol, m.queries, m.gallery, m.classes, min(m.ensemble.recall))
@@ -127,12 +130,12 @@ def comparable(runs: Sequence[Run]) -> bool:
     return len(asked) == 1
 
 
-def first_recall(run: Run) -> float:
+def first_recall(run: RunRecords) -> float:
     """Recall of the ensemble at its smallest K."""
     return next(iter(run.metrics.ensemble.recall.values()))
 
 
-def _method(run: Run) -> str:
+def _method(run: RunRecords) -> str:
     if len(run.metrics.learners) == 1:
         return "One plain embedding"
     return "An ensemble without boosting" if run.setting("loss.schedule") == "independent" else "BIER"
@@ -147,7 +150,7 @@ def _recall(row: Row, k: int) -> str:
     return with_sign(row.recall.get(k, math.nan))
 
 
-def facts(run: Run) -> list[tuple[str, str]]:
+def facts(run: RunRecords) -> list[tuple[str, str]]:
     """What was run, as a few terms and plain words."""
     found = [
         ("Data", _data(run.metrics)),
@@ -155,7 +158,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Loss", _loss(run)),
         ("Learners kept apart by", _diversity(run)),
         ("Training", _training(run)),
-        ("Seed", shown(run.provenance.get("seed", run.metrics.seed))),
+        ("Seed", shown(run.provenance.seed if run.provenance else run.metrics.seed)),
     ]
     return [(term, text) for term, text in found if text]
 
@@ -168,7 +171,7 @@ def _data(metrics: Metrics) -> str:
     return f"{metrics.source}, {metrics.split} split: {asked}; {how}{draws}"
 
 
-def _embedding(run: Run) -> str:
+def _embedding(run: RunRecords) -> str:
     sizes = [row.dimensions for row in run.metrics.learners]
     text = count(run.metrics.ensemble.dimensions, "dimension")
     if len(sizes) > 1:
@@ -178,7 +181,7 @@ def _embedding(run: Run) -> str:
     return f"{text}, on {backbone}{starts.get(str(run.setting('model.start')), '')}" if backbone else text
 
 
-def _loss(run: Run) -> str:
+def _loss(run: RunRecords) -> str:
     name, schedule = run.setting("loss.name"), run.setting("loss.schedule")
     if not name or len(run.metrics.learners) < 2:
         return words(str(name or ""))
@@ -190,7 +193,7 @@ def _loss(run: Run) -> str:
     return ", ".join([f"{words(str(name))}, boosted", *details])
 
 
-def _diversity(run: Run) -> str:
+def _diversity(run: RunRecords) -> str:
     kind = run.setting("diversity.loss")
     if not kind or len(run.metrics.learners) < 2:
         return ""
@@ -201,20 +204,20 @@ def _diversity(run: Run) -> str:
     return f"the {'activation and the adversarial' if kind == 'both' else kind} loss, {listed(before + during)}"
 
 
-def _training(run: Run) -> str:
+def _training(run: RunRecords) -> str:
     parts = [count(len(run.history), "epoch")] if run.history else []
     classes, images = run.setting("data.classes_per_batch"), run.setting("data.images_per_class")
     if classes and images:
         parts.append(f"batches of {classes} classes × {images} pictures")
     if run.setting("image.size"):
         parts.append(f"{run.setting('image.size')} px")
-    seconds, device = run.provenance.get("seconds"), run.provenance.get("device")
-    if isinstance(seconds, int | float):
-        parts.append(duration(seconds))
-    return ", ".join([*parts, *([f"on {device}"] if device else [])])
+    if run.provenance:
+        parts += [] if run.provenance.seconds is None else [duration(run.provenance.seconds)]
+        parts.append(f"on {run.provenance.device}")
+    return ", ".join(parts)
 
 
-def sharing(run: Run) -> str:
+def sharing(run: RunRecords) -> str:
     """How the learners were trained beside each other."""
     schedule = run.setting("loss.schedule")
     if schedule == "independent":
@@ -225,7 +228,7 @@ def sharing(run: Run) -> str:
         goal = "Each gives most weight to the pairs that those before it, together, handle badly."
     return (
         f"The learners are trained one after the other inside every batch. {goal} "
-        "That pays if they make different mistakes: if what they say correlates little."
+        "That pays if they make different mistakes. Then their similarities correlate little."
     )
 
 
@@ -236,17 +239,18 @@ def dimension_correlation(metrics: Metrics) -> list[tuple[str, str]]:
         "within_learners_mean_abs": "in the same learner",
         "features_mean_abs": "any two",
     }
-    means = metrics.correlation_means
-    return [(name, f"{means[key]:.3f}") for key, name in names.items() if math.isfinite(means.get(key, math.nan))]
+    means = [(name, getattr(metrics.correlation, key, None)) for key, name in names.items()]
+    return [(name, f"{mean:.3f}") for name, mean in means if mean is not None and math.isfinite(mean)]
 
 
-def origin(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+def origin(run: RunRecords) -> list[tuple[str, list[tuple[str, str]]]]:
     """Provenance as titled lists of (name, value)."""
-    plain = [(key, shown(value)) for key, value in run.provenance.items() if not isinstance(value, dict)]
+    record = run.provenance.as_dict() if run.provenance else {}
+    plain = [(key, shown(value)) for key, value in record.items() if not isinstance(value, dict)]
     groups = [("run", [("evaluated", run.metrics.created), *plain])]
     groups += [
         (key, [(name, shown(entry)) for name, entry in flatten(value)])
-        for key, value in run.provenance.items()
+        for key, value in record.items()
         if isinstance(value, dict)
     ]
     return [(title.capitalize(), [row for row in rows if row[1]]) for title, rows in groups if rows]

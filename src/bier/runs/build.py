@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bier.data import TestTransform, TrainTransform
-from bier.errors import ConfigError, nearest
+from bier.errors import ConfigError, ModelError, nearest
 from bier.method import losses
 from bier.method.boosting import OnlineBoosting
 from bier.method.diversity import ActivationLoss, AdversarialLoss, DiversitySum
@@ -22,13 +23,24 @@ from bier.settings.schema import Config, LossConfig
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
 
-LOSSES: dict[str, type[losses.Loss]] = {
-    "binomial_deviance": losses.BinomialDeviance,
-    "contrastive": losses.Contrastive,
-    "triplet": losses.Triplet,
-    "multi_similarity": losses.MultiSimilarity,
-    "normalized_softmax": losses.NormalizedSoftmax,
-    "proxy_anchor": losses.ProxyAnchor,
+
+@contextlib.contextmanager
+def settings_named(**settings: str) -> Iterator[None]:
+    """Errors about an argument name the setting that it came from: ``settings_named(sizes="model.sizes")``."""
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        arguments = str(error.where).split(", ")
+        if not settings.keys() >= set(arguments):
+            raise
+        where = ", ".join(settings[argument] for argument in arguments)
+        raise type(error)(error.what, where=where, remedy=error.remedy) from error
+
+
+_OF_MODEL = {
+    "name": "model.backbone",
+    **{name: f"model.{name}" for name in ("weights", "pooling", "sizes", "dimensions", "learners", "weighting")},
+    "count": "optimizer.freeze",
 }
 
 
@@ -63,6 +75,11 @@ def test_transform(config: Config, size: int) -> TestTransform:
 
 def model(config: Config) -> RetrievalModel:
     """A new model: pretrained backbone, fresh head. Random numbers come from ``config.seed`` alone."""
+    with settings_named(**_OF_MODEL):
+        return _model(config)
+
+
+def _model(config: Config) -> RetrievalModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         backbone = create_backbone(config.model.backbone, config.model.weights, pooling=config.model.pooling)
@@ -88,27 +105,43 @@ def training_backbone(
     frozen = not any(parameter.requires_grad for parameter in model.backbone.parameters())
     if hardware.device.type != "cuda" or not config.hardware.cuda_graphs or in_parts or frozen:
         return model.backbone
-    return GraphedBackbone(model.backbone, images, hardware.precision)
+    return GraphedBackbone(model.backbone, images, hardware.precision, remedy="set hardware.cuda_graphs=false")
+
+
+def check_image_size(model: RetrievalModel, size: int) -> None:
+    """Refuse, with a `ModelError`, a size of pictures that the backbone does not take."""
+    wanted = model.backbone.image_size
+    if wanted is not None and wanted != size:
+        raise ModelError(
+            f"{model.backbone.name} takes images of {wanted} pixels, not {size}",
+            where="image.size",
+            remedy=f"set image.size to {wanted}",
+        )
 
 
 def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoosting:
-    with torch.random.fork_rng(devices=[]):
+    """The loss of the settings, boosted over learners of so many dimensions."""
+    options = {option: f"loss.options.{option}" for option in config.loss.options}
+    with (
+        settings_named(schedule="loss.schedule", shrinkage="loss.shrinkage", **options),
+        torch.random.fork_rng(devices=[]),
+    ):
         torch.manual_seed(config.seed + 1)
         return OnlineBoosting(_loss(config.loss, sizes, classes), config.loss.schedule, config.loss.shrinkage)
 
 
 def _loss(config: LossConfig, sizes: tuple[int, ...], classes: int) -> losses.Loss:
-    if config.name not in LOSSES:
-        raise ConfigError(f"unknown loss {config.name!r}", where="loss.name", remedy=nearest(config.name, LOSSES))
-    kind = LOSSES[config.name]
-    derived: dict[str, Any] = {"classes": classes, "sizes": sizes} if issubclass(kind, losses.ProxyLoss) else {}
-    allowed = [name for name in inspect.signature(kind).parameters if name not in derived]
+    kind = losses.LOSSES.find(config.name, where="loss.name")
+    parameters = inspect.signature(kind).parameters
+    known = {"classes": classes, "sizes": sizes}  # of the data and the head: losses with proxies ask for them
+    derived: dict[str, Any] = {name: value for name, value in known.items() if name in parameters}
+    allowed = [name for name in parameters if name not in derived]
     for option in config.options:
         if option not in allowed:
             raise ConfigError(
                 f"{config.name} has no option {option!r}", where="loss.options", remedy=nearest(option, allowed)
             )
-        default = inspect.signature(kind).parameters[option].default
+        default = parameters[option].default
         wanted: tuple[type, ...] = (type(default),) if isinstance(default, bool | str) else (int, float)
         value = config.options[option]
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):

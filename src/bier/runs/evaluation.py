@@ -13,7 +13,9 @@ from bier.errors import ConfigError
 from bier.evaluate import RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
-from bier.records.folder import read_provenance, slug
+from bier.records.folder import RunFolder
+from bier.records.metrics import Metrics, Row
+from bier.records.provenance import Provenance
 from bier.runs import build
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
@@ -21,7 +23,6 @@ from bier.runs.splits import held_out, of_split
 from bier.runs.tables import table
 from bier.settings.reading import load, override
 from bier.settings.schema import Config
-from bier.system.files import write_json
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
 from bier.vectors.embed import Embeddings, embed
@@ -40,7 +41,7 @@ def evaluate(
     also: Sequence[Metric] = (),
     missing: Missing = "exclude",
     processes: Processes = ALONE,
-) -> dict[str, Any]:
+) -> Metrics:
     """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
@@ -48,15 +49,17 @@ def evaluate(
     """
     model, info = load_model(model_path)
     folder = model_path if model_path.is_dir() else model_path.parent
-    config_file = folder / "config.yaml"
-    config = override(portable(load(config_file if config_file.is_file() else None)), overrides)
-    provenance = read_provenance(folder) if (folder / "provenance.json").is_file() else {}
+    files = RunFolder(folder)
+    config = override(portable(load(files.config if files.config.is_file() else None)), overrides)
+    trained_on = Provenance.load(folder).data if files.provenance.is_file() else None
     if manifest is None:
-        if source is None and not provenance:
+        known = trained_on.path if trained_on is not None else None
+        given = source or known
+        if given is None:
             raise ConfigError("no source of pictures", where=model_path, remedy="write: bier evaluate MODEL SOURCE")
-        same = source is None or source_path(source) == provenance.get("data", {}).get("path")
+        same = source is None or source_path(source) == known
         settings = config.data if same else load(None, overrides).data
-        manifest = open_source(source or provenance["data"]["path"], settings)
+        manifest = open_source(given, settings)
         if same:  # validation classes are not part of the training split, and stay out of it here
             manifest = held_out(manifest, config, console)
     set_threads(config)
@@ -78,10 +81,9 @@ def evaluate(
     if not processes.first:
         return metrics
     if output is None:
-        trained_on = provenance.get("data", {}).get("fingerprint")
-        own = split == "test" and trained_on in (None, manifest.fingerprint())
-        output = folder / ("metrics.json" if own else f"metrics-{slug(manifest.source)}-{split}.json")
-    write_json(output, metrics)
+        own = split == "test" and (trained_on is None or trained_on.fingerprint == manifest.fingerprint())
+        output = files.metrics if own else files.other_metrics(manifest.source, split)
+    metrics.save(output)
     console.print(table(metrics))
     console.print(f"written to {output}", highlight=False, soft_wrap=True)
     return metrics
@@ -94,16 +96,16 @@ def metrics_of(
     *,
     name: str,
     **options: Any,
-) -> dict[str, Any]:
-    """The contents of ``metrics.json``, with the weights of learners that the model's head has.
+) -> Metrics:
+    """The figures of a manifest's vectors, with the weights of learners that the model's head has.
 
     Options are those of :func:`bier.evaluate.evaluate_manifest`.
     """
     alpha = model.head.scales().square()
-    return evaluate_manifest(vectors, manifest, alpha, name=name, **options)
+    return Metrics.of(evaluate_manifest(vectors, manifest, alpha, name=name, **options))
 
 
-def pretrained_features(source: str, config: Config, console: Console) -> dict[str, Any]:
+def pretrained_features(source: str, config: Config, console: Console) -> Row:
     """Metrics of the backbone as it came, before any training: the row of its features, pooled as it does."""
     hardware = build.hardware(config)
     config = config.replace(model__pooling="average")
@@ -112,8 +114,7 @@ def pretrained_features(source: str, config: Config, console: Console) -> dict[s
     view = build.test_transform(config, build.image_size(config, hardware.device))
     vectors = embed_manifest(model, manifest, view, hardware, console)
     metrics = metrics_of(model, vectors, manifest, name="pretrained", seed=config.seed)
-    row: dict[str, Any] = next(row for row in metrics["rows"] if row["kind"] == "features")
-    return row
+    return next(row for row in metrics.rows if row.kind == "features")
 
 
 def embed_manifest(

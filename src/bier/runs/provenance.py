@@ -8,40 +8,46 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from bier.data import Manifest
+from bier.records.provenance import BackboneSpec, Provenance, TrainedOn
+from bier.records.reading import from_json
 from bier.settings.schema import Config
 from bier.training.job import Job
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
 
 
-def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> dict[str, Any]:
-    return {
-        "format": "bier-run-1",
-        "command": " ".join(sys.argv),
-        "started": now(),
-        "seed": config.seed,
-        "device": _device_name(job.hardware.device),
-        "threads": torch.get_num_threads(),
-        "processes": job.hardware.processes.world,
-        "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "cores": os.cpu_count(),
-        "versions": {name: _version(name) for name in VERSIONS},
-        "parameters": sum(p.numel() for p in job.learning.model.parameters()),
-        "data": {
-            "path": source_path(source),
-            "source": manifest.source,
-            "protocol": manifest.protocol,
-            "fingerprint": manifest.fingerprint(),
-            "images": {split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))},
-            "classes": len(manifest.classes()),
-        },
-        "backbone": job.learning.model.backbone.spec(),
-    }
+def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> Provenance:
+    """That of a run that begins now."""
+    model = job.learning.model
+    return Provenance(
+        command=" ".join(sys.argv),
+        started=now(),
+        seed=config.seed,
+        device=_device_name(job.hardware.device),
+        threads=torch.get_num_threads(),
+        processes=job.hardware.processes.world,
+        platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        cores=os.cpu_count(),
+        versions={name: _version(name) for name in VERSIONS},
+        parameters=sum(p.numel() for p in model.parameters()),
+        data=_trained_on(source, manifest),
+        backbone=from_json(BackboneSpec, model.backbone.spec()),
+    )
+
+
+def _trained_on(source: str, manifest: Manifest) -> TrainedOn:
+    return TrainedOn(
+        path=source_path(source),
+        source=manifest.source,
+        protocol=manifest.protocol,
+        fingerprint=manifest.fingerprint(),
+        images={split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))},
+        classes=len(manifest.classes()),
+    )
 
 
 def source_path(source: str) -> str:

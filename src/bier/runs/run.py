@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -13,10 +12,13 @@ from rich.console import Console
 
 from bier.data import Manifest, open_source
 from bier.data.datasets import memory, open_table
-from bier.errors import ConfigError, ModelError
+from bier.errors import ConfigError
 from bier.evaluate import RECALL_AT, Metric, Missing
 from bier.network.model import RetrievalModel
-from bier.records.folder import is_finished, new_folder, read_history, read_provenance, refuse_to_overwrite
+from bier.records.folder import RunFolder, new_folder, refuse_to_overwrite
+from bier.records.history import Epoch, read_history
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance, is_finished
 from bier.report import write_report
 from bier.runs import evaluation, trainer
 from bier.settings.reading import from_table, load
@@ -27,9 +29,6 @@ from bier.training.callbacks import Callback
 from bier.vectors.encoder import Encoder
 
 Settings = Config | Mapping[str, object] | str | Path | None
-
-TABLE = "source.parquet"
-"""In the folder of a run that was trained on a table in memory: that table."""
 
 
 def train(
@@ -78,7 +77,7 @@ def open_run(folder: str | Path) -> Run:
     Raises:
         ModelError: it is not the folder of a run.
     """
-    read_provenance(Path(folder))
+    Provenance.load(Path(folder))
     return Run(Path(folder))
 
 
@@ -99,17 +98,18 @@ class Run:
     @property
     def settings(self) -> Config:
         """All of them, with what was found out about the machine filled in."""
-        return load(self.folder / "config.yaml")
+        return load(RunFolder(self.folder).config)
 
     @property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> tuple[Epoch, ...]:
         """A record for each epoch that is complete: losses, validation, boosting weights."""
-        return read_history(self.folder) if (self.folder / "history.jsonl").is_file() else []
+        return read_history(self.folder)
 
     @property
-    def metrics(self) -> dict[str, Any] | None:
+    def metrics(self) -> Metrics | None:
         """The figures on the test split of its own source, as `evaluate` returns them; None before there are any."""
-        return _read_metrics(self.folder / "metrics.json")
+        file = RunFolder(self.folder).metrics
+        return Metrics.load(file) if file.is_file() else None
 
     @cached_property
     def model(self) -> RetrievalModel:
@@ -136,7 +136,7 @@ class Run:
         also: Sequence[Metric] = (),
         missing: Missing = "exclude",
         quiet: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Metrics:
         """Figures on a source: by default the one that the run was trained on. They are kept in the run's folder.
 
         Args:
@@ -165,7 +165,7 @@ class Run:
 
     def _other_table(self, source: Any) -> Manifest | None:
         """A table's manifest; none for the table that the run was trained on."""
-        manifest, own = open_table(source), self.folder / TABLE
+        manifest, own = open_table(source), RunFolder(self.folder).table
         if own.is_file():
             data = self.settings.data
             if open_table(source, data).fingerprint() == open_source(own, data).fingerprint():
@@ -174,7 +174,7 @@ class Run:
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write one HTML page about the run, by default ``report.html`` in its folder, and return its path."""
-        return write_report([self.folder], Path(output) if output else self.folder / "report.html")
+        return write_report([self.folder], Path(output) if output else RunFolder(self.folder).report)
 
     def resume(self, callbacks: Sequence[Callback] = (), *, quiet: bool = False) -> Run:
         """Go on from the last checkpoint, bit for bit.
@@ -216,26 +216,16 @@ def _callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
 def _saved(source: Any, folder: Path, processes: Processes) -> Iterator[Path]:
     """The file of a table that was in memory. It goes again if no run has begun that could need it."""
     refuse_to_overwrite(folder)
-    file, made = folder / TABLE, not folder.exists()
+    file, made = RunFolder(folder).table, not folder.exists()
     if processes.first:
         memory.save(source, file)
     processes.wait()
     try:
         yield file
     except BaseException:
-        if processes.first and not (folder / "provenance.json").exists():
+        if processes.first and not RunFolder(folder).provenance.exists():
             file.unlink(missing_ok=True)
             with suppress(OSError):
                 if made:
                     folder.rmdir()
         raise
-
-
-def _read_metrics(file: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ModelError(f"is broken ({error})", where=file, remedy="evaluate the run again") from error
-    return content

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from bier.errors import DataError
 from bier.method.initialization import initialize
 from bier.method.whitening import whiten
 from bier.runs.evaluation import embed_manifest
@@ -28,7 +29,12 @@ def prepare_head(job: Job, config: Config, console: Console) -> None:
     some = job.pictures.train.take(np.sort(chosen))
     vectors = embed_manifest(model, some, job.pictures.test_view, job.hardware, console)
     if config.model.start == "whitening":
-        whiten(model.head, vectors.features, torch.from_numpy(some.codes()[vectors.index]), seed=config.seed)
+        labels = torch.from_numpy(some.codes()[vectors.index])
+        try:
+            whiten(model.head, vectors.features, labels, seed=config.seed)
+        except DataError as error:
+            remedy = "check the pictures and model.weights, or set model.start=random"
+            raise DataError(error.what, where="model.start", remedy=remedy) from error
         console.print(
             f"the head starts from learned whitening of {len(vectors):,} images, {time.monotonic() - began:.0f} s"
         )

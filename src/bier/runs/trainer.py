@@ -14,7 +14,9 @@ from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, open_source, with_distractors
 from bier.errors import ConfigError, DataError, ModelError
-from bier.records.folder import read_provenance, refuse_to_overwrite
+from bier.records.folder import RunFolder, refuse_to_overwrite
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance
 from bier.runs import build, optimization
 from bier.runs.evaluation import evaluate
 from bier.runs.machine import resolved, set_threads
@@ -23,7 +25,7 @@ from bier.runs.splits import has_test, held_out, test_part
 from bier.runs.start import prepare_head
 from bier.settings.reading import load, save
 from bier.settings.schema import Config
-from bier.system.files import write_atomically, write_json
+from bier.system.files import write_atomically
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
 from bier.training.callbacks import Callback
@@ -45,7 +47,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
     evaluate_after: bool = True,
-) -> dict[str, Any] | None:
+) -> Metrics | None:
     """Train on a source and fill the run's folder; returns the test metrics where the source has test images.
 
     Args:
@@ -72,56 +74,57 @@ def train(
         refuse_to_overwrite(folder)
         processes.wait()  # nobody writes before all have looked
     job = build_job(manifest, config, folder, hardware)
-    describe(job, manifest, console)
+    announce(job, manifest, console)
     if resume:
         provenance = _same_data(folder, manifest)
     else:
         prepare_head(job, config, console)
         provenance = provenance_of(source, manifest, config, job)
         if processes.first:
-            write_atomically(folder / "config.yaml", lambda file: save(config, file))
-            write_json(folder / "provenance.json", provenance)
-    usual = (ProgressBar(console), LogFile(folder / "log.txt"), TensorBoard(folder / "tensorboard"))
+            write_atomically(RunFolder(folder).config, lambda file: save(config, file))
+            provenance.save(folder)
+    usual = (ProgressBar(console), LogFile(RunFolder(folder).log), TensorBoard(RunFolder(folder).tensorboard))
     progress = run(_without_diversity(job, config), (*usual, *callbacks), settings=config.as_dict(), resume=resume)
     _tell_what_is_kept(progress, console)
-    provenance |= {
-        "seconds": round(provenance.get("seconds", 0) + time.monotonic() - began, 1),
-        "best_epoch": progress.best.epoch or progress.epoch,
-        "unreadable": progress.unreadable,
-        "finished": now(),
-    }
+    provenance = dataclasses.replace(
+        provenance,
+        seconds=round((provenance.seconds or 0) + time.monotonic() - began, 1),
+        best_epoch=progress.best.epoch or progress.epoch,
+        unreadable=tuple(progress.unreadable),
+        finished=now(),
+    )
     if processes.first:
-        write_json(folder / "provenance.json", provenance)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        provenance.save(folder)
+        RunFolder(folder).checkpoint.unlink(missing_ok=True)
     processes.wait()  # for the model, which all of them read
     if not evaluate_after or not has_test(manifest):
         return None
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
-def evaluate_if_tested(folder: Path, console: Console, processes: Processes = ALONE) -> dict[str, Any] | None:
+def evaluate_if_tested(folder: Path, console: Console, processes: Processes = ALONE) -> Metrics | None:
     """`evaluate` a run on its own source, or nothing where that has no test images."""
-    config = load(folder / "config.yaml")
-    manifest = held_out(open_source(read_provenance(folder)["data"]["path"], config.data), config, console)
+    config = load(RunFolder(folder).config)
+    manifest = held_out(open_source(Provenance.load(folder).data.path, config.data), config, console)
     if not has_test(manifest):
         return None
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
-def resume(folder: Path, console: Console, **options: Any) -> dict[str, Any] | None:
+def resume(folder: Path, console: Console, **options: Any) -> Metrics | None:
     """Go on with an interrupted run from its last checkpoint, with its own settings and source.
 
     Options are those of `train`: processes, callbacks, evaluate_after.
     """
-    provenance = read_provenance(folder)
-    if "finished" in provenance:
+    provenance = Provenance.load(folder)
+    if provenance.finished is not None:
         raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {folder}")
-    if not (folder / "checkpoint.safetensors").is_file():
+    if not RunFolder(folder).checkpoint.is_file():
         raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
-    return train(provenance["data"]["path"], load(folder / "config.yaml"), folder, console, resume=True, **options)
+    return train(provenance.data.path, load(RunFolder(folder).config), folder, console, resume=True, **options)
 
 
-def describe(job: Job, manifest: Manifest, console: Console) -> None:
+def announce(job: Job, manifest: Manifest, console: Console) -> None:
     """Say what is about to be trained, on what."""
     learning, pictures = job.learning, job.pictures
     counts = ", ".join(
@@ -151,9 +154,11 @@ def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardwa
         ConfigError: settings that contradict one another.
     """
     pictures = _pictures(manifest, config, hardware)
+    learning = _learning(pictures, config, hardware)
+    build.check_image_size(learning.model, pictures.test_view.size)
     return Job(
         folder=folder,
-        learning=_learning(pictures, config, hardware),
+        learning=learning,
         pictures=pictures,
         hardware=hardware,
         epochs=config.optimizer.epochs,
@@ -237,12 +242,12 @@ def _tell_what_is_kept(progress: Progress, console: Console) -> None:
         )
 
 
-def _same_data(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    provenance = read_provenance(folder)
-    if provenance["data"]["fingerprint"] != manifest.fingerprint():
+def _same_data(folder: Path, manifest: Manifest) -> Provenance:
+    provenance = Provenance.load(folder)
+    if provenance.data.fingerprint != manifest.fingerprint():
         raise DataError(
             "the images, labels or splits are not those that this run started with",
-            where=provenance["data"]["path"],
+            where=provenance.data.path,
             remedy="restore them, or start a new run",
         )
     return provenance

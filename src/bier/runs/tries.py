@@ -6,8 +6,8 @@ if it had been trained alone. Test classes are looked at once, with the best.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -19,13 +19,17 @@ from rich.table import Table
 
 from bier.data import open_source
 from bier.errors import ConfigError
-from bier.records.folder import TRIES, is_finished, read_provenance, refuse_to_overwrite, validation_score
+from bier.records.folder import RunFolder, refuse_to_overwrite
+from bier.records.history import validation_score
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance, is_finished
+from bier.records.tries import Tries
 from bier.runs import trainer
 from bier.runs.splits import held_out
 from bier.runs.trainer import evaluate_if_tested
 from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
-from bier.system.files import write_atomically, write_json
+from bier.system.files import write_atomically
 from bier.system.processes import ALONE, Processes
 from bier.training.callbacks import Callback
 
@@ -44,7 +48,7 @@ def train(
     *,
     processes: Processes = ALONE,
     callbacks: Sequence[Callback] = (),
-) -> dict[str, Any] | None:
+) -> Metrics | None:
     """Train with every combination of values, and keep the best.
 
     Args:
@@ -74,30 +78,31 @@ def train(
     refuse_to_overwrite(folder)
     processes.wait()  # nobody writes before all have looked
     if processes.first:
-        write_atomically(folder / "config.yaml", lambda file: save(config, file))
-        write_json(folder / TRIES, {"source": str(Path(source).resolve()), "combinations": combinations})
+        write_atomically(RunFolder(folder).config, lambda file: save(config, file))
+        Tries(source=str(Path(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
     processes.wait()
     return resume(folder, console, processes=processes, callbacks=callbacks)
 
 
 def is_unfinished(folder: Path) -> bool:
     """Whether the folder waits for tries."""
-    return (folder / TRIES).exists() and not (folder / "provenance.json").exists()
+    return RunFolder(folder).tries.exists() and not RunFolder(folder).provenance.exists()
 
 
 def resume(
     folder: Path, console: Console, *, processes: Processes = ALONE, callbacks: Sequence[Callback] = ()
-) -> dict[str, Any] | None:
+) -> Metrics | None:
     """Make the tries that are missing, and keep the best; see `train`."""
     console = console if processes.first else Console(quiet=True)
-    request = json.loads((folder / TRIES).read_text(encoding="utf-8"))
-    config = load(folder / "config.yaml")
+    request = Tries.load(folder)
+    config = load(RunFolder(folder).config)
     options = {"processes": processes, "callbacks": callbacks, "evaluate_after": False}
     scores: dict[str, float] = {}
-    for number, chosen in enumerate(request["combinations"], 1):
+    for number, chosen in enumerate(request.combinations, 1):
         name = " ".join(chosen)
-        console.rule(f"try {number} of {len(request['combinations'])}: {name}", align="left")
-        scores[name] = _score(request["source"], override(config, chosen), _folder(folder, name), console, options)
+        console.rule(f"try {number} of {len(request.combinations)}: {name}", align="left")
+        to = RunFolder(folder).one_try(name)
+        scores[name] = _score(request.source, override(config, chosen), to, console, options)
     best = max(scores, key=lambda name: scores[name])
     _keep(folder, best, scores, processes)
     console.print(_table(scores, best))
@@ -125,7 +130,7 @@ def _values(setting: str) -> list[str]:
 
 def _score(source: str, config: Config, folder: Path, console: Console, options: dict[str, Any]) -> float:
     if not is_finished(folder):
-        if (folder / "checkpoint.safetensors").exists():
+        if RunFolder(folder).checkpoint.exists():
             trainer.resume(folder, console, **options)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -133,16 +138,12 @@ def _score(source: str, config: Config, folder: Path, console: Console, options:
     return validation_score(folder)
 
 
-def _folder(folder: Path, name: str) -> Path:
-    return folder / "tries" / re.sub(r"[^\w.=+-]+", "_", name)
-
-
 def _keep(folder: Path, best: str, scores: dict[str, float], processes: Processes) -> None:
     if processes.first:
-        chosen = _folder(folder, best)
-        provenance = {**read_provenance(chosen), "tries": scores}
-        shutil.copytree(chosen, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("provenance.json"))
-        write_json(folder / "provenance.json", provenance)  # last: it makes the run complete
+        chosen = RunFolder(folder).one_try(best)
+        last = RunFolder(chosen).provenance.name
+        shutil.copytree(chosen, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(last))
+        dataclasses.replace(Provenance.load(chosen), tries=scores).save(folder)  # last: it makes the run complete
     processes.wait()
 
 

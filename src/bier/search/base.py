@@ -112,6 +112,11 @@ class Index(ABC):
     most = 1_000_000_000
     """Hits that the engine can give at once."""
 
+    @classmethod
+    @abstractmethod
+    def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
+        """Make what the engine needs in a new folder, or on its server; gives the info, with what it has added."""
+
     def __init__(self, folder: Path, info: IndexInfo) -> None:
         self.folder = folder
         self.info = info

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from bier.errors import SearchError, nearest
 from bier.search.base import Index, IndexInfo
 from bier.system.files import write_json
+from bier.system.registry import Registry
 
 FORMAT = "bier-index-1"
-ENGINES = {"lancedb": ("lance", "LanceIndex"), "exact": ("exact", "ExactIndex"), "milvus": ("milvus", "MilvusIndex")}
+ENGINES: Registry[type[Index]] = Registry("engine", "bier.search.engines", "bier.engines")
+"""A file there, or an entry point ``bier.engines`` of another package, adds one."""
 
 
 def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *, uri: str | None = None) -> Index:
@@ -39,8 +39,7 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
     info = kind.create(folder, info)
     # Last: a folder without this file is no index, whatever else was interrupted.
     write_json(folder / "index.json", {"format": FORMAT, **asdict(info)})
-    index: Index = kind(folder, info)
-    return index
+    return kind(folder, info)
 
 
 def open_index(path: Path | str) -> Index:
@@ -51,8 +50,7 @@ def open_index(path: Path | str) -> Index:
     """
     folder = Path(path).resolve()
     info = read_info(folder)
-    index: Index = _engine(info.engine, folder)(folder, info)
-    return index
+    return _engine(info.engine, folder)(folder, info)
 
 
 def read_info(folder: Path) -> IndexInfo:
@@ -72,8 +70,7 @@ def read_info(folder: Path) -> IndexInfo:
         raise SearchError(f"cannot be read ({error})", where=file, remedy="restore the file from a backup") from error
 
 
-def _engine(name: str, where: Path) -> Any:
+def _engine(name: str, where: Path) -> type[Index]:
     if name not in ENGINES:
         raise SearchError(f"unknown engine {name!r}", where=where, remedy=nearest(name, ENGINES))
-    module, kind = ENGINES[name]
-    return getattr(import_module(f"bier.search.engines.{module}"), kind)
+    return ENGINES[name]

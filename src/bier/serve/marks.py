@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from bier.errors import StorageError
 from bier.serve.schemas import Mark
-from bier.system.files import disk_is_full
+from bier.system.files import storage_errors
 
 COLUMNS = ("query", "sha256", "result", "verdict", "time")
 
@@ -32,14 +32,8 @@ class MarksFile:
         """Raises `StorageError` when the disk is full or the file cannot be written; then none of them is kept."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         lines = [json.dumps({**mark.model_dump(), "time": now}) + "\n" for mark in marks]
-        with self._lock:
-            try:
-                _append("".join(lines).encode(), self._path)
-            except OSError as error:
-                reason = "the disk is full" if disk_is_full(error) else error.strerror or str(error)
-                raise StorageError(
-                    f"marks cannot be saved: {reason}", where=self._path, remedy="free some space, then mark again"
-                ) from error
+        with self._lock, storage_errors(self._path, "marks cannot be saved"):
+            _append("".join(lines).encode(), self._path)
         return len(lines)
 
     def pairs(self) -> str:

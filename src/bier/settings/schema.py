@@ -16,8 +16,8 @@ from bier.settings.fields import setting
 class DataConfig:
     """Where the pictures come from and how batches are drawn."""
 
-    format: Literal["auto", "folder", "csv", "parquet", "cub", "cars196", "sop", "inshop", "vehicleid"] = setting(
-        "auto", "Kind of the source; auto recognises it by its files."
+    format: str = setting(
+        "auto", "Kind of the source: auto, folder, csv, parquet, cub, cars196, sop, inshop, vehicleid, or another's."
     )
     strict: bool = setting(True, "Refuse a benchmark whose counts of images and classes are not the published ones.")
     vehicleid_list: Literal[800, 1600, 2400] = setting(800, "Test list of VehicleID, by its number of vehicles.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bier.errors import StorageError
@@ -30,7 +30,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except Exception as error:
         # Libraries wrap what the system says in errors of their own.
         if isinstance(error, OSError) or disk_is_full(error):
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
         raise
     finally:
         with suppress(OSError):
@@ -51,12 +51,31 @@ def disk_is_full(error: Exception) -> bool:
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
 
 
-def _storage_error(path: Path, error: Exception) -> StorageError:
+def storage_error(path: Path, error: Exception, what: str = "cannot be written") -> StorageError:
+    """What the system says about a file, with a remedy; ``what`` was to be done with it."""
     if disk_is_full(error):
         return StorageError(
-            "cannot be written: the disk is full",
+            f"{what}: the disk is full",
             where=path,
             remedy="free some space and repeat the command, a training with --resume; nothing that was there is lost",
         )
     reason = getattr(error, "strerror", None) or error
-    return StorageError(f"cannot be written: {reason}", where=path, remedy="check the folder and its permissions")
+    return StorageError(f"{what}: {reason}", where=path, remedy="check the folder and its permissions")
+
+
+@contextmanager
+def storage_errors(path: Path, what: str = "cannot be used") -> Iterator[None]:
+    """`storage_error` for whatever the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error, what) from error
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's list of files, on the disk, also when the power fails."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

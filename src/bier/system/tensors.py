@@ -15,10 +15,12 @@ from torch import Tensor
 from bier.errors import ModelError
 from bier.system.files import write_atomically
 
+MODEL_FILE = "model.safetensors"
+"""The name of a model, in the folder of a run and on a hub."""
 MODEL_FORMAT = "bier-model-1"
 STATE_FORMAT = "bier-training-state-2"
 REMEDIES = {
-    MODEL_FORMAT: "give the model.safetensors of a run of `bier train`",
+    MODEL_FORMAT: f"give the {MODEL_FILE} of a run of `bier train`",
     STATE_FORMAT: "another version of bier began this run: go on with that one, or start again in another folder",
 }
 
@@ -51,7 +53,7 @@ def read_description(path: Path, format: str) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path, format: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     if not path.is_file():
-        raise ModelError("no such file", where=path, remedy="give a run's folder or its model.safetensors")
+        raise ModelError("no such file", where=path, remedy=f"give a run's folder or its {MODEL_FILE}")
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {}).get("bier", "{}"))
@@ -66,5 +68,5 @@ def _opened(path: Path, format: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise ModelError(
             f"is truncated or not a safetensors file ({error})",
             where=path,
-            remedy="give the model.safetensors of a run of `bier train`, or copy it again",
+            remedy=f"give the {MODEL_FILE} of a run of `bier train`, or copy it again",
         ) from error

@@ -17,6 +17,7 @@ from typing import Any
 from bier.data import train_loader
 from bier.errors import ImageError, NonFiniteLossError
 from bier.network.model_file import save_model
+from bier.records.folder import RunFolder
 from bier.training.batch import WholeBatch
 from bier.training.callbacks import Callback, Callbacks, Running
 from bier.training.job import Job
@@ -156,7 +157,7 @@ class _Epoch:
             keep = progress.best.offer(progress.epoch + 1, by_class)
         if keep and self.processes.first:
             view = self.pictures.test_view
-            save_model(job.folder / "model.safetensors", job.learning.model, {"size": view.size, "fit": view.fit})
+            save_model(RunFolder(job.folder).model, job.learning.model, {"size": view.size, "fit": view.fit})
         progress.end_epoch(record, keep)
         if self.processes.first:
             write_history(job.folder, progress.history)

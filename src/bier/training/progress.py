@@ -45,7 +45,7 @@ class Sums:
         self.diversity += update.diversity
         if len(boosted.weights):
             self._count(boosted.weights, batch.labels.to(boosted.weights[0].device))
-            if boosted.weights[-1].ndim == 2:
+            if boosted.weights[-1].shape == (len(batch.labels),) * 2:
                 self.hardest.add(boosted.weights[-1], batch.labels, batch.index)
 
     def _count(self, weights: Sequence[Tensor], labels: Tensor) -> None:
@@ -56,7 +56,7 @@ class Sums:
             self.positive = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
             self.negative = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]
         for m, weight in enumerate(weights):
-            if weight.ndim == 1:  # one weight per sample (losses with proxies)
+            if weight.shape != same.shape:  # of images with proxies, or of other terms than pairs
                 _histogram(weight, self.positive[m])
             else:
                 _histogram(weight[same], self.positive[m])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from bier.errors import ModelError
-from bier.system.files import write_text
+from bier.records import history as records
+from bier.records.folder import RunFolder
+from bier.records.reading import from_json
 from bier.system.tensors import STATE_FORMAT, load_tensors, save_tensors
 from bier.training.job import Job
 from bier.training.optimizer_state import optimizer_tensors, restore_optimizer
@@ -19,7 +20,7 @@ from bier.training.progress import Progress
 
 
 def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
-    write_text(folder / "history.jsonl", "".join(json.dumps(record) + "\n" for record in history))
+    records.write_history(folder, [from_json(records.Epoch, record) for record in history])
 
 
 def save_checkpoint(job: Job, progress: Progress) -> None:
@@ -31,11 +32,11 @@ def save_checkpoint(job: Job, progress: Progress) -> None:
         for key, value in module.state_dict().items()
     }
     tensors |= {f"optimizer/{key}": value for key, value in optimizer_tensors(job.learning.optimizer).items()}
-    save_tensors(job.folder / "checkpoint.safetensors", tensors, STATE_FORMAT, dataclasses.asdict(progress))
+    save_tensors(RunFolder(job.folder).checkpoint, tensors, STATE_FORMAT, dataclasses.asdict(progress))
 
 
 def restore(job: Job) -> Progress:
-    path = job.folder / "checkpoint.safetensors"
+    path = RunFolder(job.folder).checkpoint
     tensors, content = load_tensors(path, STATE_FORMAT)
     parts: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bier.method.boosting import Boosted
+from bier.method.losses import Boosted
 from bier.system.hardware import Hardware
 from bier.training.batch import WholeBatch
 from bier.training.job import Learning
@@ -64,8 +64,8 @@ def step(
     features = torch.cat(hardware.processes.parts(own[:count])).detach().requires_grad_()
     head = learning.model.head
     learners = head.learners(features)  # in float32, as when embedding
-    loss = learning.boost(learners, labels, trace=trace)
-    boosted = learning.boost.last
+    boosted = learning.boost.boost(learners, labels, trace=trace)
+    loss = boosted.loss
     diversity = loss.new_zeros(()) if learning.diversity is None else learning.diversity(features.float(), head)
     total = loss + diversity
     if not torch.isfinite(total):

@@ -33,7 +33,7 @@ from bier.vectors.parts import (
     write_failed,
     write_part,
 )
-from bier.vectors.sources import Picture, Source, open_catalogue
+from bier.vectors.sources import Entry, Source, open_catalogue
 
 BATCHES_IN_A_PART = 32
 """What a kill can lose; the next command computes it again."""
@@ -166,7 +166,7 @@ def _refuse_other(begun: VectorsInfo, wanted: VectorsInfo, out: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    pictures: list[Picture]
+    pictures: list[Entry]
     kept: list[int]
     failed: list[tuple[str, str]]
     vectors: NDArray[np.float32]
@@ -208,7 +208,7 @@ def _embedded(
         yield _Batch(pictures, kept, failed, vectors)
 
 
-def _check_finite(vectors: NDArray[np.float32], pictures: list[Picture], source: Source) -> None:
+def _check_finite(vectors: NDArray[np.float32], pictures: list[Entry], source: Source) -> None:
     faulty = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
     if faulty:
         raise DataError(
@@ -219,7 +219,7 @@ def _check_finite(vectors: NDArray[np.float32], pictures: list[Picture], source:
 
 
 # Pictures of a batch, images uint8 (b, 3, s, s) of those that can be read, their positions, and the failures.
-_Decoded = tuple[list[Picture], NDArray[np.uint8] | Tensor, list[int], list[tuple[str, str]]]
+_Decoded = tuple[list[Entry], NDArray[np.uint8] | Tensor, list[int], list[tuple[str, str]]]
 
 
 class _Decoder(Dataset[_Decoded]):
@@ -228,7 +228,7 @@ class _Decoder(Dataset[_Decoded]):
     def __init__(self, transform: TestTransform, share: bool) -> None:
         self.transform, self.share = transform, share
 
-    def __getitem__(self, pictures: list[Picture]) -> _Decoded:
+    def __getitem__(self, pictures: list[Entry]) -> _Decoded:
         size = self.transform.size
         images = np.empty((len(pictures), 3, size, size), dtype=np.uint8)
         kept: list[int] = []
@@ -243,16 +243,14 @@ class _Decoder(Dataset[_Decoded]):
         return pictures, torch.from_numpy(found) if self.share else found, kept, failed
 
 
-def _read(picture: Picture) -> Tensor:
+def _read(picture: Entry) -> Tensor:
     if picture.fault is not None:
         raise ImageError(picture.fault, where=picture.id)
     in_tar = picture.image.startswith("tar://")
     return read_image(picture_bytes(picture.image) if in_tar else Path(picture.image), name=picture.id)
 
 
-def _decoded(
-    pictures: Iterator[Picture], transform: TestTransform, batch_size: int, workers: int
-) -> Iterator[_Decoded]:
+def _decoded(pictures: Iterator[Entry], transform: TestTransform, batch_size: int, workers: int) -> Iterator[_Decoded]:
     """All batches, the next ones decoded ahead; the source is read no further than they need."""
     share = workers > 0 and memory_to_share(batch_size * 3 * transform.size**2, workers)
     batches = iter(lambda: list(islice(pictures, batch_size)), [])

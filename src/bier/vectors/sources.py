@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from bier.data import open_source
-from bier.data.datasets import BENCHMARKS, LABELS, TABLES, table
+from bier.data.datasets import FOLDER, kind_of, table
 from bier.data.datasets.folder import SUFFIXES
 from bier.data.manifest import Manifest, natural
 from bier.errors import DataError
@@ -21,7 +21,7 @@ from bier.vectors.parts import tar_uri
 
 
 @dataclass(frozen=True)
-class Picture:
+class Entry:
     """One picture of a catalogue, not yet opened."""
 
     id: str
@@ -43,7 +43,7 @@ class Source(Protocol):
     total: int | None
     """How many there are, where that is known."""
 
-    def pictures(self, start: tuple[int, int]) -> Iterator[Picture]: ...
+    def pictures(self, start: tuple[int, int]) -> Iterator[Entry]: ...
 
 
 def open_catalogue(source: str | Path | Sequence[str | Path]) -> Source:
@@ -53,15 +53,14 @@ def open_catalogue(source: str | Path | Sequence[str | Path]) -> Source:
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
         return _Shards(files, Path(os.path.commonpath([file.parent for file in files])))
     path = files[0]
-    if path.is_file() and path.suffix.lower() in TABLES:
-        # Not through open_source: pictures that are searched need no second one of their class.
-        return _Table(table.read_parquet(path) if path.suffix.lower() == ".parquet" else table.read_csv(path))
-    if not path.is_dir():
+    kind = kind_of(path) if path.exists() else ""
+    # Tables not through open_source: pictures that are searched need no second one of their class.
+    if kind == "parquet":
+        return _Table(table.read_parquet(path))
+    if kind == "csv":
+        return _Table(table.read_csv(path / table.LABELS if path.is_dir() else path))
+    if kind != FOLDER:
         return _Table(open_source(path))  # which names what is wrong with it
-    if (path / LABELS).is_file():
-        return _Table(table.read_csv(path / LABELS))
-    if any(benchmark.recognises(path) for benchmark in BENCHMARKS.values()):
-        return _Table(open_source(path))
     return _folder(path)
 
 
@@ -78,11 +77,11 @@ class _Table:
             if rows.setdefault(str(image), row) != row:
                 _refuse_twice(str(image), manifest.source, rows[str(image)], row)
 
-    def pictures(self, start: tuple[int, int]) -> Iterator[Picture]:
+    def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for row in range(start[1], len(self.manifest)):
             label = self.manifest.title(row) or None
             path = os.path.abspath(self.manifest.path(row))
-            yield _printable(Picture(str(self.manifest.image[row]), path, label, (0, row + 1)))
+            yield _printable(Entry(str(self.manifest.image[row]), path, label, (0, row + 1)))
 
 
 def _state(file: Path) -> tuple[int, int] | None:
@@ -94,7 +93,7 @@ def _state(file: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _printable(picture: Picture) -> Picture:
+def _printable(picture: Entry) -> Entry:
     """The same, but for a name that is not UTF-8: no table can hold it, so it is left out with a reason."""
     try:
         f"{picture.id}{picture.image}{picture.label}".encode()
@@ -153,12 +152,12 @@ class _Shards:
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         self.total: int | None = None
 
-    def pictures(self, start: tuple[int, int]) -> Iterator[Picture]:
+    def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for number in range(start[0], len(self.files)):
             skip = start[1] if number == start[0] else 0
             yield from islice(self._pictures(number), skip, None)
 
-    def _pictures(self, number: int) -> Iterator[Picture]:
+    def _pictures(self, number: int) -> Iterator[Entry]:
         file, name = self.files[number], self.names[number]
         count = 0
         seen: dict[str, int] = {}
@@ -172,9 +171,9 @@ class _Shards:
                     if seen.setdefault(member.name, count) != count:
                         _refuse_twice(f"{name}:{member.name}", str(file), seen[member.name], count)
                     image = tar_uri(file, member.name, member.offset_data, member.size)
-                    yield _printable(Picture(f"{name}:{member.name}", image, label, (number, count)))
+                    yield _printable(Entry(f"{name}:{member.name}", image, label, (number, count)))
         for fault in faults:
-            yield Picture(name, str(file), None, (number, count + 1), fault)
+            yield Entry(name, str(file), None, (number, count + 1), fault)
 
 
 def _members(file: Path, faults: list[str]) -> Iterator[tuple[tarfile.TarInfo, str | None]]:

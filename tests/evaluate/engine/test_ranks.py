@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from bier.evaluate import hardest, positives, ranks, sweep
+from bier.evaluate.engine import hardest, positives, ranks, sweep
 from bier.evaluate.engine.ranking import Wanted
 from bier.evaluate.engine.screen import Screen
 from bier.evaluate.engine.table import Table, View, views
 from bier.evaluate.engine.tiles import TorchTiles
 from bier.system.processes import Processes
 
+AT_R = Wanted(("map_at_r", "r_precision"))
 BFLOAT16, FLOAT32 = torch.bfloat16, torch.float32
 
 
@@ -83,9 +84,9 @@ def test_screens_change_no_rank(ladder: list[torch.dtype], kind: str, at_r: bool
     monkeypatch.setattr(ranks._Search, "rank_exactly", count)
     for seed in range(60):
         query, gallery, of = random_tables(seed)
-        exactly = ranks.rank(query, gallery, of, Wanted(at_r), ladder=[])
+        exactly = ranks.rank(query, gallery, of, AT_R if at_r else Wanted(), ladder=[])
         before = decided
-        assert_equal(ranks.rank(query, gallery, of, Wanted(at_r), ladder=ladder), exactly)
+        assert_equal(ranks.rank(query, gallery, of, AT_R if at_r else Wanted(), ladder=ladder), exactly)
         decided = max(before, decided)
     assert decided > 60, "the screens decided next to nothing"
 
@@ -115,10 +116,10 @@ def test_errors_stay_below_the_margin(dtype: torch.dtype, kind: str) -> None:
 def test_a_programs_lower_precision_is_not_taken_over() -> None:
     query, _, of = random_tables(5)
     before = torch.get_float32_matmul_precision()
-    expected = ranks.rank(query, None, of, Wanted(True), ladder=[])
+    expected = ranks.rank(query, None, of, AT_R, ladder=[])
     try:
         torch.set_float32_matmul_precision("medium")
-        assert_equal(ranks.rank(query, None, of, Wanted(True), ladder=[FLOAT32]), expected)
+        assert_equal(ranks.rank(query, None, of, AT_R, ladder=[FLOAT32]), expected)
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
@@ -182,5 +183,5 @@ def test_a_crowd_of_negatives_within_the_error_of_the_screen(dtype: torch.dtype)
         norms = (torch.linalg.vector_norm(vectors.double(), dim=1),)
         table, of = Table((vectors,), norms, draw.integers(0, 12, size=60), np.arange(60)), views([1.0])
         for at_r in (False, True):
-            exactly = ranks.rank(table, None, of, Wanted(at_r), ladder=[])
-            assert_equal(ranks.rank(table, None, of, Wanted(at_r), ladder=[dtype]), exactly)
+            exactly = ranks.rank(table, None, of, AT_R if at_r else Wanted(), ladder=[])
+            assert_equal(ranks.rank(table, None, of, AT_R if at_r else Wanted(), ladder=[dtype]), exactly)

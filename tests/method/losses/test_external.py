@@ -123,5 +123,5 @@ def test_what_the_adapter_cannot_take_is_sent_elsewhere() -> None:
     with pytest.raises(ConfigError, match="ProxyAnchorLoss") as caught:
         PytorchMetricLearning(pml.ProxyAnchorLoss(4, 8))
     assert "EmbeddingLoss" in str(caught.value.remedy)
-    with pytest.raises(ConfigError, match="stagewise only"):
+    with pytest.raises(ConfigError, match="does not split into terms"):
         OnlineBoosting(EmbeddingLoss(lambda d: pml.ProxyAnchorLoss(4, d), (2, 3)), "convex")

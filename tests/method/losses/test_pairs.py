@@ -9,7 +9,7 @@ from reference import UNBALANCED, Pairwise, assert_agrees, boost_pairs, raw_outp
 from bier import OnlineBoosting
 from bier.errors import LossError
 from bier.losses import BinomialDeviance, Contrastive, PairLoss
-from bier.method.losses.pairs import choose
+from bier.method.losses.pair_weights import choose
 
 DEVIANCE = Pairwise(
     lambda s, positive: torch.log1p(torch.exp(-2 * (s - 0.5) * (1 if positive else -25))),
@@ -94,7 +94,7 @@ def test_deviance_stays_exact_far_from_zero():
         (lambda s, positive: torch.exp(s).sum(), r"returned shape \(\)"),
         (lambda s, positive: torch.exp(s)[positive], "returned shape"),
         (lambda s, positive: [s], "returned list"),
-        (lambda s, positive: torch.ones_like(s), "no gradient"),
+        (lambda s, positive: torch.ones_like(s), "without a gradient"),
     ],
 )
 def test_terms_that_break_the_contract_are_named(terms, says):

@@ -10,17 +10,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from bier.data.datasets import cars196, cub, folder, inshop, memory, sop, table, vehicleid
+from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.errors import DataError, nearest
 from bier.settings.schema import DataConfig
+from bier.system.registry import Registry
 
 __all__ = ["open_faulty", "open_source", "open_table"]
 
-LABELS = "labels.csv"
-BENCHMARKS = {"cub": cub, "cars196": cars196, "sop": sop, "inshop": inshop, "vehicleid": vehicleid}
-TABLES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+READERS: Registry[Reader] = Registry("format", __name__, "bier.datasets")
+"""A file here, or an entry point ``bier.datasets`` of another package, adds one."""
+FOLDER = "folder"
 
 
 def open_source(source: str | Path, config: DataConfig | None = None) -> Manifest:
@@ -81,8 +83,11 @@ def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> t
     if not os.path.exists(path):
         _refuse_missing(path)
     try:
-        kind = _kind(path) if config.format == "auto" else config.format
-        return path, _reader(kind, config, faulty)(path)
+        kind = kind_of(path) if config.format == "auto" else config.format
+        if kind not in READERS:
+            remedy = nearest(kind, ("auto", *READERS))
+            raise DataError(f"unknown format {kind!r}", where="data.format", remedy=remedy)
+        return path, READERS[kind].read(path, config, faulty)
     except OSError as error:
         raise DataError(
             f"cannot be read: {error.strerror or error}",
@@ -102,35 +107,21 @@ def _with_split(manifest: Manifest, config: DataConfig) -> Manifest:
     return split_by_class(manifest, config.test_classes) if undecided else manifest
 
 
-def _kind(path: Path) -> str:
-    if path.is_file():
-        if path.suffix.lower() not in TABLES:
-            raise DataError(
-                f"files of kind {path.suffix or path.name!r} are no source of pictures",
-                where=path,
-                remedy="give a .csv or .parquet file, or a folder",
-            )
-        return TABLES[path.suffix.lower()]
-    if (path / LABELS).is_file():
-        return "csv"
-    return next((name for name, benchmark in BENCHMARKS.items() if benchmark.recognises(path)), "folder")
+def kind_of(path: Path) -> str:
+    """The name of the reader that recognises a file or folder; a table in a folder comes before what else is in it.
 
-
-def _reader(kind: str, config: DataConfig, faulty: RowFaults | None) -> Callable[[Path], Manifest]:
-    strict = config.strict
-    readers: dict[str, Callable[[Path], Manifest]] = {
-        "folder": folder.read,
-        "csv": lambda path: table.read_csv(path / LABELS if path.is_dir() else path, faulty),
-        "parquet": lambda path: table.read_parquet(path, faulty),
-        "cub": lambda path: cub.read(path, strict),
-        "cars196": lambda path: cars196.read(path, strict),
-        "sop": lambda path: sop.read(path, strict),
-        "inshop": lambda path: inshop.read(path, strict),
-        "vehicleid": lambda path: vehicleid.read(path, config.vehicleid_list, config.vehicleid_protocol, strict),
-    }
-    if kind not in readers:
-        raise DataError(f"unknown format {kind!r}", where="data.format", remedy=nearest(kind, ("auto", *readers)))
-    return readers[kind]
+    Raises:
+        DataError: no reader takes such a file.
+    """
+    names = sorted(READERS, key=lambda name: name != "csv")
+    found = next((name for name in names if READERS[name].recognises(path)), None)
+    if found is None and path.is_file():
+        raise DataError(
+            f"files of kind {path.suffix or path.name!r} are no source of pictures",
+            where=path,
+            remedy="give a .csv or .parquet file, or a folder",
+        )
+    return found or FOLDER
 
 
 def _refuse_missing(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bier.data.datasets.annotations import RowFaults, check_published, escapes, required
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 from bier.errors import DataError
 
@@ -115,3 +116,6 @@ def _records(file: Path, contents: dict[str, Any], path_field: str, prefix: str)
             records.append((row, prefix + path, label, [x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1]))
     faults.refuse("download the annotations again")
     return records
+
+
+MEMBERS = {"cars196": Reader(recognises, lambda path, config, faulty: read(path, config.strict))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bier.data.datasets.annotations import RowFaults, check_published, escapes, read_fields, required
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 
 PUBLISHED = {"train": (5_864, 100), "test": (5_924, 100)}
@@ -72,3 +73,6 @@ def _numbers(fields: list[str]) -> list[float] | None:
 def _name(path: str) -> str:
     """``001.Black_footed_Albatross/x.jpg`` -> ``Black footed Albatross``."""
     return path.split("/")[0].split(".")[-1].replace("_", " ")
+
+
+MEMBERS = {"cub": Reader(recognises, lambda path, config, faulty: read(path, config.strict))}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest, natural
 from bier.errors import DataError
 
@@ -100,3 +101,7 @@ def _refuse_loose(directories: Sequence[Path]) -> None:
                 remedy="put the pictures of each class into a folder of its own, or list them in labels.csv "
                 "(a header line image,label, then one line for each picture)",
             )
+
+
+MEMBERS = {"folder": Reader(lambda path: False, lambda path, config, faulty: read(path))}
+"""Any folder may be one, so it is what is left when no other reader recognises it."""

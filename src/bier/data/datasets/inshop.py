@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bier.data.datasets.annotations import RowFaults, check_published, escapes, read_fields, required
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 
 PUBLISHED = {"train": (25_882, 3_997), "query": (14_218, 3_985), "gallery": (12_612, 3_985)}
@@ -60,3 +61,6 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
             faults.add(row, f"the path leads out of the directory: {path!r}")
     faults.refuse(f"line 1 should be the count of rows, line 2: {COLUMNS}, then one row a line")
     return rows
+
+
+MEMBERS = {"inshop": Reader(recognises, lambda path, config, faulty: read(path, config.strict))}

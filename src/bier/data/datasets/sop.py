@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bier.data.datasets.annotations import RowFaults, check_published, escapes, read_fields, required
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 
 PUBLISHED = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
@@ -58,3 +59,6 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
             faults.add(row, f"the path leads out of the directory: {path!r}")
     faults.refuse(f"the first line should read: {COLUMNS}; then rows like: 1 1 1 bicycle_final/111085122871_0.JPG")
     return rows
+
+
+MEMBERS = {"sop": Reader(recognises, lambda path, config, faulty: read(path, config.strict))}

@@ -20,9 +20,12 @@ from typing import Any
 import numpy as np
 
 from bier.data.datasets.annotations import RowFaults, read_text
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import SPLIT_NAMES, SPLITS, Manifest
 from bier.errors import DataError, nearest
 
+LABELS = "labels.csv"
+"""In a folder, the table of its pictures."""
 NEEDED = ("image", "label")
 SIDES = ("x", "y", "w", "h")
 SPELLED_OUT = {"width": "w", "height": "h"}
@@ -227,3 +230,17 @@ def _box(text: str) -> list[float] | None:
     except ValueError:
         return None
     return box if len(box) == 4 and all(map(math.isfinite, box)) and box[2] > 0 and box[3] > 0 else None
+
+
+def _is_csv(path: Path) -> bool:
+    return (path / LABELS).is_file() or (path.is_file() and path.suffix.lower() in (".csv", ".tsv"))
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".parquet"
+
+
+MEMBERS = {
+    "csv": Reader(_is_csv, lambda path, _, faulty: read_csv(path / LABELS if path.is_dir() else path, faulty)),
+    "parquet": Reader(_is_parquet, lambda path, _, faulty: read_parquet(path, faulty)),
+}

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from bier.data.datasets.annotations import RowFaults, check_published, escapes, read_fields, required
+from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest, Protocol
 from bier.errors import DataError
+from bier.settings.schema import DataConfig
 
 SIZES = (800, 1600, 2400)
 PROTOCOLS: dict[str, Protocol] = {"draws": "vehicleid-draws", "leave-one-out": "vehicleid-leave-one-out"}
@@ -78,3 +80,10 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
             faults.add(row, f"the name leads out of the folder image: {name!r}")
     faults.refuse("each line should read: image_name vehicle_id, without .jpg")
     return rows
+
+
+def _read_as_set(path: Path, config: DataConfig, faulty: RowFaults | None) -> Manifest:
+    return read(path, config.vehicleid_list, config.vehicleid_protocol, config.strict)
+
+
+MEMBERS = {"vehicleid": Reader(recognises, _read_as_set)}

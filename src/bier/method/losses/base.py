@@ -1,25 +1,60 @@
-"""What a base loss is: a function of scores and labels, and how it may be boosted."""
+"""What a base loss is, and how any function of similarities is boosted (method, "Any differentiable loss")."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from bier.errors import LossError
+from bier.method.ensemble import boosting_rate, normalize
 
 Schedule = Literal["additive", "convex", "stagewise", "independent"]
 
 
-class Loss(nn.Module):
-    """A scalar function of a score matrix and labels. By default the scores are those of all pairs of a batch.
+@dataclass(frozen=True)
+class Boosted:
+    """What boosting makes of one batch. All but ``loss`` is detached.
 
-    A loss that is a sum of terms (``PairLoss``, ``Triplet``, ``NormalizedSoftmax``) can be boosted by reweighting its
-    terms; any other is boosted stagewise (method, "Any differentiable loss").
+    Attributes:
+        loss: a scalar with its gradient, the mean of ``losses``.
+        losses: (M,), the learners' losses, weighted where the schedule weighs.
+        weights: with ``trace=True``, M tensors of the terms' weights ``B_m``. (n, n) for pairs, the diagonal 0. (n, n)
+            for triplets, averaged over the positives of (anchor, negative). (n,) for images with proxies. Of the shape
+            of the margins for other losses of terms. Under ``stagewise``, what a pair still counts for at the
+            ensemble's score: ``-dl/da`` of pair losses, ``n |dL/ds|`` of other functions of similarities. For a mean
+            over anchors the latter is at most about 1. Else empty.
+        scores: with ``trace=True``, M tensors of the ensemble's scores after each learner, (n, n) or (n, classes).
+            They are ``(1 - nu_m) A_{m-1} + nu_m S_m`` whatever the schedule: what retrieval would see.
     """
 
+    loss: Tensor
+    losses: Tensor
+    weights: Sequence[Tensor] = ()
+    scores: Sequence[Tensor] = ()
+
+    @classmethod
+    def of(cls, losses: Sequence[Tensor], weights: Sequence[Tensor] = (), scores: Sequence[Tensor] = ()) -> Boosted:
+        """Of the learners' losses, M scalars with their gradients, and of a trace."""
+        stacked = torch.stack(list(losses))
+        return cls(stacked.mean(), stacked.detach(), tuple(weights), tuple(scores))
+
+    def detach(self) -> Boosted:
+        """The same without the gradient of the loss."""
+        return Boosted(self.loss.detach(), self.losses, self.weights, self.scores)
+
+
+class Loss(nn.Module):
+    """A scalar function of a score matrix and labels, given as :meth:`forward`. It is boosted stagewise.
+
+    By default the scores are the similarities of all pairs of a batch. Other *families* of losses override
+    :meth:`boost`, and declare the schedules that it takes.
+    """
+
+    schedules: ClassVar[tuple[Schedule, ...]] = ("stagewise", "independent")
+    """What :meth:`boost` takes."""
     default_schedule: ClassVar[Schedule] = "stagewise"
 
     def scores(self, z: Tensor, learner: int) -> Tensor:
@@ -27,86 +62,50 @@ class Loss(nn.Module):
         return z @ z.T
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar, of scores (n, n) and labels (n,)."""
         raise NotImplementedError
 
+    def boost(
+        self, outputs: Sequence[Tensor], labels: Tensor, *, schedule: Schedule, shrinkage: float, trace: bool
+    ) -> Boosted:
+        """The loss over learners of their raw outputs ``f_m`` (n, d_m) and labels (n,).
 
-class FunctionLoss(Loss):
-    """Any ``function(similarity (n, n), labels (n,)) -> scalar`` as a base loss."""
+        Args:
+            outputs: M tensors in float32 or float64, in the order of boosting.
+            labels: whole numbers.
+            schedule: one of :attr:`schedules`.
+            shrinkage: factor on what each learner adds to the ensemble's score, where the schedule has one.
+            trace: keep weights and scores.
+        """
+        s = [self.scores(normalize(f), m) for m, f in enumerate(outputs)]  # S_m
+        losses = [self(scores, labels) for scores in (running_average(s) if schedule == "stagewise" else s)]
+        if not trace:
+            return Boosted.of(losses)
+        averages = running_average(s_m.detach() for s_m in s)
+        return Boosted.of(losses, self.influence(averages, labels) if schedule == "stagewise" else (), averages)
 
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
+    def influence(self, scores: Sequence[Tensor], labels: Tensor) -> Sequence[Tensor]:
+        """``n |dL/ds|`` at each of the score matrices, (n, n) and 0 on the diagonal: what a pair still counts for."""
+        return [_influence(self, a, labels) for a in scores]
 
-    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return check_scalar(self.function(scores, labels), self.function)
+    def check(self, schedule: Schedule, shrinkage: float) -> None:
+        """Refuse settings with which later learners would learn nothing.
 
-
-def check_scalar(value: object, source: object) -> Tensor:
-    """``value`` where it is a scalar tensor with a gradient function, a :class:`LossError` otherwise."""
-    name = getattr(source, "__name__", type(source).__name__)
-    if not isinstance(value, Tensor):
-        raise LossError(f"returned {type(value).__name__}, not a tensor", where=name, remedy="return a scalar tensor")
-    if value.ndim != 0:
-        raise LossError(
-            f"returned shape {tuple(value.shape)}, not a scalar",
-            where=name,
-            remedy="reduce it with .mean() or .sum(), or give unreduced terms of pairs as a bier.losses.PairLoss",
-        )
-    if torch.is_grad_enabled() and not value.requires_grad:
-        raise LossError(
-            "returned a value without a gradient",
-            where=name,
-            remedy="compute it from the similarities with torch operations, without .detach(), .item() or NumPy",
-        )
-    return value
-
-
-def check_labels(labels: Tensor, rows: int) -> None:
-    if not isinstance(labels, Tensor) or labels.is_floating_point():
-        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise LossError(f"labels of type {kind}", remedy="give a tensor of whole numbers: torch.as_tensor(labels)")
-    if labels.ndim != 1 or len(labels) != rows:
-        raise LossError(
-            f"labels of shape {tuple(labels.shape)} for {rows} embeddings", remedy="give one whole number per image"
-        )
+        Raises:
+            ConfigError: the settings are such. By default none are.
+        """
 
 
-def check_two_classes(labels: Tensor) -> None:
-    if len(labels) == 0 or bool((labels == labels[0]).all()):
-        raise single_class()
+def _influence(loss: Loss, scores: Tensor, labels: Tensor) -> Tensor:
+    leaf = scores.clone().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(loss(leaf, labels), leaf)
+    return (len(labels) / 2 * (gradient + gradient.T).abs()).fill_diagonal_(0)
 
 
-def single_class() -> LossError:
-    return LossError(
-        "the batch holds a single class, so it has no negative pair",
-        where="labels",
-        remedy="draw batches of at least two classes (data.classes_per_batch)",
-    )
-
-
-def attach_gradients(value: Tensor, inputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
-    """``value`` as a function of ``inputs`` whose gradients are already known.
-
-    Losses that know their derivative compute it beside the value, and keep nothing else until the backward pass.
-    """
-    return _Attached.apply(value, len(inputs), *inputs, *gradients)  # type: ignore[no-any-return]
-
-
-class _Attached(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, count: int, *tensors: Tensor) -> Tensor:
-        ctx.count = count
-        ctx.save_for_backward(*tensors[count:])
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative()
-        scaled = [grad * g for g in ctx.saved_tensors]
-        return (None, None, *scaled, *[None] * ctx.count)
-
-
-def refuse_second_derivative() -> None:
-    """For backward passes that know first derivatives alone: they run without gradients unless one asks for more."""
-    if torch.is_grad_enabled():
-        raise LossError("this loss has no second derivative", remedy="leave create_graph=True out")
+def running_average(scores: Iterable[Tensor]) -> list[Tensor]:
+    """``A_m = (1 - nu_m) A_{m-1} + nu_m S_m`` for m = 1, 2, ..., with ``A_{m-1}`` held constant."""
+    averages: list[Tensor] = []
+    for m, s in enumerate(scores, start=1):
+        averages.append(averages[-1].detach().lerp(s, boosting_rate(m)) if averages else s)  # nu_1 is 1
+    return averages

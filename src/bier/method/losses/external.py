@@ -1,23 +1,26 @@
-"""Losses of embeddings, those of pytorch-metric-learning above all, boosted as they come.
+"""Losses of embeddings, those of pytorch-metric-learning above all (method, "Any differentiable loss").
 
-Every learner's loss sees the vector ``[sqrt(1 - nu_m) E_{m-1}, sqrt(nu_m) z_m]``, the ensemble ``E_{m-1}`` before it
-held constant. Its length is 1 and its dot products are the scores ``(1 - nu_m) A_{m-1} + nu_m S_m``, so the loss may
-use any distance, and mine and reduce as it likes: what reaches ``S_m`` is its functional gradient at the ensemble.
+Every learner's loss sees the vector ``[sqrt(1 - nu_m) E_{m-1}, sqrt(nu_m) z_m]``, where ``E_{m-1}`` is held constant.
+Its length is 1, and its dot products are the scores ``(1 - nu_m) A_{m-1} + nu_m S_m``. So the loss may use any
+distance, mine and reduce as it likes. What reaches ``S_m`` is its functional gradient at the ensemble.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from bier.errors import ConfigError, LossError
-from bier.method.losses.base import Loss, check_scalar
+from bier.method.ensemble import boosting_rate, normalize
+from bier.method.losses.base import Boosted, Loss, Schedule
+from bier.method.losses.checks import check_scalar
 
 
 class EmbeddingLoss(Loss):
-    """A loss of embeddings and labels, with one instance per learner; boosted stagewise.
+    """A loss of embeddings and labels, with one instance for each learner. It is boosted stagewise.
 
     Args:
         make: ``make(dimensions) -> module``, called as ``module(embeddings, labels) -> scalar``; ``dimensions`` are
@@ -28,12 +31,14 @@ class EmbeddingLoss(Loss):
     >>> loss = EmbeddingLoss(lambda dimensions: ProxyAnchorLoss(100, dimensions), sizes=(96, 160, 256))
     """
 
+    schedules: ClassVar[tuple[Schedule, ...]] = ("stagewise",)
+
     def __init__(self, make: Callable[[int], nn.Module], sizes: Sequence[int]) -> None:
         super().__init__()
         self.stages = nn.ModuleList([make(sum(sizes[: m + 1])) for m in range(len(sizes))])
 
     def stage(self, learner: int, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss of learner ``learner``, 0-based, on embeddings (n, d_1 + ... + d_m)."""
+        """The loss of a learner, counted from 0, on embeddings (n, d_1 + ... + d_m)."""
         if learner >= len(self.stages):
             raise LossError(
                 f"made for {len(self.stages)} learners, called with more",
@@ -43,13 +48,22 @@ class EmbeddingLoss(Loss):
         module = self.stages[learner]
         return check_scalar(module(embeddings, labels), module)
 
+    def boost(
+        self, outputs: Sequence[Tensor], labels: Tensor, *, schedule: Schedule, shrinkage: float, trace: bool
+    ) -> Boosted:
+        ensembles: list[Tensor] = []  # E_m, whose dot products are A_m
+        for m, f in enumerate(outputs, start=1):
+            ensembles.append(extend(ensembles[-1] if ensembles else None, normalize(f), boosting_rate(m)))
+        losses = [self.stage(m, e, labels) for m, e in enumerate(ensembles)]
+        return Boosted.of(losses, scores=[e.detach() @ e.detach().T for e in ensembles] if trace else ())
+
 
 class PytorchMetricLearning(EmbeddingLoss):
-    """A loss of pytorch-metric-learning without proxies; one instance serves all learners.
+    """A loss of pytorch-metric-learning without proxies. One instance serves all learners.
 
     Args:
         loss: for example ``pytorch_metric_learning.losses.CircleLoss()``.
-        miner: for example ``pytorch_metric_learning.miners.MultiSimilarityMiner()``; it mines at the ensemble's scores.
+        miner: for example ``pytorch_metric_learning.miners.MultiSimilarityMiner()``. It mines at the ensemble's scores.
 
     Raises:
         ConfigError: the loss holds proxies, whose dimensions would fit one learner only.
@@ -61,7 +75,7 @@ class PytorchMetricLearning(EmbeddingLoss):
             raise ConfigError(
                 f"{type(loss).__name__} holds proxies, and learners need proxies of their own",
                 where="PytorchMetricLearning",
-                remedy="boost it with bier.method.losses.EmbeddingLoss(lambda dimensions: ..., sizes)",
+                remedy="boost it with bier.losses.EmbeddingLoss(lambda dimensions: ..., sizes)",
             )
         self.loss, self.miner = loss, miner
 
@@ -75,3 +89,17 @@ def extend(ensemble: Tensor | None, z: Tensor, rate: float) -> Tensor:
     if ensemble is None:
         return z
     return torch.cat([(1 - rate) ** 0.5 * ensemble.detach(), rate**0.5 * z], dim=1)
+
+
+def refuse_unwrapped(loss: object) -> None:
+    """Refuse a loss of pytorch-metric-learning where a function of similarities is expected.
+
+    Raises:
+        ConfigError: it is one. It would take similarities for embeddings, and never say so.
+    """
+    if type(loss).__module__.startswith("pytorch_metric_learning"):
+        raise ConfigError(
+            f"{type(loss).__name__} takes embeddings, not similarities",
+            where="loss",
+            remedy="wrap it: bier.losses.PytorchMetricLearning(loss), or EmbeddingLoss where it has proxies",
+        )

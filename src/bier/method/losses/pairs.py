@@ -1,29 +1,33 @@
-"""Losses that are sums over pairs: binomial deviance and contrastive."""
+"""Losses that are sums over pairs, binomial deviance and contrastive among them (method, "Base losses")."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bier.errors import LossError
-from bier.method.losses.base import Loss, Schedule, single_class
+from bier.errors import ConfigError
+from bier.method.losses.base import Boosted, Loss, Schedule
+from bier.method.losses.checks import check_terms
+from bier.method.losses.pair_weights import choose, pair_weights, spread
+from bier.method.losses.pairwise import boost_block, boost_pairs
 
-LARGE = 2**24
-"""From here on float32 skips whole numbers."""
+VANISHING = 1e-6
+"""A schedule that gives the hardest possible pair less weight than this teaches later learners nothing."""
 
 
 class PairLoss(Loss):
     """A sum of terms ``l(s_ij, y_ij)`` over ordered pairs, weighted so that positives and negatives count alike.
 
-    To write one, give :meth:`terms`; everything else follows by automatic differentiation. Boosting speaks of a pair's
-    *margin* ``a = slope (s - offset)``, large where the pair is handled well (so ``slope`` is negative for negative
-    pairs), and weighs it by ``-dl/da``.
+    To write one, give :meth:`terms`. Everything else follows by automatic differentiation. Boosting weighs a pair by
+    ``-dl/da``, where ``a = slope (s - offset)`` is its *margin*. It is large where the pair is handled well, so
+    ``slope`` is negative for negative pairs.
     """
 
+    schedules: ClassVar[tuple[Schedule, ...]] = ("additive", "convex", "stagewise", "independent")
     default_schedule: ClassVar[Schedule] = "convex"
     additive_initial: ClassVar[float] = 0.0
     """``A_0`` of the additive schedule."""
@@ -44,15 +48,7 @@ class PairLoss(Loss):
         slope = choose(y, self.slopes)
         with torch.enable_grad():
             s = (margin / slope + choose(y, self.offsets)).detach().requires_grad_()
-            terms = self.terms(s, y.bool().expand_as(s))
-            if not isinstance(terms, Tensor) or terms.shape != s.shape or not terms.requires_grad:
-                found = f"shape {tuple(terms.shape)}" if isinstance(terms, Tensor) else type(terms).__name__
-                constant = " and no gradient" if isinstance(terms, Tensor) and not terms.requires_grad else ""
-                raise LossError(
-                    f"returned {found}{constant} for similarities of shape {tuple(s.shape)}",
-                    where=f"{type(self).__name__}.terms",
-                    remedy="return one unreduced term per similarity, made with torch operations",
-                )
+            terms = check_terms(self.terms(s, y.bool().expand_as(s)), s, f"{type(self).__name__}.terms")
             (derivative,) = torch.autograd.grad(terms.sum(), s)
         return terms.detach(), -derivative / slope
 
@@ -60,51 +56,38 @@ class PairLoss(Loss):
         """``-dl/da`` at margins, which may be overwritten."""
         return self.value_and_weight(margin, y)[1]
 
-    def weights_at(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """``-dl/da`` at scores (M, n, n), the diagonals 0: how much each pair still pulls there."""
-        y = (labels[:, None] == labels).to(scores)
-        weights = self.weight((scores - choose(y, self.offsets)) * choose(y, self.slopes), y)
-        weights.diagonal(dim1=1, dim2=2).zero_()
-        return weights
-
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
         """``sum_ij w_ij l(s_ij, y_ij)``, a scalar, of scores (n, n) and labels (n,)."""
         same = labels[:, None] == labels
         weights = spread(same.to(scores), pair_weights(labels)[1]).fill_diagonal_(0)
         return (weights * self.terms(scores, same)).sum()
 
+    def boost(
+        self, outputs: Sequence[Tensor], labels: Tensor, *, schedule: Schedule, shrinkage: float, trace: bool
+    ) -> Boosted:
+        return boost_pairs(self, outputs, labels, schedule=schedule, shrinkage=shrinkage, trace=trace)
 
-def choose(y: Tensor, values: tuple[float, float]) -> Tensor | float:
-    """The first value where ``y`` is 1, the second where it is 0; a plain number where both are the same."""
-    return values[0] if values[0] == values[1] else spread(y, values)
-
-
-def spread(y: Tensor, values: tuple[float, float]) -> Tensor:
-    """The first value where ``y`` is 1, the second where it is 0.
-
-    Arithmetic is several times faster than ``torch.where``, which CPUs do not vectorise for masks.
-    """
-    return y.mul(values[0] - values[1]).add_(values[1])
-
-
-def pair_weights(labels: Tensor) -> tuple[Tensor, tuple[float, float]]:
-    """Labels (n,) that float32 can hold; and ``1 / sum(y)`` and ``1 / sum(1 - y)`` over ordered pairs.
-
-    The diagonal is counted in the first sum (method, "Pair normalisation").
-    """
-    counts = Counter(labels.tolist())
-    if len(counts) < 2:
-        raise single_class()
-    if max(counts) >= LARGE or min(counts) <= -LARGE:
-        labels = torch.unique(labels, return_inverse=True)[1]
-    positives = sum([count * count for count in counts.values()])
-    return labels, (1.0 / positives, 1.0 / (labels.shape[0] ** 2 - positives))
+    def check(self, schedule: Schedule, shrinkage: float) -> None:
+        """Refuse settings with which even the worst pair (a negative at 1, a positive at -1) no longer counts."""
+        y = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        worst = (1 - 2 * y - choose(y, self.offsets)) * choose(y, self.slopes)
+        weights = boost_block(self, schedule, shrinkage, worst.repeat(2, 1), y)[2]  # two learners agree
+        if weights is None:
+            return
+        for kind, weight in zip(("positive", "negative"), weights[0].tolist(), strict=True):
+            if weight < VANISHING:
+                raise ConfigError(
+                    f"{schedule!r} with shrinkage {shrinkage:g} weighs even the hardest {kind} pair below "
+                    f"{VANISHING:g}: later learners would learn nothing",
+                    where="shrinkage",
+                    remedy="leave shrinkage out (1 for 'convex', 0.06 for 'additive'), or use 'stagewise'",
+                )
 
 
 class BinomialDeviance(PairLoss):
     """``log(1 + exp(-a))`` with ``a = alpha (s - beta) c``, ``c = 1`` for positives and ``-cost`` for negatives.
 
-    The authors' choice: smooth everywhere, so that every pair keeps some weight.
+    The authors' choice. It is smooth everywhere, so every pair keeps some weight.
     """
 
     default_schedule: ClassVar[Schedule] = "additive"
@@ -120,8 +103,8 @@ class BinomialDeviance(PairLoss):
         return F.softplus((similarity - choose(y, self.offsets)) * -choose(y, self.slopes))
 
     def value_and_weight(self, margin: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        # softplus(x) = max(x, 0) - log(max(p, 1 - p)) with p = sigmoid(x): three times faster than torch's softplus,
-        # which is not vectorised on CPUs, and exact to 6e-8 in the value; the weight p is exact.
+        # softplus(x) = max(x, 0) - log(max(p, 1 - p)) with p = sigmoid(x). It is three times faster than torch's, which
+        # is not vectorised on CPUs. The value is exact to 6e-8, the weight p is exact.
         x = margin.neg_()
         weight = torch.sigmoid(x)
         larger = torch.rsub(weight, 1)
@@ -154,3 +137,6 @@ class Contrastive(PairLoss):
             torch.where(positive, shortfall.square(), shortfall),
             torch.where(positive, 2 * shortfall, (margin < 0).to(margin)),
         )
+
+
+MEMBERS = {"binomial_deviance": BinomialDeviance, "contrastive": Contrastive}

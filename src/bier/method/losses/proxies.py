@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bier.errors import LossError
-from bier.method.losses.base import Loss, Schedule
+from bier.method.losses.base import Loss
+from bier.method.losses.terms import TermLoss
 
 
 class ProxyLoss(Loss):
@@ -32,7 +32,12 @@ class ProxyLoss(Loss):
         """Cosine of each sample with each proxy of the learner, shape (n, classes)."""
         return z @ F.normalize(self.proxies[learner], dim=1).T
 
+    def influence(self, scores: Sequence[Tensor], labels: Tensor) -> Sequence[Tensor]:
+        """None: scores are of images and proxies, and not of pairs."""
+        return ()
+
     def check_classes(self, labels: Tensor) -> None:
+        """Refuse labels without a proxy."""
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             raise LossError(
                 f"label {int(labels.max())} for {self.classes} proxies",
@@ -41,13 +46,17 @@ class ProxyLoss(Loss):
             )
 
 
-class NormalizedSoftmax(ProxyLoss):
+class NormalizedSoftmax(ProxyLoss, TermLoss):
     """Cross entropy of cosine similarities with the proxies (Zhai and Wu, BMVC 2019).
 
-    A sum of one term per sample, so it can be reweighted: ``-dl/ds`` at the sample's own proxy is ``1 - p_y``.
-    """
+    It has one term for each image. The margin is the log odds of the image's own class, ``log(p_y / (1 - p_y))``. So
+    ``l(a) = log(1 + exp(-a))`` and ``-dl/da = 1 - p_y``.
 
-    default_schedule: ClassVar[Schedule] = "convex"
+    Args:
+        classes: number of training classes; labels are 0 .. classes - 1.
+        sizes: dimensions of the learners, as in the ensemble.
+        temperature: by which similarities are divided.
+    """
 
     def __init__(self, classes: int, sizes: Sequence[int], temperature: float = 0.05) -> None:
         super().__init__(classes, sizes)
@@ -58,16 +67,20 @@ class NormalizedSoftmax(ProxyLoss):
         self.check_classes(labels)
         return F.cross_entropy(scores / self.temperature, labels, reduction="none")
 
-    def weight(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """``1 - p_y``, shape (n,): minus the derivative of a sample's term in its own score, times temperature."""
+    def weights(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """``1 - p_y``, shape (n,)."""
         return -torch.expm1(-self.terms(scores, labels))
-
-    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return self.terms(scores, labels).mean()
 
 
 class ProxyAnchor(ProxyLoss):
-    """Proxy-Anchor (Kim et al., CVPR 2020, equation 4). Its sums run over the batch, so it is boosted stagewise."""
+    """Proxy-Anchor (Kim et al., CVPR 2020, equation 4). Its sums run over the batch, so it has no terms.
+
+    Args:
+        classes: number of training classes; labels are 0 .. classes - 1.
+        sizes: dimensions of the learners, as in the ensemble.
+        alpha: sharpness.
+        margin: added to negative similarities and taken from positive ones.
+    """
 
     def __init__(self, classes: int, sizes: Sequence[int], alpha: float = 32.0, margin: float = 0.1) -> None:
         super().__init__(classes, sizes)
@@ -81,3 +94,6 @@ class ProxyAnchor(ProxyLoss):
         present = positive.any(dim=0)
         pulled = F.softplus(pull[:, present].logsumexp(dim=0)).mean()
         return pulled + F.softplus(push.logsumexp(dim=0)).mean()
+
+
+MEMBERS = {"normalized_softmax": NormalizedSoftmax, "proxy_anchor": ProxyAnchor}

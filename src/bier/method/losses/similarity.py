@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bier.method.losses.base import Loss, check_two_classes
+from bier.method.losses.base import Loss
+from bier.method.losses.checks import check_two_classes
 
 
 class MultiSimilarity(Loss):
@@ -44,3 +45,6 @@ def _log_one_plus_sum_exp(exponents: Tensor, mask: Tensor) -> Tensor:
     """``log(1 + sum_j exp(e_ij))`` over the masked entries of each row, without overflow."""
     masked = exponents.masked_fill(~mask, -torch.inf)
     return F.pad(masked, (1, 0), value=0.0).logsumexp(dim=1)
+
+
+MEMBERS = {"multi_similarity": MultiSimilarity}

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from bier.errors import ConfigError, LossError, nearest
-from bier.method.losses.base import Loss, Schedule, attach_gradients, check_two_classes
+from bier.method.losses.checks import check_two_classes
+from bier.method.losses.gradients import attach_gradients
+from bier.method.losses.terms import TermLoss
 
 
-class Triplet(Loss):
+class Triplet(TermLoss):
     """``max(0, s_an - s_ap + margin)``, averaged over the triplets of a batch.
 
     Args:
         margin: how far a positive should lie above a negative.
         mining: ``"all"`` triplets, or ``"semihard"``: those whose negative lies below the positive, but by less than
             the margin.
-    """
 
-    default_schedule: ClassVar[Schedule] = "convex"
+    Raises:
+        ConfigError: an unknown mining.
+    """
 
     def __init__(self, margin: float = 0.2, mining: Literal["all", "semihard"] = "all") -> None:
         super().__init__()
         if mining not in ("all", "semihard"):
             raise ConfigError(
-                f"unknown mining {mining!r}", where="Triplet", remedy=nearest(str(mining), ("all", "semihard"))
+                f"unknown mining {mining!r}", where="mining", remedy=nearest(str(mining), ("all", "semihard"))
             )
         self.margin, self.mining = margin, mining
 
@@ -35,12 +38,15 @@ class Triplet(Loss):
         return self.reweighted(scores, None, labels)[0]
 
     def reweighted(self, scores: Tensor, ensemble: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of ``scores`` (n, n) over mined triplets, those that ``ensemble`` (n, n) violates counting.
+        """The mean loss of scores (n, n) over mined triplets, of which those count that the ensemble (n, n) violates.
 
-        The weight of a triplet is ``-dl/dx = [x > 0]`` at ``x = A_an - A_ap + margin``.
+        The weight of a triplet is 1 where ``A_an - A_ap + margin > 0``, else 0.
 
         Returns:
-            the loss, a scalar, and of each pair (anchor, negative) the mean weight over the anchor's positives, (n, n).
+            the loss, a scalar; and for each pair (anchor, negative) the mean weight over the positives, (n, n).
+
+        Raises:
+            LossError: a batch without positive pairs, or without negative ones.
         """
         check_two_classes(labels)
         s = scores.detach()
@@ -73,10 +79,13 @@ class Triplet(Loss):
 def positive_slots(labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """For k = 1, 2, ...: the anchors that have a k-th positive, and that positive, as index vectors.
 
-    With K images of each class there are K - 1 slots, so all triplets are visited in K - 1 steps of (n, n).
+    With K images of each class there are K - 1 slots. All triplets are then visited in K - 1 steps of (n, n).
     """
     same = labels[:, None] == labels
     same.fill_diagonal_(False)
     rank = same.cumsum(dim=1)
     for k in range(1, int(rank[:, -1].max()) + 1):
         yield tuple((same & (rank == k)).nonzero().unbind(dim=1))  # type: ignore[misc]
+
+
+MEMBERS = {"triplet": Triplet}

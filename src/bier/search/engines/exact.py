@@ -23,8 +23,7 @@ import pyarrow as pa
 
 from bier.errors import SearchError
 from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors
-from bier.search.engines.durable import storage_errors, sync
-from bier.system.files import write_atomically
+from bier.system.files import storage_errors, sync, write_atomically
 
 _FRAME = struct.Struct("<QII")
 _CHECKED = 12  # bytes of it that its own checksum covers
@@ -229,3 +228,6 @@ def _framed(table: Any) -> bytes:
     block: bytes = sink.getvalue().to_pybytes()
     header = struct.pack("<QI", len(block), zlib.crc32(block))
     return header + struct.pack("<I", zlib.crc32(header)) + block
+
+
+MEMBERS = {"exact": ExactIndex}

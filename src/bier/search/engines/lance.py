@@ -20,9 +20,8 @@ import pyarrow as pa
 
 from bier.errors import BierError, SearchError
 from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors, portions
-from bier.search.engines.durable import storage_error, sync
 from bier.system.extras import need
-from bier.system.files import disk_is_full, write_json
+from bier.system.files import disk_is_full, storage_error, sync, write_json
 
 _TABLE = "pictures"
 _IDS_PER_STATEMENT = 500
@@ -127,7 +126,7 @@ class LanceIndex(Index):
                     version = self._table.version
                 self._sync_files()
             except OSError as error:
-                raise storage_error(self._root, error) from error
+                raise storage_error(self._root, error, "cannot be used") from error
             if version != self._durable():
                 write_json(self.folder / "durable.json", {"version": version})
 
@@ -199,10 +198,13 @@ def _lance_errors(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, OSError) or disk_is_full(error):
-            raise storage_error(folder, error) from error
+            raise storage_error(folder, error, "cannot be used") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SearchError(
             f"LanceDB cannot go on: {reason}",
             where=folder,
             remedy=_REMEDY,
         ) from error
+
+
+MEMBERS = {"lancedb": LanceIndex}

@@ -170,3 +170,6 @@ def _milvus_errors(uri: str) -> Iterator[None]:
             where=uri,
             remedy=f"see that it runs and can be reached, and that {TOKEN} is right if it asks for one",
         ) from error
+
+
+MEMBERS = {"milvus": MilvusIndex}

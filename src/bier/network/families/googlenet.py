@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bier.network.backbone import Backbone
+from bier.network.family import Family
 from bier.network.weights import load_strictly, not_fetched, read_weights, require, without
 
 _HALF = (0.5, 0.5, 0.5)
@@ -45,3 +46,6 @@ def _googlenet_file() -> Path:
         except (OSError, RuntimeError) as error:
             raise not_fetched("googlenet", url, error) from error
     return path
+
+
+MEMBERS = {"googlenet": Family(knows=lambda name: name == "googlenet", build=googlenet)}

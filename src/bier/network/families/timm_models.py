@@ -8,6 +8,7 @@ from typing import Any
 
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
+from bier.network.family import Family
 from bier.network.layer_groups import timm_groups
 from bier.network.weights import foreign, not_fetched, read_weights, require
 
@@ -49,7 +50,7 @@ def _check_name(name: str) -> None:
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     raise ModelError(
         f"unknown backbone {name!r}",
-        where="model.backbone",
+        where="name",
         remedy=f"did you mean {close[0]!r}?" if close else "any name in timm.list_models() will do, such as 'resnet50'",
     )
 
@@ -109,7 +110,7 @@ def _timm_from_hub(name: str) -> Any:
     if settings and not settings.has_weights:
         raise ModelError(
             f"{name} comes without weights",
-            where="model.weights",
+            where="weights",
             remedy="give the path of a file, or 'none' for random weights",
         )
     if settings and not settings.hf_hub_id:
@@ -133,3 +134,6 @@ def _cached(name: str) -> Path | None:
     files = [settings.hf_hub_filename] if settings.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
     found = (try_to_load_from_cache(settings.hf_hub_id, file) for file in files)
     return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+MEMBERS = {"timm": Family(knows=lambda name: True, build=timm_model)}

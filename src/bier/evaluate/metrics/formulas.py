@@ -21,8 +21,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
-Figures = NDArray[np.float64]
+from bier.evaluate.metrics.metric import Figures, Indices, RankMetric
 
 NO_POSITIVE = 0
 """First-hit rank of a query that has nothing to find."""
@@ -47,7 +46,7 @@ def average_precision_at_r(ranks: Indices, nth: Indices, owner: Indices, positiv
     return _per_query(np.where(ranks <= positives[owner], nth / ranks, 0.0), owner, positives)
 
 
-def r_precision(ranks: Indices, owner: Indices, positives: Indices) -> Figures:
+def r_precision(ranks: Indices, nth: Indices, owner: Indices, positives: Indices) -> Figures:
     """The share of positives among the first ``R`` hits for each query, (q,)."""
     return _per_query(ranks <= positives[owner], owner, positives)
 
@@ -67,3 +66,10 @@ def _per_query(values: NDArray[np.generic], owner: Indices, positives: Indices) 
 def mean(values: Figures) -> float:
     """The mean, exactly rounded, so that the order of queries does not matter."""
     return math.fsum(values.tolist()) / len(values)
+
+
+MEMBERS = {
+    "map_at_r": RankMetric(average_precision_at_r, needs="at_r", column="average_precision_at_r"),
+    "r_precision": RankMetric(r_precision, needs="at_r"),
+    "map": RankMetric(average_precision, column="average_precision"),
+}

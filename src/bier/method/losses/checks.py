@@ -1,0 +1,79 @@
+"""What labels and losses must be, said with a remedy where they are not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bier.errors import LossError
+
+
+def check_labels(labels: Tensor, rows: int) -> None:
+    """Refuse labels that are not one whole number for each of the rows."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point():
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise LossError(f"labels of type {kind}", remedy="give a tensor of whole numbers: torch.as_tensor(labels)")
+    if labels.ndim != 1 or len(labels) != rows:
+        raise LossError(
+            f"labels of shape {tuple(labels.shape)} for {rows} embeddings", remedy="give one whole number per image"
+        )
+
+
+def check_two_classes(labels: Tensor) -> None:
+    """Refuse a batch without negative pairs."""
+    if len(labels) == 0 or bool((labels == labels[0]).all()):
+        raise single_class()
+
+
+def single_class() -> LossError:
+    """The error of a batch without negative pairs."""
+    return LossError(
+        "the batch holds a single class, so it has no negative pair",
+        where="labels",
+        remedy="draw batches of at least two classes",
+    )
+
+
+def check_scalar(value: object, source: object) -> Tensor:
+    """``value``, returned by ``source``, where it is a scalar tensor with a gradient.
+
+    Raises:
+        LossError: it is something else.
+    """
+    name = getattr(source, "__name__", type(source).__name__)
+    if not isinstance(value, Tensor):
+        raise LossError(f"returned {type(value).__name__}, not a tensor", where=name, remedy="return a scalar tensor")
+    if value.ndim != 0:
+        raise LossError(
+            f"returned shape {tuple(value.shape)}, not a scalar",
+            where=name,
+            remedy="reduce it with .mean() or .sum(), or write a bier.losses.TermLoss, which has unreduced terms",
+        )
+    if torch.is_grad_enabled() and not value.requires_grad:
+        raise LossError(
+            "returned a value without a gradient",
+            where=name,
+            remedy="compute it from the similarities with torch operations, without .detach(), .item() or NumPy",
+        )
+    return value
+
+
+def check_terms(terms: object, given: Tensor, source: str) -> Tensor:
+    """``terms``, returned by ``source``, where there is one for each entry of ``given``, with a gradient in it.
+
+    Raises:
+        LossError: they are something else.
+    """
+    if not isinstance(terms, Tensor):
+        found = type(terms).__name__
+    elif terms.shape != given.shape:
+        found = f"shape {tuple(terms.shape)}"
+    elif torch.is_grad_enabled() and given.requires_grad and not terms.requires_grad:
+        found = "terms without a gradient"
+    else:
+        return terms
+    raise LossError(
+        f"returned {found} for an argument of shape {tuple(given.shape)}",
+        where=source,
+        remedy="return one unreduced term for each entry, made with torch operations",
+    )

@@ -1,0 +1,1 @@
+"""Families of backbones, a file each."""

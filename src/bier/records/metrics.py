@@ -1,0 +1,185 @@
+"""``metrics.json``: what a model finds, and with which of its learners."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bier.errors import DataError
+from bier.records.pictures import Picture
+from bier.records.reading import REST, as_json, from_json, load
+from bier.system.files import write_json
+
+FORMAT = "bier-metrics-1"
+TITLES = {"map_at_r": "MAP@R", "r_precision": "R-precision", "map": "mAP", "nmi": "NMI", "ami": "AMI"}
+"""What tables call a figure, by its key in the file."""
+STD = "_std"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Retrieval figures of one embedding, 0 to 1; None for what was not measured."""
+
+    name: str
+    kind: str
+    """``ensemble``, ``learner``, ``prefix`` or ``features``."""
+    learners: tuple[int, ...] = ()
+    """Those that take part, from 0."""
+    dimensions: int
+    recall: dict[int, float]
+    """By K, ascending."""
+    map_at_r: float | None
+    r_precision: float | None
+    others: dict[str, float] = field(default_factory=dict, metadata=REST)
+    """Further figures by their keys in the file: ``mean_rank`` (from 1), ``map``, ``nmi``, ``ami``, those of other
+    packages; and ``..._std``, the standard deviation, where a protocol draws several galleries."""
+    recall_std: dict[int, float] | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Shares by the names that tables use: R@1, R@2 ..., MAP@R, R-precision, mAP, NMI, AMI, those of others."""
+        values = {f"R@{k}": value for k, value in self.recall.items()}
+        values |= {"MAP@R": _or_nan(self.map_at_r), "R-precision": _or_nan(self.r_precision)}
+        values |= {TITLES.get(key, key): value for key, value in self.others.items() if not key.endswith(STD)}
+        return _measured(values)
+
+    @property
+    def spread(self) -> dict[str, float]:
+        """The standard deviations of `figures`."""
+        values = {f"R@{k}": value for k, value in (self.recall_std or {}).items()}
+        keys = {key.removesuffix(STD): value for key, value in self.others.items() if key.endswith(STD)}
+        return _measured(values | {TITLES.get(key, key): value for key, value in keys.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as it stands in the file."""
+        return dict(as_json(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """How much the learners repeat each other, and the output dimensions: the mean of the absolute value."""
+
+    learners: tuple[tuple[float, ...], ...] = ()
+    """(M, M) between the learners' similarities of pairs of pictures."""
+    features_mean_abs: float | None
+    """Of any two dimensions; None where there is no such pair, and likewise below."""
+    within_learners_mean_abs: float | None
+    between_learners_mean_abs: float | None
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.learners) for row in self.learners):
+            raise ValueError("'correlation.learners' must be a square matrix")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(Picture):
+    """A picture that was found."""
+
+    score: float = math.nan
+    """Its similarity to the query."""
+    correct: bool
+    """Whether it is of the query's class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """A query and its nearest neighbours."""
+
+    group: str = ""
+    """``worst``, ``typical`` or ``best`` of all queries."""
+    query: Picture
+    recall_rank: int | None
+    """Rank of the first right match, from 1; 0 or None if there is none."""
+    average_precision: float = math.nan
+    """At R."""
+    hits: tuple[Hit, ...]
+    """Nearest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """All that is said of a model on one split of a source."""
+
+    format: str = FORMAT
+    name: str = ""
+    """Of the run."""
+    source: str = ""
+    split: str = "test"
+    protocol: str = "self"
+    created: str = ""
+    seed: int | None = None
+    draws: int = 1
+    """Galleries that the protocol drew; figures are means over them."""
+    queries: int
+    gallery: int
+    classes: int
+    queries_without_positive: int = 0
+    conventions: tuple[str, ...] = ()
+    """How it was counted, in words."""
+    unreadable: tuple[str, ...] = ()
+    """Pictures that could not be read."""
+    rows: tuple[Row, ...]
+    """The ensemble first."""
+    correlation: Correlation | None = None
+    neighbours: tuple[Neighbours, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rows or not self.ensemble.recall or not all(map(math.isfinite, self.ensemble.recall.values())):
+            raise ValueError("'rows' must begin with the ensemble and its recall")
+
+    @property
+    def ensemble(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def learners(self) -> list[Row]:
+        return [row for row in self.rows if row.kind == "learner"]
+
+    @property
+    def features(self) -> Row | None:
+        """The backbone's own features."""
+        return next((row for row in self.rows if row.kind == "features"), None)
+
+    @staticmethod
+    def of(content: Mapping[str, Any]) -> Metrics:
+        """From what `bier.evaluate.evaluate_manifest` returns.
+
+        Raises:
+            ValueError: a field is missing or does not fit.
+        """
+        return from_json(Metrics, content)
+
+    @staticmethod
+    def load(path: Path) -> Metrics:
+        """Read a ``metrics.json``.
+
+        Raises:
+            DataError: it is missing or broken, named with its line or field.
+        """
+        if not path.is_file():
+            raise DataError(
+                f"not an evaluated run: {path.name} is missing",
+                where=path.parent,
+                remedy="run `bier evaluate` on the run's model first",
+            )
+        return load(Metrics, path, remedy="write the file again with `bier evaluate`")
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all; raises StorageError."""
+        write_json(path, self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        return dict(as_json(self))
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _measured(values: Mapping[str, float]) -> dict[str, float]:
+    """Without what was not measured, and without ranks, which are no shares."""
+    return {name: value for name, value in values.items() if math.isfinite(value) and name != "mean_rank"}

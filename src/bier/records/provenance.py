@@ -1,0 +1,104 @@
+"""``provenance.json``: where a run comes from, its data, its machine, its packages, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bier.errors import ModelError
+from bier.records.folder import RunFolder
+from bier.records.reading import as_json, from_json, load
+from bier.system.files import write_json
+
+FORMAT = "bier-run-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """The source of pictures that a run was trained on."""
+
+    path: str
+    source: str
+    """Its name."""
+    protocol: str
+    fingerprint: str
+    """SHA-256 over paths, labels, splits and boxes."""
+    images: dict[str, int]
+    """By split."""
+    classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """The backbone and what it wants of its pictures."""
+
+    name: str
+    mean: tuple[float, ...]
+    """Of red, green and blue, 0 to 1; likewise the standard deviation."""
+    std: tuple[float, ...]
+    pooling: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Written when a run begins, and again when it has ended."""
+
+    format: str = FORMAT
+    command: str
+    started: str
+    seed: int
+    device: str
+    threads: int
+    processes: int = 1
+    platform: str
+    cores: int | None
+    versions: dict[str, str | None]
+    """Of packages; None for those that are not installed."""
+    parameters: int
+    data: TrainedOn
+    backbone: BackboneSpec
+    seconds: float | None = None
+    """The fields from here on are there when the run has ended."""
+    best_epoch: int | None = None
+    unreadable: tuple[str, ...] | None = None
+    finished: str | None = None
+    """When; a run without is not complete."""
+    tries: dict[str, float] | None = None
+    """MAP@R on validation classes by what was tried, if the run is the best of several."""
+
+    @staticmethod
+    def of(content: Mapping[str, Any]) -> Provenance:
+        """From the content of the file.
+
+        Raises:
+            ValueError: a field is missing or does not fit.
+        """
+        return from_json(Provenance, content)
+
+    @staticmethod
+    def load(folder: Path) -> Provenance:
+        """Read that of a run.
+
+        Raises:
+            ModelError: the folder holds no run.
+            DataError: the file is broken.
+        """
+        path = RunFolder(folder).provenance
+        if not path.is_file():
+            raise ModelError("is not the folder of a run", where=folder, remedy="give the --out of a `bier train`")
+        return load(Provenance, path, remedy="mend it, or copy the run again")
+
+    def save(self, folder: Path) -> None:
+        """Write the file, whole or not at all; raises StorageError."""
+        write_json(RunFolder(folder).provenance, self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        return dict(as_json(self))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a run that is complete."""
+    return RunFolder(folder).provenance.is_file() and Provenance.load(folder).finished is not None
