@@ -18,6 +18,8 @@ from bier.data import train_loader
 from bier.errors import ImageError, NonFiniteLossError
 from bier.network.model_file import save_model
 from bier.records.folder import RunFolder
+from bier.records.history import Epoch
+from bier.records.reading import from_json
 from bier.training.batch import WholeBatch
 from bier.training.callbacks import Callback, Callbacks, Running
 from bier.training.job import Job
@@ -161,7 +163,7 @@ class _Epoch:
         progress.end_epoch(record, keep)
         if self.processes.first:
             write_history(job.folder, progress.history)
-        self.callbacks.on_epoch(self.running, progress.history[-1])
+        self.callbacks.on_epoch(self.running, from_json(Epoch, progress.history[-1]))
         progress.stopped_early = self.processes.any(self.running.stopping) and progress.epoch < job.epochs
         save_checkpoint(job, progress)
 

@@ -57,9 +57,9 @@ def test_settings_and_curves_are_there(database: str, birds: Path, tmp_path: Pat
     assert found.data.params["image.size"] == "32"
     assert found.data.params["loss.name"] == "binomial_deviance"
     assert sorted(curve(database, found, "train/loss")) == [1, 2, 3, 4]
-    expected = {epoch.step: epoch.validation_recall for epoch in run.history}
+    expected = {record.step: record.validation["recall@1"] for record in run.history}
     assert curve(database, found, "validation/recall_at_1") == pytest.approx(expected)
-    learner = {epoch.step: epoch.learner_losses[1] for epoch in run.history}
+    learner = {record.step: record.learner_losses[1] for record in run.history}
     assert curve(database, found, "train/loss_learner_2") == pytest.approx(learner)
 
 

@@ -80,7 +80,7 @@ def test_settings_and_curves_are_there(birds: Path, tmp_path: Path) -> None:
     assert settings["image.size"] == 32
     assert settings["loss.name"] == "binomial_deviance"
     assert list(curve(session, "train/loss")) == [1, 2, 3, 4]
-    expected = {epoch.step: epoch.validation_recall for epoch in run.history}
+    expected = {record.step: record.validation["recall@1"] for record in run.history}
     assert curve(session, "validation/recall@1") == pytest.approx(expected)
     assert session["metric"].step_metric == "step"
     assert session["exit"].exit_code == 0

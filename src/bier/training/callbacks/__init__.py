@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bier.network.model import RetrievalModel
+from bier.records.history import Epoch
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Callback:
     def on_validation(self, run: Running, scores: Mapping[str, float]) -> None:
         """After each epoch, with ``recall@1`` and ``map_at_r`` (0 to 1) on held-out classes, where there are any."""
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        """After each epoch, with its line of ``history.jsonl``; ``record["kept"]`` says if its weights are kept."""
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        """After each epoch, with what stands in ``history.jsonl``; ``epoch.kept`` says if its weights are kept."""
 
     def on_message(self, run: Running, text: str) -> None:
         """Something that the user should know, such as a picture that cannot be read."""
@@ -97,9 +98,9 @@ class Callbacks(Callback):
         for member in self.members:
             member.on_validation(run, scores)
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
         for member in self.members:
-            member.on_epoch(run, record)
+            member.on_epoch(run, epoch)
 
     def on_message(self, run: Running, text: str) -> None:
         for member in self.members:

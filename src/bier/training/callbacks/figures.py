@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bier.records.history import Epoch
 from bier.training.callbacks import Step
 
 
@@ -12,10 +13,10 @@ def of_step(step: Step) -> dict[str, float]:
     return {"train/learning_rate_factor": step.rate, "train/loss": step.loss}
 
 
-def of_epoch(record: Mapping[str, Any]) -> dict[str, float]:
-    learners = {f"train/loss_learner_{m}": value for m, value in enumerate(record["learner_losses"], 1)}
-    validation = {f"validation/{name}": value for name, value in record.get("validation", {}).items()}
-    return {**validation, **learners, "train/diversity": record["diversity"]}
+def of_epoch(epoch: Epoch) -> dict[str, float]:
+    learners = {f"train/loss_learner_{m}": value for m, value in enumerate(epoch.learner_losses, 1)}
+    validation = {f"validation/{name}": value for name, value in (epoch.validation or {}).items()}
+    return {**validation, **learners, "train/diversity": epoch.diversity}
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from bier.records.history import Epoch
 from bier.training.callbacks import Callback, Running
 from bier.training.callbacks.progress_bar import describe_epoch
 
@@ -25,8 +24,8 @@ class LogFile(Callback):
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         self.log.addHandler(handler)
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        self.log.info(describe_epoch(run, record))
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        self.log.info(describe_epoch(run, epoch))
 
     def on_message(self, run: Running, text: str) -> None:
         self.log.info(text)

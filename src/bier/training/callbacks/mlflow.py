@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from bier.errors import ConfigError
+from bier.records.history import Epoch
 from bier.system.extras import need
 from bier.system.files import write_text
 from bier.training.callbacks import Callback, Running, Step, figures
@@ -47,8 +47,8 @@ class MLflow(Callback):
     def on_step(self, run: Running, step: Step) -> None:
         self._log(figures.of_step(step), step.number)
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        self._log(figures.of_epoch(record), record["step"])
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        self._log(figures.of_epoch(epoch), epoch.step)
 
     def on_end(self, run: Running, error: BaseException | None) -> None:
         asked = isinstance(error, Interrupted | KeyboardInterrupt)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from bier.records.history import Epoch
 from bier.training.callbacks import Callback, Running, Step
 
 LINE_SECONDS = 30.0
@@ -45,8 +44,8 @@ class ProgressBar(Callback):
             self.last_line = time.monotonic()
             self._print(f"  epoch {step.epoch}: {step.batch}/{run.batches}  {text}")
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        self._print(describe_epoch(run, record))
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        self._print(describe_epoch(run, epoch))
 
     def on_message(self, run: Running, text: str) -> None:
         self._print(text)
@@ -58,14 +57,14 @@ class ProgressBar(Callback):
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def describe_epoch(run: Running, record: Mapping[str, Any]) -> str:
+def describe_epoch(run: Running, epoch: Epoch) -> str:
     """One line about an epoch."""
-    losses = " ".join(f"{value:.3f}" for value in record["learner_losses"])
+    losses = " ".join(f"{value:.3f}" for value in epoch.learner_losses)
     line = (
-        f"epoch {record['epoch']:>{len(str(run.epochs))}}/{run.epochs}  loss {record['loss']:.4f} "
-        f"(learners {losses})  {record['images_per_second']:.0f} images/s, {record['seconds']:.0f} s"
+        f"epoch {epoch.epoch:>{len(str(run.epochs))}}/{run.epochs}  loss {epoch.loss:.4f} "
+        f"(learners {losses})  {epoch.images_per_second:.0f} images/s, {epoch.seconds:.0f} s"
     )
-    if "validation" in record:
-        recall, map_at_r = (100 * record["validation"][name] for name in ("recall@1", "map_at_r"))
-        line += f"  validation Recall@1 {recall:.1f} %, MAP@R {map_at_r:.1f} %{'  kept' if record['kept'] else ''}"
+    if epoch.validation:
+        recall, map_at_r = (100 * epoch.validation[name] for name in ("recall@1", "map_at_r"))
+        line += f"  validation Recall@1 {recall:.1f} %, MAP@R {map_at_r:.1f} %{'  kept' if epoch.kept else ''}"
     return line

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from bier.records.history import Epoch
 from bier.training.callbacks import Callback, Running, Step, figures
 
 
@@ -23,8 +23,8 @@ class TensorBoard(Callback):
     def on_step(self, run: Running, step: Step) -> None:
         self._write(figures.of_step(step), step.number)
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        self._write(figures.of_epoch(record), record["step"])
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        self._write(figures.of_epoch(epoch), epoch.step)
 
     def on_end(self, run: Running, error: BaseException | None) -> None:
         self.writer.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from bier.errors import ConfigError
+from bier.records.history import Epoch
 from bier.system.extras import need
 from bier.system.files import write_text
 from bier.training.callbacks import Callback, Running, Step, figures
@@ -52,8 +52,8 @@ class WeightsAndBiases(Callback):
     def on_step(self, run: Running, step: Step) -> None:
         self.run.log({"step": step.number, **figures.of_step(step)})
 
-    def on_epoch(self, run: Running, record: Mapping[str, Any]) -> None:
-        self.run.log({"step": record["step"], "epoch": record["epoch"], **figures.of_epoch(record)})
+    def on_epoch(self, run: Running, epoch: Epoch) -> None:
+        self.run.log({"step": epoch.step, "epoch": epoch.epoch, **figures.of_epoch(epoch)})
 
     def on_end(self, run: Running, error: BaseException | None) -> None:
         self.run.finish(exit_code=int(error is not None))
