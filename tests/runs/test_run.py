@@ -330,12 +330,13 @@ def test_another_source_is_evaluated(finished: bier.Run, birds: Path, frame: pan
     assert (finished.folder / "metrics.json").read_bytes() == before
     with pytest.raises(DataError, match="no images in the split 'val'"):
         finished.evaluate(other, split="val", quiet=True)
-    assert finished.evaluate(birds, split="val", quiet=True)["queries"] == 8
+    assert finished.evaluate(birds, split="val", quiet=True).queries == 8
 
 
 def test_its_own_table_is_recognised(frame: pandas.DataFrame, tmp_path: Path) -> None:
     run = bier.train(frame, {**TINY, "optimizer.epochs": 1}, tmp_path / "run", quiet=True)
-    expected = run.metrics or {}
+    expected = run.metrics
+    assert expected is not None
     (run.folder / "metrics.json").unlink()
     assert run.metrics is None
     run.evaluate(frame, quiet=True)
@@ -350,8 +351,7 @@ def test_a_report_is_written(finished: bier.Run, tmp_path: Path) -> None:
     (finished.folder / "report.html").unlink()
 
 
-def test_broken_metrics_are_told(finished: bier.Run, tmp_path: Path) -> None:
-    run = bier.Run(tmp_path)
+def test_broken_metrics_are_told(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(DataError, match="broken JSON"):
         _ = run.metrics

@@ -25,6 +25,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def table(self) -> Path:
+        """The source of a run that was trained on a table in memory."""
+        return self.path / "source.parquet"
+
+    @property
     def provenance(self) -> Path:
         """See `bier.records.provenance`."""
         return self.path / "provenance.json"

@@ -30,9 +30,6 @@ from bier.vectors.encoder import Encoder
 
 Settings = Config | Mapping[str, object] | str | Path | None
 
-TABLE = "source.parquet"
-"""In the folder of a run that was trained on a table in memory: that table."""
-
 
 def train(
     source: Any,
@@ -168,7 +165,7 @@ class Run:
 
     def _other_table(self, source: Any) -> Manifest | None:
         """A table's manifest; none for the table that the run was trained on."""
-        manifest, own = open_table(source), self.folder / TABLE
+        manifest, own = open_table(source), RunFolder(self.folder).table
         if own.is_file():
             data = self.settings.data
             if open_table(source, data).fingerprint() == open_source(own, data).fingerprint():
@@ -219,14 +216,14 @@ def _callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
 def _saved(source: Any, folder: Path, processes: Processes) -> Iterator[Path]:
     """The file of a table that was in memory. It goes again if no run has begun that could need it."""
     refuse_to_overwrite(folder)
-    file, made = folder / TABLE, not folder.exists()
+    file, made = RunFolder(folder).table, not folder.exists()
     if processes.first:
         memory.save(source, file)
     processes.wait()
     try:
         yield file
     except BaseException:
-        if processes.first and not (folder / "provenance.json").exists():
+        if processes.first and not RunFolder(folder).provenance.exists():
             file.unlink(missing_ok=True)
             with suppress(OSError):
                 if made:
