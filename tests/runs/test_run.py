@@ -354,4 +354,4 @@ def test_a_report_is_written(finished: bier.Run, tmp_path: Path) -> None:
 def test_broken_metrics_are_told(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(DataError, match="broken JSON"):
-        _ = run.metrics
+        _ = bier.Run(tmp_path).metrics
