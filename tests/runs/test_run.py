@@ -19,6 +19,7 @@ import bier
 from bier.data import open_source
 from bier.errors import ConfigError, DataError, ModelError
 from bier.records.history import Epoch
+from bier.records.metrics import Metrics
 from bier.training.callbacks import Callback, Running, Step
 
 
@@ -326,7 +327,7 @@ def test_another_source_is_evaluated(finished: bier.Run, birds: Path, frame: pan
     figures = finished.evaluate(other, recall_at=(4, 1, 4), missing="miss", quiet=True)
     assert figures.queries == 12
     assert list(figures.ensemble.recall) == [1, 4]
-    assert json.loads((finished.folder / "metrics-table-test.json").read_text()) == figures
+    assert Metrics.load(finished.folder / "metrics-table-test.json") == figures
     assert (finished.folder / "metrics.json").read_bytes() == before
     with pytest.raises(DataError, match="no images in the split 'val'"):
         finished.evaluate(other, split="val", quiet=True)
