@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -24,6 +24,11 @@ app = App(
 def output(help: str) -> Parameter:
     """``--out``, or ``-o``: where a command's result goes."""
     return Parameter(name=["--out", "-o"], help=help)
+
+
+TrustCode = Annotated[
+    bool, Parameter(help="Load a torch program (.pt2) as --model. It is code: only your own.", negative="")
+]
 
 
 def terminal() -> Console:

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bier.cli.app import app, output, terminal
+from bier.cli.app import TrustCode, app, output, terminal
 
 if TYPE_CHECKING:
     from bier.system.hardware import Hardware
@@ -38,6 +38,7 @@ def embed(
         Literal["float32", "bfloat16"], Parameter(help="bfloat16 is faster and changes vectors slightly.")
     ] = "float32",
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")] = "auto",
+    trust_code: TrustCode = False,
 ) -> None:
     """Turn a catalogue of pictures into vectors, as Parquet files.
 
@@ -52,7 +53,7 @@ def embed(
         raise ConfigError("no pictures given", where="bier embed", remedy=f"write: bier embed {model} photos/ -o {out}")
     hardware = Hardware.resolve(device, precision, workers, where="--device")
     _refuse_slow_precision(hardware)
-    encoder = load_encoder(model, hardware.device, hardware.precision)
+    encoder = load_encoder(model, hardware.device, hardware.precision, trust_code=trust_code)
     console = terminal()
     with _Progress(console) as progress:
         info = embed_catalogue(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import app, output, terminal
+from bier.cli.app import TrustCode, app, output, terminal
 
 if TYPE_CHECKING:
     from bier.search import Hit, Index
@@ -34,6 +34,7 @@ def fill_index(
     prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    trust_code: TrustCode = False,
 ) -> None:
     """Index SOURCE: pictures (a folder, a table, a benchmark, tar files) or a folder of vectors made by `bier embed`.
 
@@ -42,7 +43,7 @@ def fill_index(
     from bier.search.fill import fill
 
     console = terminal()
-    info, count, batches = _source(source, model, device)
+    info, count, batches = _source(source, model, device, trust_code)
     with _opened_or_new(out, info, engine, uri) as opened, _progress(count) as progress:
         filled = fill(opened, batches, progress, prefix=prefix, moved=moved)
         total = opened.count()
@@ -96,6 +97,7 @@ def search(
     staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
     html: Annotated[Path | None, Parameter(help="Write a page with the pictures.")] = None,
     model: ModelPath = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Find the pictures of an index that are most like one picture."""
     from bier.errors import ConfigError
@@ -107,7 +109,7 @@ def search(
     with open_index(folder) as opened:
         filters = _filters(where)
         chosen = None if learners is None else parse_learners(learners, len(opened.info.sizes))
-        encoder = load_encoder(opened, path=model)
+        encoder = load_encoder(opened, path=model, trust_code=trust_code)
         vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query)]), chosen)
         searcher = StagedSearch(opened) if staged else opened
         [hits] = searcher.search(vectors, top, filters)
@@ -141,7 +143,7 @@ def duplicates(
 
 
 def _source(
-    source: str, model: Path | None, device: Literal["auto", "cpu", "cuda", "mps"]
+    source: str, model: Path | None, device: Literal["auto", "cpu", "cuda", "mps"], trust_code: bool
 ) -> tuple[Any, int | None, Iterator[VectorBatch]]:
     """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors."""
     from bier.errors import ConfigError
@@ -153,11 +155,11 @@ def _source(
     from bier.vectors.sources import open_catalogue
 
     if (Path(source) / "vectors.json").exists():
-        return _vectors(Path(source), model)
+        return _vectors(Path(source), model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
-    encoder = load_encoder(model, hardware.device)
+    encoder = load_encoder(model, hardware.device, trust_code=trust_code)
     catalogue = open_catalogue(source)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     console = terminal()
@@ -168,7 +170,7 @@ def _source(
     return info, catalogue.total, embedded(encoder, catalogue, failed, workers=hardware.workers)
 
 
-def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[VectorBatch]]:
+def _vectors(folder: Path, model: Path | None, trust_code: bool) -> tuple[Any, int, Iterator[VectorBatch]]:
     from bier.errors import SearchError
     from bier.export import load_encoder
     from bier.network.hub import absolute
@@ -182,7 +184,7 @@ def _vectors(folder: Path, model: Path | None) -> tuple[Any, int, Iterator[Vecto
             where=folder,
             remedy="repeat the `bier embed` that was interrupted: it goes on",
         )
-    if model is not None and load_encoder(model).fingerprint != stored.model:
+    if model is not None and load_encoder(model, trust_code=trust_code).fingerprint != stored.model:
         raise SearchError(f"are not vectors of {model}", where=folder, remedy="give the model that made them")
     place = None if model is None else absolute(model)
     info = IndexInfo(stored.model, tuple(stored.sizes), tuple(stored.scales), model_path=place)

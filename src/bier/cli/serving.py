@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import app, terminal
+from bier.cli.app import TrustCode, app, terminal
 
 
 @app.command
@@ -30,6 +30,7 @@ def serve(
     max_megabytes: Annotated[float, Parameter(help="Largest request.", validator=Number(gt=0))] = 20,
     timeout: Annotated[float, Parameter(help="Seconds that a request may take.", validator=Number(gt=0))] = 30,
     allow_anonymous: Annotated[bool, Parameter(negative="", help="Let other machines in without a token.")] = False,
+    trust_code: TrustCode = False,
 ) -> None:
     """Search an index over HTTP and on a page in the browser.
 
@@ -66,6 +67,7 @@ def serve(
         model=model,
         device=Hardware.resolve(device, where="--device").device.type,
         anonymous=allow_anonymous,
+        trust_code=trust_code,
         listening=listening,
     )
     console.print("stopped")

@@ -18,6 +18,8 @@ from bier.export import description as descriptions
 from bier.system.extras import need
 from bier.vectors.encoder import Encoder
 
+PROGRAM_SUFFIX = ".pt2"
+
 
 @dataclass(frozen=True, eq=False)
 class ExportedEncoder(ABC):
@@ -111,7 +113,10 @@ class OnnxEncoder(ExportedEncoder):
 
 @dataclass(frozen=True, eq=False)
 class ProgramEncoder(ExportedEncoder):
-    """A torch program (.pt2): torch runs it, nothing of bier is inside."""
+    """A torch program (.pt2): torch runs it, nothing of bier is inside.
+
+    It is code. Load only what you have made yourself: torch evaluates expressions in it, and may unpickle parts.
+    """
 
     program: Any
 
@@ -133,17 +138,35 @@ class ProgramEncoder(ExportedEncoder):
 
 
 def load_encoder(
-    path: Path | str, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32
+    path: Path | str,
+    device: torch.device | str = "cpu",
+    precision: torch.dtype = torch.float32,
+    *,
+    trust_code: bool = False,
 ) -> Encoder | OnnxEncoder | ProgramEncoder:
     """What turns pictures into vectors, of a run's folder, a model file or an exported one.
 
+    Args:
+        path: of it.
+        device: where it computes; exported files compute on the CPU.
+        precision: of the backbone; exported files have their own.
+        trust_code: load a torch program (.pt2) as well. It is code: torch may run any command in it while loading.
+
     Raises:
-        ModelError: no such file, a damaged one, or one of another kind.
+        ModelError: no such file, a damaged one, one of another kind, or code that is not trusted.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".onnx":
         return OnnxEncoder.load(path)
-    return ProgramEncoder.load(path) if suffix == ".pt2" else Encoder.load(path, device, precision)
+    if suffix != PROGRAM_SUFFIX:
+        return Encoder.load(path, device, precision)
+    if not trust_code:
+        raise ModelError(
+            "is a torch program, and loading it may run any command that is hidden in it",
+            where=path,
+            remedy="use an ONNX file or the run itself; or, if you made the file yourself, add --trust-code",
+        )
+    return ProgramEncoder.load(path)
 
 
 def _read(path: Path | str) -> bytes:

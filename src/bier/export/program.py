@@ -28,6 +28,7 @@ def write_program(encoder: Encoder, out: Path, images: Tensor) -> Parity:
         )
     except Exception as error:  # from the depths of the tracer
         raise cannot_export(encoder, error) from error
+    program.example_inputs = None  # they would be pickled
     described = descriptions.describe_encoder(encoder)
     found: list[Parity] = []
 

@@ -33,18 +33,31 @@ def check_model(index: Index, encoder: PictureEncoder) -> None:
         )
 
 
-def load_encoder(index: Index, device: torch.device | str = "cpu", path: Path | str | None = None) -> PictureEncoder:
+def load_encoder(
+    index: Index,
+    device: torch.device | str = "cpu",
+    path: Path | str | None = None,
+    *,
+    trust_code: bool = False,
+) -> PictureEncoder:
     """The model that filled the index, from where it lay then, or from elsewhere.
+
+    Args:
+        index: filled by the model.
+        device: where it computes.
+        path: of the model; none given: where it lay. A torch program (.pt2) is code, and is loaded only by its path.
+        trust_code: load a torch program.
 
     Raises:
         SearchError: it is another model, or the index does not say where it lay.
-        ModelError: it is no longer there, or damaged.
+        ModelError: it is no longer there, damaged, or code that is not trusted.
     """
+    trust_code = trust_code and path is not None  # an index may come from anywhere
     path = path or index.info.model_path
     if path is None:
         raise SearchError("does not say where its model is", where=index.folder, remedy="give it with --model")
     try:
-        encoder: PictureEncoder = exported.load_encoder(path, device)
+        encoder: PictureEncoder = exported.load_encoder(path, device, trust_code=trust_code)
     except ModelError as error:
         raise ModelError(error.what, where=error.where, remedy="give the place of the model with --model") from error
     check_model(index, encoder)

@@ -30,6 +30,7 @@ def serve(
     port: int,
     model: str | None = None,
     device: str = "cpu",
+    trust_code: bool = False,
     anonymous: bool = False,
     listening: Callable[[str], object] = lambda address: None,
 ) -> None:
@@ -41,7 +42,7 @@ def serve(
     """
     with closing(listen(host, port)) as server, open_index(folder) as index:
         settings = replace(settings, hosts=_names(server, settings, anonymous))
-        app = create_app(index, load_encoder(index, device, model), settings)
+        app = create_app(index, load_encoder(index, device, model, trust_code=trust_code), settings)
         config = uvicorn.Config(
             app,
             log_config=None,
