@@ -147,7 +147,7 @@ def test_a_browser_asks_nobody_else_and_finds_a_name(browser: Any, address: str)
     for name in ("index.html", "results.html", "api/losses.html"):
         page.goto(f"{address}/{name}")
     page.get_by_role("textbox", name="Search").fill("NormalizedSoftmax")
-    page.locator(".md-search-result__link").first.wait_for()
+    page.locator(".md-search-result__link").first.wait_for(timeout=120_000)
     page.close()
     assert len(asked) > 10
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
