@@ -15,6 +15,7 @@ from bier.data.datasets import memory, open_table
 from bier.errors import ConfigError
 from bier.evaluate import RECALL_AT, Metric, Missing
 from bier.network.model import RetrievalModel
+from bier.network.model_file import load_model
 from bier.records.folder import RunFolder, new_folder, refuse_to_overwrite
 from bier.records.history import Epoch, read_history
 from bier.records.metrics import Metrics
@@ -114,8 +115,6 @@ class Run:
     @cached_property
     def model(self) -> RetrievalModel:
         """The network with the weights of the epoch that was kept, in evaluation mode, on the CPU."""
-        from bier.network.model_file import load_model
-
         return load_model(self.folder)[0]
 
     def encoder(self, device: DeviceName = "auto", precision: PrecisionName = "float32") -> Encoder:

@@ -62,13 +62,20 @@ class Sums:
                 _histogram(weight[same], self.positive[m])
                 _histogram(weight[negative], self.negative[m])
 
-    def summary(self) -> dict[str, Any]:
+    def means(self) -> dict[str, Any]:
+        """Of the batches so far; and how fast they went."""
         n = max(1, self.batches)
         return {
             "loss": self.loss / n,
             "learner_losses": [value / n for value in self.learner_losses],
             "diversity": self.diversity / n,
             "images_per_second": self.images / max(self.seconds, 1e-9),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What the history keeps of them."""
+        return {
+            **self.means(),
             "seconds": self.seconds,
             "weights": {"edges": WEIGHT_EDGES.tolist(), "positive": self.positive, "negative": self.negative},
         }
@@ -100,17 +107,14 @@ class Progress:
 
     def last_step(self, rate: float, batches: int) -> Step:
         """What callbacks hear of the step that was just made, in an epoch of so many batches."""
-        sums = self.sums
+        sums, means = self.sums, self.sums.means()
         return Step(
             number=self.step,
             epoch=self.epoch + 1,
             batch=self.batch,
             rate=rate,
-            loss=sums.loss / sums.batches,
-            learner_losses=tuple(value / sums.batches for value in sums.learner_losses),
-            diversity=sums.diversity / sums.batches,
-            images_per_second=sums.images / max(sums.seconds, 1e-9),
             seconds_left=(batches - self.batch) * sums.seconds / sums.batches,
+            **{**means, "learner_losses": tuple(means["learner_losses"])},
         )
 
     def record(self, manifest: Manifest, learning_rate: float) -> dict[str, Any]:
