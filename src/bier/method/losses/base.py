@@ -81,8 +81,14 @@ class Loss(nn.Module):
         losses = [self(scores, labels) for scores in (running_average(s) if schedule == "stagewise" else s)]
         if not trace:
             return Boosted.of(losses)
-        averages = running_average(s_m.detach() for s_m in s)
-        return Boosted.of(losses, self.influence(averages, labels) if schedule == "stagewise" else (), averages)
+        return Boosted.of(losses, *self.trace([s_m.detach() for s_m in s], labels, schedule))
+
+    def trace(
+        self, scores: Sequence[Tensor], labels: Tensor, schedule: Schedule
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Weights and scores that :class:`Boosted` keeps, of each learner's own scores."""
+        averages = running_average(scores)
+        return self.influence(averages, labels) if schedule == "stagewise" else (), averages
 
     def influence(self, scores: Sequence[Tensor], labels: Tensor) -> Sequence[Tensor]:
         """``n |dL/ds|`` at each of the score matrices, (n, n) and 0 on the diagonal: what a pair still counts for."""

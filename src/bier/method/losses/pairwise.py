@@ -124,7 +124,7 @@ def boost_pairs(
         LossError: a batch of one class.
     """
     sweep = Sweep(loss, schedule, shrinkage, len(outputs), outputs[0], labels, trace=trace, tile=tile)
-    value = _MeanLoss.apply(sweep, *outputs)
+    value = mean_loss(sweep, outputs)
     if sweep.trace is None:
         return Boosted(value, sweep.losses)
     scores, weights = sweep.trace.scores, sweep.trace.weights
@@ -133,11 +133,30 @@ def boost_pairs(
     return Boosted(value, sweep.losses, tuple(weights), tuple(scores))
 
 
+class SweepOfTiles(Protocol):
+    """What takes the tiles of one batch through the learners."""
+
+    losses: Tensor
+    """(M,), after the run."""
+
+    def run(self, z: Sequence[Tensor]) -> list[Tensor]:
+        """Visit every tile of normalised outputs, M tensors (n, d_m).
+
+        Returns:
+            M tensors (n, d_m). -2/M times them are the gradients of the mean loss in z.
+        """
+
+
+def mean_loss(sweep: SweepOfTiles, outputs: Sequence[Tensor]) -> Tensor:
+    """The mean over learners, a scalar, of raw outputs ``f_m`` (n, d_m)."""
+    return _MeanLoss.apply(sweep, *outputs)  # type: ignore[no-any-return]
+
+
 class _MeanLoss(torch.autograd.Function):
     """The mean loss as a function of the outputs. Its gradients are made on the way forward."""
 
     @staticmethod
-    def forward(ctx: Any, sweep: Sweep, *outputs: Tensor) -> Tensor:
+    def forward(ctx: Any, sweep: SweepOfTiles, *outputs: Tensor) -> Tensor:
         z = Normalized(outputs)
         ctx.save_for_backward(z.lengths, *z.backward(sweep.run(z.z)))
         return sweep.losses.mean()
@@ -232,7 +251,7 @@ class Sweep:
         sums: list[list[Tensor]] = [[] for _ in z]
         for i in range(len(self.codes)):
             for j in range(i, len(self.codes)):
-                _add_products(sums, i, j, self.visit(i, j, rows), rows)
+                add_products(sums, i, j, self.visit(i, j, rows), rows)
         return [torch.cat(sums_m) if len(sums_m) > 1 else sums_m[0] for sums_m in sums]
 
     def visit(self, i: int, j: int, z: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
@@ -259,7 +278,7 @@ def blocks(rows: Tensor, tile: int) -> tuple[Tensor, ...]:
     return rows.split(tile) if rows.shape[0] > tile else (rows,)
 
 
-def _add_products(
+def add_products(
     sums: Sequence[list[Tensor]], i: int, j: int, tiles: Sequence[Tensor], z: Sequence[Sequence[Tensor]]
 ) -> None:
     """For each learner the products of a tile, and of its mirror image, with the rows of z."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bier.method.losses.base import Loss
+from bier.method.ensemble import normalize
+from bier.method.losses.base import Boosted, Loss, Schedule
 from bier.method.losses.checks import check_two_classes
+from bier.method.losses.mined import LARGEST_EXPONENT, MinedSweep
+from bier.method.losses.pairwise import mean_loss
 
 
 class MultiSimilarity(Loss):
@@ -39,6 +44,36 @@ class MultiSimilarity(Loss):
         pull = _log_one_plus_sum_exp(-self.alpha * (scores - self.base), positive) / self.alpha
         push = _log_one_plus_sum_exp(self.beta * (scores - self.base), negative) / self.beta
         return (pull + push).mean()
+
+    def boost(
+        self, outputs: Sequence[Tensor], labels: Tensor, *, schedule: Schedule, shrinkage: float, trace: bool
+    ) -> Boosted:
+        if not self._fits_tiles():
+            return super().boost(outputs, labels, schedule=schedule, shrinkage=shrinkage, trace=trace)
+        check_two_classes(labels)
+        sweep = MinedSweep(
+            self.alpha,
+            self.beta,
+            self.base,
+            self.epsilon,
+            stagewise=schedule == "stagewise",
+            learners=len(outputs),
+            like=outputs[0],
+            labels=labels,
+        )
+        loss = mean_loss(sweep, outputs)
+        if not trace:
+            return Boosted(loss, sweep.losses)
+        with torch.no_grad():
+            scores = [self.scores(normalize(f), m) for m, f in enumerate(outputs)]
+            weights, averages = self.trace(scores, labels, schedule)
+        return Boosted(loss, sweep.losses, tuple(weights), tuple(averages))
+
+    def _fits_tiles(self) -> bool:
+        """Whether exponentials stay in range, and nobody has changed what the loss is."""
+        ours = type(self).forward is MultiSimilarity.forward and type(self).scores is Loss.scores
+        sharpest = max(self.alpha, self.beta)
+        return ours and min(self.alpha, self.beta) > 0 and sharpest * max(1, abs(self.base)) <= LARGEST_EXPONENT
 
 
 def _log_one_plus_sum_exp(exponents: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,227 @@
+"""Boosting of the multi-similarity loss, tile by tile, in memory linear in the batch.
+
+An anchor needs its hardest pairs before it can choose among the others, and the sum over the chosen ones before any of
+them has a gradient. So the tiles are visited twice: once for hardest pairs and sums, once for gradients. Similarity is
+symmetric, so tiles on and above the diagonal are enough. Mining is not: a pair may count for one of its pictures alone.
+
+Positive pairs are few, and are kept in a list. A tile holds ``exp(beta s)`` of its negative pairs, and 0 elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bier.method.ensemble import boosting_rate
+from bier.method.losses.pairwise import TILE, Matrix, add_products, average_factors, blocks, constant, mix
+
+KEPT = 2**21
+"""How many numbers of the first visit are kept for the second: 8 MB in float32."""
+
+LARGEST_EXPONENT = 75.0
+"""Sums of larger exponentials, or of smaller negative ones, would come near the limits of float32."""
+
+Tile = tuple[int, int]
+
+
+class PositivePairs:
+    """The positive pairs of a batch, each once, in order of the tile that holds them.
+
+    Args:
+        labels: whole numbers (n,).
+        tile: rows and columns of a tile.
+
+    Attributes:
+        count: P.
+        anchors: (2 P,), the first rows of all pairs, then the second ones; the tile (i, j) has the first ones in i.
+        spans: which of the pairs each tile holds, where it holds any.
+        places: where they are in a tile whose rows are laid end to end, (P,) and, in tiles on the diagonal, mirrored.
+    """
+
+    def __init__(self, labels: Tensor, tile: int) -> None:
+        codes = labels.cpu().numpy()
+        n = len(codes)
+        order = np.argsort(codes, kind="stable")
+        counts = np.unique(codes, return_counts=True)[1]
+        later = np.repeat(np.cumsum(counts), counts) - np.arange(1, n + 1)  # how many of its class follow a row
+        first = np.repeat(np.arange(n), later)
+        second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(later) - later, later)
+        pairs = np.sort(order[np.stack([first, second])], axis=0)
+        tiles, starts = np.zeros((1, 2), int), [0, len(first)]
+        if n > tile:
+            pairs = pairs[:, np.lexsort(pairs[::-1] // tile)]
+            tiles, found = np.unique(pairs // tile, axis=1, return_index=True)
+            tiles, starts = tiles.T, [*found.tolist(), len(first)]
+        self.count = len(first)
+        self.anchors = torch.from_numpy(pairs.reshape(-1)).to(labels.device)
+        self.spans = {(i, j): slice(*starts[k : k + 2]) for k, (i, j) in enumerate(tiles.tolist())}
+        width = np.minimum(n - pairs[1] // tile * tile, tile)
+        i, j = pairs % tile
+        self.places = torch.from_numpy(np.stack([i * width + j, j * width + i])).to(labels.device)
+
+    def within(self, tile: Tile) -> tuple[slice, Sequence[Tensor]]:
+        """Which pairs a tile holds, and where."""
+        span = self.spans.get(tile, slice(0, 0))
+        places = self.places[:, span].unbind()
+        return span, places if tile[0] == tile[1] else places[:1]
+
+
+class MinedSweep:
+    """Takes the tiles of one batch through the learners, as :class:`bier.method.losses.pairwise.Sweep` does.
+
+    Args:
+        alpha, beta, base, epsilon: as :class:`bier.losses.MultiSimilarity` has them.
+        stagewise: learner m is judged at the running average of similarities, not at its own.
+        learners: their number M.
+        like: a tensor of the outputs' type and device.
+        labels: whole numbers (n,) of at least two classes.
+
+    Attributes:
+        losses: (M,), after the run: the mean over anchors.
+    """
+
+    def __init__(
+        self,
+        alpha: float,
+        beta: float,
+        base: float,
+        epsilon: float | None,
+        *,
+        stagewise: bool,
+        learners: int,
+        like: Tensor,
+        labels: Tensor,
+        tile: int = TILE,
+    ) -> None:
+        self.alpha, self.beta = alpha, beta
+        self.slack = None if epsilon is None else beta * epsilon
+        self.learners, self.n, self.tile = learners, len(labels), tile
+        self.positives = PositivePairs(labels, tile)
+        self.averages = scaled(average_factors(learners) if stagewise else own_factors(learners), beta)
+        # The sums lack these factors, since the exponentials are taken of s and not of s - base.
+        self.shifts = (math.exp(-beta * base), math.exp(alpha * base))
+        self.rates = [(boosting_rate(m) if stagewise else 1.0) / (-2 * self.n) for m in range(1, learners + 1)]
+        self.losses = like.new_zeros(learners)
+        self.kept: dict[Tile, Tensor] = {}
+        self.room = KEPT
+
+    def run(self, z: Sequence[Tensor]) -> list[Tensor]:
+        """Visit every tile of normalised outputs, M tensors (n, d_m).
+
+        Returns:
+            M tensors (n, d_m). -2/M times them are the gradients of the mean loss in z.
+        """
+        self.z = [blocks(z_m, self.tile) for z_m in z]
+        height = range(len(self.z[0]))
+        self.tiles = [(i, j) for i in height for j in range(i, len(height))]
+        scores = self.positive_scores().repeat(1, 2)
+        limits = self.limits(scores)
+        hardest, *sums = rows = limits.new_zeros(3, self.learners, self.n)
+        self.push(limits, hardest, sums[0])
+        pulls = self.pulls(scores, hardest)
+        sums[1].index_add_(1, self.positives.anchors, pulls)
+        slopes = self.close(rows[1:])
+        pulls.mul_(slopes[1].index_select(1, self.positives.anchors))
+        return self.gradients(limits, slopes[0], pulls.view(self.learners, 2, -1).sum(1))
+
+    def close(self, sums: Tensor) -> Tensor:
+        """The losses of complete sums (2, M, n), and what each exponential in them counts in the gradient."""
+        sums.mul_(self.factors([(shift,) for shift in self.shifts]))
+        shares = [(1 / (sharpness * self.n),) for sharpness in (self.beta, self.alpha)]
+        self.losses = (sums.log1p() * self.factors(shares)).sum((0, 2))
+        counts = [
+            [sign * shift * rate for rate in self.rates] for sign, shift in zip((1, -1), self.shifts, strict=True)
+        ]
+        return sums.add_(1).reciprocal_().mul_(self.factors(counts))
+
+    def factors(self, values: Sequence[Sequence[float]]) -> Tensor:
+        """Of negative and of positive pairs, for each learner or for all, (2, M or 1, 1)."""
+        return constant(tuple(map(tuple, values)), self.losses.dtype, self.losses.device).unsqueeze(2)
+
+    def positive_scores(self) -> Tensor:
+        """``beta s`` of the positive pairs, (M, P)."""
+        found = self.z[0][0].new_empty(self.learners, self.positives.count)
+        for tile in self.positives.spans:
+            self.exponentials(tile, found)
+        return found
+
+    def exponentials(self, tile: Tile, found: Tensor | None = None) -> Tensor:
+        """``exp(beta s)`` of a tile's negative pairs, (M, a, b), and 0 for the others, whose ``beta s`` go to found."""
+        if tile in self.kept:
+            return self.kept[tile]
+        i, j = tile
+        s = self.losses.new_empty(self.learners, self.z[0][i].shape[0], self.z[0][j].shape[0])
+        for s_m, z_m in zip(s.unbind(), self.z, strict=True):
+            torch.mm(z_m[i], z_m[j].T, out=s_m)
+        e = mix(self.averages, s)
+        flat = e.view(self.learners, -1)
+        span, places = self.positives.within(tile)
+        if found is not None:
+            torch.index_select(flat, 1, places[0], out=found[:, span])
+        e.exp_()
+        for where in places:
+            flat.index_fill_(1, where, 0)
+        if i == j:
+            e.diagonal(dim1=1, dim2=2).zero_()
+        if e.numel() <= self.room:
+            self.room -= e.numel()
+            self.kept[tile] = e
+        return e
+
+    def limits(self, scores: Tensor) -> Tensor:
+        """Above which ``exp(beta s)`` a negative pair is mined, (M, n)."""
+        limits = scores.new_full((self.learners, self.n), 0.0 if self.slack is None else torch.inf)
+        if self.slack is None:
+            return limits
+        anchors = self.positives.anchors.expand_as(scores)
+        return limits.scatter_reduce_(1, anchors, scores, "amin").sub_(self.slack).exp_()
+
+    def push(self, limits: Tensor, hardest: Tensor, sums: Tensor) -> None:
+        """Fill in the largest ``exp(beta s)`` of each anchor's negative pairs, and the sum over the mined, (M, n)."""
+        for tile in self.tiles:
+            e = self.exponentials(tile)
+            mined = torch.empty_like(e)
+            for block, dim in ((tile[0], 2), (tile[1], 1))[: 1 if tile[0] == tile[1] else 2]:
+                rows = self.within(block)
+                torch.maximum(hardest[:, rows], e.amax(dim), out=hardest[:, rows])
+                torch.gt(e, limits[:, rows].unsqueeze(dim), out=mined).mul_(e)
+                sums[:, rows] += mined.sum(dim)
+
+    def pulls(self, scores: Tensor, hardest: Tensor) -> Tensor:
+        """``exp(-alpha s)`` of mined positive pairs, and 0 for the others; of both their rows, (M, 2 P)."""
+        terms = scores.mul(-self.alpha / self.beta).exp_()
+        if self.slack is None:
+            return terms
+        limits = hardest.log_().add_(self.slack).index_select(1, self.positives.anchors)
+        return torch.lt(scores, limits, out=limits).mul_(terms)
+
+    def gradients(self, limits: Tensor, slopes: Tensor, pulls: Tensor) -> list[Tensor]:
+        """The second visit; slopes are factors of ``exp(beta s)`` (M, n), and pulls belong to positive pairs (M, P)."""
+        sums: list[list[Tensor]] = [[] for _ in self.z]
+        for tile in self.tiles:
+            e = self.exponentials(tile)
+            rows, columns = map(self.within, tile)
+            d = torch.gt(e, limits[:, rows].unsqueeze(2), out=torch.empty_like(e)).mul_(slopes[:, rows].unsqueeze(2))
+            other = torch.gt(e, limits[:, columns].unsqueeze(1), out=torch.empty_like(e))
+            d.addcmul_(other, slopes[:, columns].unsqueeze(1)).mul_(e)
+            span, places = self.positives.within(tile)
+            for where in places:
+                d.view(self.learners, -1).index_copy_(1, where, pulls[:, span])
+            add_products(sums, *tile, d.unbind(), self.z)
+        return [torch.cat(sums_m) if len(sums_m) > 1 else sums_m[0] for sums_m in sums]
+
+    def within(self, block: int) -> slice:
+        return slice(block * self.tile, (block + 1) * self.tile)
+
+
+def scaled(rows: Matrix, factor: float) -> Matrix:
+    return tuple(tuple(factor * value for value in row) for row in rows)
+
+
+def own_factors(learners: int) -> Matrix:
+    """What each learner counts where each is judged by its own similarities."""
+    return tuple(tuple(float(m == k) for k in range(learners)) for m in range(learners))
