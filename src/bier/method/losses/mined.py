@@ -9,15 +9,17 @@ Positive pairs are few, and are kept in a list. A tile holds ``exp(beta s)`` of 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bier.method.ensemble import boosting_rate
-from bier.method.losses.pairwise import TILE, Matrix, add_products, average_factors, blocks, constant, mix
+from bier.method.losses.pairwise import TILE, add_products, average_factors, blocks
 
 KEPT = 2**21
 """How many numbers of the first visit are kept for the second: 8 MB in float32."""
@@ -43,25 +45,32 @@ class PositivePairs:
     """
 
     def __init__(self, labels: Tensor, tile: int) -> None:
-        codes = labels.cpu().numpy()
-        n = len(codes)
+        codes, n = labels.cpu().numpy(), len(labels)
         order = np.argsort(codes, kind="stable")
-        counts = np.unique(codes, return_counts=True)[1]
-        later = np.repeat(np.cumsum(counts), counts) - np.arange(1, n + 1)  # how many of its class follow a row
-        first = np.repeat(np.arange(n), later)
-        second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(later) - later, later)
-        pairs = np.sort(order[np.stack([first, second])], axis=0)
-        tiles, starts = np.zeros((1, 2), int), [0, len(first)]
-        if n > tile:
-            pairs = pairs[:, np.lexsort(pairs[::-1] // tile)]
-            tiles, found = np.unique(pairs // tile, axis=1, return_index=True)
-            tiles, starts = tiles.T, [*found.tolist(), len(first)]
+        ranks, ranked = np.arange(n), codes[order]
+        later = np.searchsorted(ranked, ranked, side="right") - ranks - 1  # how many of its class follow a row
+        first = np.repeat(ranks, later)
+        second = np.arange(len(first)) + np.repeat(ranks + 1 + later - np.cumsum(later), later)
+        pairs = order[np.stack([first, second])]
         self.count = len(first)
+        self.spans: dict[Tile, slice] = {}
+        if n <= tile:
+            self.spans[0, 0] = slice(0, self.count)
+        else:
+            pairs = self._by_tile(np.sort(pairs, axis=0), tile)
+        i, j = pairs % tile if n > tile else pairs
+        width = np.minimum(n - pairs[1] // tile * tile, tile) if n > tile else n
         self.anchors = torch.from_numpy(pairs.reshape(-1)).to(labels.device)
-        self.spans = {(i, j): slice(*starts[k : k + 2]) for k, (i, j) in enumerate(tiles.tolist())}
-        width = np.minimum(n - pairs[1] // tile * tile, tile)
-        i, j = pairs % tile
         self.places = torch.from_numpy(np.stack([i * width + j, j * width + i])).to(labels.device)
+
+    def _by_tile(self, pairs: np.ndarray, tile: int) -> np.ndarray:
+        """The pairs in order of their tiles, whose spans are noted."""
+        pairs = pairs[:, np.lexsort(pairs[::-1] // tile)]
+        tiles, starts = np.unique(pairs // tile, axis=1, return_index=True)
+        edges = [*starts.tolist(), self.count]
+        for k, (i, j) in enumerate(tiles.T.tolist()):
+            self.spans[i, j] = slice(edges[k], edges[k + 1])
+        return pairs
 
     def within(self, tile: Tile) -> tuple[slice, Sequence[Tensor]]:
         """Which pairs a tile holds, and where."""
@@ -101,10 +110,7 @@ class MinedSweep:
         self.slack = None if epsilon is None else beta * epsilon
         self.learners, self.n, self.tile = learners, len(labels), tile
         self.positives = PositivePairs(labels, tile)
-        self.averages = scaled(average_factors(learners) if stagewise else own_factors(learners), beta)
-        # The sums lack these factors, since the exponentials are taken of s and not of s - base.
-        self.shifts = (math.exp(-beta * base), math.exp(alpha * base))
-        self.rates = [(boosting_rate(m) if stagewise else 1.0) / (-2 * self.n) for m in range(1, learners + 1)]
+        self.factors = factors(alpha, beta, base, stagewise, learners, self.n, like.dtype, like.device)
         self.losses = like.new_zeros(learners)
         self.kept: dict[Tile, Tensor] = {}
         self.room = KEPT
@@ -130,17 +136,9 @@ class MinedSweep:
 
     def close(self, sums: Tensor) -> Tensor:
         """The losses of complete sums (2, M, n), and what each exponential in them counts in the gradient."""
-        sums.mul_(self.factors([(shift,) for shift in self.shifts]))
-        shares = [(1 / (sharpness * self.n),) for sharpness in (self.beta, self.alpha)]
-        self.losses = (sums.log1p() * self.factors(shares)).sum((0, 2))
-        counts = [
-            [sign * shift * rate for rate in self.rates] for sign, shift in zip((1, -1), self.shifts, strict=True)
-        ]
-        return sums.add_(1).reciprocal_().mul_(self.factors(counts))
-
-    def factors(self, values: Sequence[Sequence[float]]) -> Tensor:
-        """Of negative and of positive pairs, for each learner or for all, (2, M or 1, 1)."""
-        return constant(tuple(map(tuple, values)), self.losses.dtype, self.losses.device).unsqueeze(2)
+        sums.mul_(self.factors.shifts)
+        self.losses = (sums.log1p() * self.factors.shares).sum((0, 2))
+        return sums.add_(1).reciprocal_().mul_(self.factors.slopes)
 
     def positive_scores(self) -> Tensor:
         """``beta s`` of the positive pairs, (M, P)."""
@@ -157,7 +155,7 @@ class MinedSweep:
         s = self.losses.new_empty(self.learners, self.z[0][i].shape[0], self.z[0][j].shape[0])
         for s_m, z_m in zip(s.unbind(), self.z, strict=True):
             torch.mm(z_m[i], z_m[j].T, out=s_m)
-        e = mix(self.averages, s)
+        e = torch.mm(self.factors.averages, s.view(self.learners, -1)).view_as(s)
         flat = e.view(self.learners, -1)
         span, places = self.positives.within(tile)
         if found is not None:
@@ -218,10 +216,38 @@ class MinedSweep:
         return slice(block * self.tile, (block + 1) * self.tile)
 
 
-def scaled(rows: Matrix, factor: float) -> Matrix:
-    return tuple(tuple(factor * value for value in row) for row in rows)
+@functools.lru_cache(maxsize=16)
+def factors(
+    alpha: float,
+    beta: float,
+    base: float,
+    stagewise: bool,
+    learners: int,
+    n: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Factors:
+    """What is the same in every batch of one size; making it takes longer than using it."""
+    rates = [boosting_rate(m) if stagewise else 1.0 for m in range(1, learners + 1)]
+    # The exponentials are of s and not of s - base.
+    push, pull = math.exp(-beta * base), math.exp(alpha * base)
+    make = functools.partial(torch.tensor, dtype=dtype, device=device)
+    return Factors(
+        make(average_factors(learners)).mul_(beta) if stagewise else beta * torch.eye(learners, dtype=dtype).to(device),
+        make([[[push]], [[pull]]]),
+        make([[[1 / (beta * n)]], [[1 / (alpha * n)]]]),
+        make([[[sign * rate / (-2 * n)] for rate in rates] for sign in (push, -pull)]),
+    )
 
 
-def own_factors(learners: int) -> Matrix:
-    """What each learner counts where each is judged by its own similarities."""
-    return tuple(tuple(float(m == k) for k in range(learners)) for m in range(learners))
+class Factors(NamedTuple):
+    """Constants of a batch, and of its negative (0) and positive pairs (1)."""
+
+    averages: Tensor
+    """(M, M), ``beta`` times what each learner counts in the score of each."""
+    shifts: Tensor
+    """(2, 1, 1), by which sums are multiplied."""
+    shares: Tensor
+    """(2, 1, 1), of an anchor's logarithm in the loss."""
+    slopes: Tensor
+    """(2, M, 1), of an exponential in the gradient, but for its anchor's sum."""
