@@ -415,3 +415,28 @@ def test_options_that_are_no_lists(option):
 def test_clusters_need_labels():
     with pytest.raises(DataError, match="there are no labels"):
         evaluate_retrieval(np.eye(4), relevance=lambda r, c: np.ones((len(r), len(c)), bool), metrics=("nmi",))
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("kind", [">f2", ">f4", ">f8", "<f4", "f2", "g", ">i4", ">u2", "u4", "i8", "i1", "u1"])
+def test_numbers_of_every_type_and_order_of_bytes_are_read(kind: str, similarity: Any) -> None:
+    """What another machine or another program has written is what its numbers say."""
+    values = np.random.default_rng(0).integers(1, 100, size=(12, 5))
+    expected = evaluate_retrieval(values.astype(np.float64), np.arange(12) % 3, similarity=similarity)
+    for given in (
+        values.astype(kind),
+        np.asfortranarray(values.astype(kind)),
+        np.repeat(values.astype(kind), 2, 1)[:, ::2],
+    ):
+        given.flags.writeable = False
+        found = evaluate_retrieval(given, (np.arange(12) % 3).astype(">i2"), similarity=similarity)
+        assert found.map_at_r == expected.map_at_r
+        assert found.recall == expected.recall
+
+
+def test_what_is_no_number_is_refused() -> None:
+    values = np.random.default_rng(0).normal(size=(12, 5))
+    masked = np.ma.masked_greater(values, 1)
+    for given in (values.astype(object), values > 0, values.astype("c8"), np.zeros(12, [("a", "f4")]), masked):
+        with pytest.raises(DataError, match=r"no numbers|masked"):
+            evaluate_retrieval(given, np.arange(12) % 3)

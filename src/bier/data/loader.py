@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-import shutil
-import signal
-import sys
-import threading
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from bier.data.images import TestTransform, TrainTransform, load_decoders, read_image
+from bier.data.images import TestTransform, TrainTransform, read_image
 from bier.data.manifest import Manifest
 from bier.data.sampler import BatchPlan
-from bier.errors import DataError, ImageError
+from bier.data.workers import as_it_is, from_workers, memory_to_share
+from bier.errors import ImageError
 
 Indices = NDArray[np.int64]
-Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -75,8 +65,8 @@ def train_loader(
 
     Raises:
         DataError: a worker was killed from outside.
+        ProcessError: decoding failed in a way that is not known of pictures.
     """
-
     pictures = _Pictures(manifest, labels, transform.size, _RandomView(transform, seed, epoch))
     return _load(pictures, plan.epoch(epoch)[start_batch:], workers)
 
@@ -147,6 +137,9 @@ class _Pictures(Dataset[_Parts]):
                 kept.append(index)
             except ImageError as error:
                 failed[index] = error
+            except Exception as error:  # a fault of ours, or of a library
+                error.add_note(str(self.manifest.path(index)))
+                raise
             seen[index] += 1
         index = np.array(kept, dtype=np.int64)
         return images[: len(kept)], self.labels[index], index, list(failed.values())
@@ -163,113 +156,6 @@ def _load(pictures: _Pictures, batches: Sequence[Indices], workers: int) -> Iter
         yield Batch(torch.as_tensor(images), torch.from_numpy(labels), torch.from_numpy(index), failed)
 
 
-def memory_to_share(batch: int, workers: int) -> bool:
-    """Whether batches of so many bytes fit in shared memory as tensors: ten times faster than a pipe, but containers
-    often have 64 MB only."""
-    folder = "/dev/shm"
-    in_flight = 2 * workers + 2
-    return not os.path.isdir(folder) or shutil.disk_usage(folder).free > 2 * in_flight * batch
-
-
-def as_it_is(content: Any) -> Any:
-    return content
-
-
-def from_workers(
-    dataset: Dataset[Content],
-    batches: Iterable[Any],
-    workers: int,
-    send: Callable[[Any], Any] = as_it_is,
-) -> Iterator[Content]:
-    """``dataset[batch]`` for each batch, in order, made ahead by processes; with 0 workers, in this one.
-
-    Args:
-        dataset: decodes a batch.
-        batches: what it is asked for; read no further ahead than needed.
-        workers: processes.
-        send: prepares content for the way home.
-
-    Raises:
-        DataError: a worker was killed from outside.
-    """
-    load_decoders()  # once here, not in every worker
-    contents, processes = _started(dataset, batches, workers, send)
-    try:
-        yield from contents
-    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
-        # A worker that dies while it hands over a batch breaks the connection before it is known to be dead.
-        foreign = isinstance(error, RuntimeError) and "DataLoader worker" not in str(error)
-        if not workers or foreign or "Caught" in str(error):
-            raise
-        for process in processes:  # one may wait for ever for a lock that the dead one held
-            process.kill()
-        raise DataError(
-            "a process that decodes pictures was killed, perhaps for lack of memory",
-            remedy="use fewer workers (data.workers, --workers); 0 decodes in the main process",
-        ) from error
-
-
-def _started(
-    dataset: Dataset[Content], batches: Iterable[Any], workers: int, send: Callable[[Any], Any]
-) -> tuple[Iterator[Content], list[BaseProcess]]:
-    """Contents from workers that are running when this returns, and the workers."""
-    others = set(multiprocessing.active_children())
-    with warnings.catch_warnings(), _interrupts_held_back(), _deaths_found_on_asking():
-        # Remarks on more workers than cores, and since Python 3.12 on forking beside other threads, whose locks the
-        # workers do not touch.
-        warnings.simplefilter("ignore")
-        loader: DataLoader[Content] = DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=batches,
-            num_workers=workers,
-            collate_fn=send,
-            worker_init_fn=_start_worker,
-            generator=torch.Generator(),  # else it draws from the global one
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-        )
-        contents = iter(loader)
-    return contents, [process for process in multiprocessing.active_children() if process not in others]
-
-
 def _tensors(parts: _Parts) -> _Parts:
     images, labels, index, failed = parts
     return torch.as_tensor(images), labels, index, failed
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C reaches this process afterwards; processes started inside never see it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _deaths_found_on_asking() -> Iterator[None]:
-    """A worker's death is an error when its next batch is asked for, some seconds later.
-
-    torch would raise it from a signal handler, in the midst of whatever this process is doing: a training step, or
-    the clean-up after the first such error.
-    """
-    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-
-
-def _start_worker(number: int) -> None:
-    # Ctrl-C, and a kill of the whole group, are for the main process: it saves a checkpoint, for which workers must
-    # still be there. They end when it does.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)

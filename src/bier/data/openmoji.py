@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import random
 import re
 import shutil
@@ -24,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from colorsys import hls_to_rgb
 from pathlib import Path
+from secrets import token_hex
 
 from bier.errors import DataError, StorageError
 
@@ -245,7 +245,7 @@ def _claim(folder: Path, identity: dict[str, object]) -> None:
 
 def _write(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = target.with_name(f"{target.name}.{token_hex(8)}.part")
     try:
         part.write_bytes(content)
         part.replace(target)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bier.errors import ConfigError, LossError, nearest
 from bier.method.losses.base import Boosted, Loss, Schedule
-from bier.method.losses.checks import check_labels
+from bier.method.losses.checks import whole_numbers
 from bier.method.losses.function import as_loss
 
 SHRINKAGE = {"additive": 0.06, "convex": 1.0}
@@ -75,7 +75,7 @@ class OnlineBoosting(nn.Module):
                 remedy="pass head.learners(features), a tuple of tensors",
             )
         for f in learners:
-            check_labels(labels, len(f))
+            labels = whole_numbers(labels, len(f))
         outputs = [f if f.dtype in (torch.float32, torch.float64) else f.float() for f in learners]
         with _without_autocast(outputs[0].device.type):
             return self.loss.boost(outputs, labels, schedule=self.schedule, shrinkage=self.shrinkage, trace=trace)

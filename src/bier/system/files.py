@@ -5,36 +5,65 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from bier.errors import StorageError
+from bier.system.locks import is_locked, locked_folder
+
+_WORKROOM = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside ``path``, then put it in place, so that ``path`` is never half-written.
+    """Let ``write`` fill a file of that name in a new folder beside ``path``, then put it in place.
 
-    The folder is made if it is not there.
+    So ``path`` is never half-written, and stays when the power fails. Its mode is that of any new file. Its folder is
+    made if it is not there.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; what stood at ``path`` still stands.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(beside)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with _workroom(path) as room:
+            beside = room / path.name
+            write(beside)
+            beside.chmod(room.stat().st_mode & 0o666)  # libraries that make files in private say 0600
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            beside.replace(path)
+        sync_folder(path.parent)
     except Exception as error:
         # Libraries wrap what the system says in errors of their own.
         if isinstance(error, OSError) or disk_is_full(error):
             raise storage_error(path, error) from error
         raise
-    finally:
-        with suppress(OSError):
-            beside.unlink()
+
+
+@contextmanager
+def _workroom(path: Path) -> Iterator[Path]:
+    """A folder for one writer, whatever machine, process or thread it is; locked, so that `tidy` leaves it alone."""
+    room = path.with_name(f".{path.name[:40]}.{token_hex(8)}.tmp")
+    new = room.with_suffix(".new")  # which `tidy` passes over, until it is locked
+    new.mkdir()
+    with locked_folder(new):
+        try:
+            new.rename(room)
+            yield room
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder; what another one is writing stays."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _WORKROOM.fullmatch(path.name) and not is_locked(path):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -79,3 +108,12 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """`sync` where the file system can do that to a folder."""
+    try:
+        sync(path)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bier.data import TestTransform, read_image
-from bier.data.loader import from_workers, memory_to_share
+from bier.data.workers import from_workers, memory_to_share
 from bier.errors import DataError, ImageError, nearest
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.parts import (

@@ -182,3 +182,59 @@ def test_autocast_and_half_precision_leave_the_loss_in_float32(name: str, schedu
     for one, other in zip(gradients(boosted, outputs), gradients(plain, outputs), strict=True):
         assert one.dtype == torch.bfloat16
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.int32, torch.uint8], ids=str)
+@everywhere
+def test_labels_of_any_type_of_whole_numbers(name: str, schedule: str, kind: torch.dtype) -> None:
+    boost, outputs = build(name, schedule), raw_outputs(3)
+    one, other = boost.boost(outputs, LABELS), boost.boost(outputs, LABELS.to(kind))
+    assert torch.equal(one.loss, other.loss)
+    for mine, theirs in zip(gradients(one, outputs), gradients(other, outputs), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("module", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("learners", [torch.float64, torch.float16], ids=str)
+@everywhere
+def test_modules_and_learners_of_any_precision(
+    name: str, schedule: str, module: torch.dtype, learners: torch.dtype
+) -> None:
+    expected = build(name, schedule).boost(raw_outputs(3), LABELS).loss
+    outputs = [f.detach().to(learners).requires_grad_() for f in raw_outputs(3)]
+    boosted = build(name, schedule).to(module).boost(outputs, LABELS)
+    assert boosted.loss.dtype in (torch.float32, torch.float64)
+    torch.testing.assert_close(boosted.loss.double(), expected, rtol=0.1, atol=0.05)
+    assert all(g.isfinite().all() for g in gradients(boosted, outputs))
+
+
+@pytest.mark.parametrize("label", [-1, CLASSES], ids=["negative", "too large"])
+@everywhere
+def test_a_label_is_any_number_or_is_named(name: str, schedule: str, label: int) -> None:
+    """Losses with proxies need one for each class; the others compare labels only."""
+    boost, outputs, labels = build(name, schedule), raw_outputs(3), LABELS.clone()
+    labels[2] = label
+    if [*boost.parameters()]:
+        with pytest.raises(LossError, match=rf"labels? .*{label}\b"):
+            boost.boost(outputs, labels)
+    else:
+        assert boost.boost(outputs, labels).loss.isfinite()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+@everywhere
+def test_the_smallest_batches_have_a_number_or_an_error(name: str, schedule: str, count: int) -> None:
+    if name == "FunctionLoss" and count:
+        pytest.skip("the function of this test has no value without a neighbour")
+    boost, outputs = build(name, schedule), [f[:count] for f in raw_outputs(3)]
+    with contextlib.suppress(LossError):
+        boosted = boost.boost(outputs, LABELS[:count])
+        assert boosted.loss.isfinite()
+        assert all(g.isfinite().all() for g in gradients(boosted, outputs))
+
+
+@everywhere
+def test_labels_that_are_no_whole_numbers_are_refused(name: str, schedule: str) -> None:
+    for labels in (LABELS.float(), LABELS.to(torch.complex64), LABELS.tolist(), LABELS[:, None], LABELS[:-1]):
+        with pytest.raises(LossError, match="labels of"):
+            build(name, schedule).boost(raw_outputs(3), labels)

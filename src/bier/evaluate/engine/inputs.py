@@ -94,6 +94,9 @@ def _matrix(vectors: Vectors, where: str) -> Tensor:
         array = np.asarray(vectors)
         if array.dtype.kind not in "fiu":
             raise DataError(f"vectors of type {array.dtype} are no numbers", where=where, remedy="give real numbers")
+        if np.ma.is_masked(vectors):
+            raise DataError("some numbers are masked", where=where, remedy="leave out these rows, or fill them")
+        array = array.astype(np.float64 if array.dtype.char == "g" else array.dtype.newbyteorder("="), copy=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a read-only array (a file mapped into memory) is only read here
             vectors = torch.from_numpy(np.ascontiguousarray(array))

@@ -8,15 +8,22 @@ from torch import Tensor
 from bier.errors import LossError
 
 
-def check_labels(labels: Tensor, rows: int) -> None:
-    """Refuse labels that are not one whole number for each of the rows."""
-    if not isinstance(labels, Tensor) or labels.is_floating_point():
+def whole_numbers(labels: Tensor, rows: int) -> Tensor:
+    """Labels as int64 (rows,), of whatever type of whole numbers they are.
+
+    Raises:
+        LossError: they are not one whole number for each of the rows, or there are no rows.
+    """
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise LossError(f"labels of type {kind}", remedy="give a tensor of whole numbers: torch.as_tensor(labels)")
     if labels.ndim != 1 or len(labels) != rows:
         raise LossError(
             f"labels of shape {tuple(labels.shape)} for {rows} embeddings", remedy="give one whole number per image"
         )
+    if not rows:
+        raise LossError("the batch is empty", where="labels", remedy="draw batches of at least two classes")
+    return labels.long()
 
 
 def check_two_classes(labels: Tensor) -> None:

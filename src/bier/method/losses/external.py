@@ -45,8 +45,7 @@ class EmbeddingLoss(Loss):
                 where=type(self).__name__,
                 remedy="give it the sizes of the ensemble",
             )
-        module = self.stages[learner]
-        return check_scalar(module(embeddings, labels), module)
+        return _value(self.stages[learner], embeddings, labels)
 
     def boost(
         self, outputs: Sequence[Tensor], labels: Tensor, *, schedule: Schedule, shrinkage: float, trace: bool
@@ -81,7 +80,27 @@ class PytorchMetricLearning(EmbeddingLoss):
 
     def stage(self, learner: int, embeddings: Tensor, labels: Tensor) -> Tensor:
         mined = () if self.miner is None else (self.miner(embeddings, labels),)
-        return check_scalar(self.loss(embeddings, labels, *mined), self.loss)
+        return _value(self.loss, embeddings, labels, *mined)
+
+
+def _value(module: nn.Module, embeddings: Tensor, labels: Tensor, *mined: object) -> Tensor:
+    """What another package's loss makes of a batch.
+
+    Raises:
+        LossError: it fails, or returns something else than a scalar with a gradient.
+    """
+    try:
+        value = module(embeddings, labels, *mined)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError, ValueError) as error:
+        numbers = f"{int(labels.min())} to {int(labels.max())}"
+        raise LossError(
+            f"fails for embeddings {tuple(embeddings.shape)} with labels from {numbers}: {error}",
+            where=type(module).__name__,
+            remedy="where it has proxies, number the classes 0, 1, 2, ... and give it their count",
+        ) from error
+    return check_scalar(value, module)
 
 
 def extend(ensemble: Tensor | None, z: Tensor, rate: float) -> Tensor:

@@ -30,20 +30,27 @@ class ProxyLoss(Loss):
 
     def scores(self, z: Tensor, learner: int) -> Tensor:
         """Cosine of each sample with each proxy of the learner, shape (n, classes)."""
-        return z @ F.normalize(self.proxies[learner], dim=1).T
+        return z @ F.normalize(self.proxies[learner].to(z.dtype), dim=1).T
 
     def influence(self, scores: Sequence[Tensor], labels: Tensor) -> Sequence[Tensor]:
         """None: scores are of images and proxies, and not of pairs."""
         return ()
 
-    def check_classes(self, labels: Tensor) -> None:
-        """Refuse labels without a proxy."""
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+    def proxies_of(self, labels: Tensor) -> Tensor:
+        """The number of each label's proxy: the label, as int64 (n,).
+
+        Raises:
+            LossError: a label has no proxy.
+        """
+        numbers = labels.long()
+        without = numbers[(numbers < 0) | (numbers >= self.classes)]
+        if len(without):
             raise LossError(
-                f"label {int(labels.max())} for {self.classes} proxies",
+                f"label {int(without[0])} for {self.classes} proxies",
                 where=type(self).__name__,
                 remedy="number the training classes 0, 1, 2, ... and give `classes` their count",
             )
+        return numbers
 
 
 class NormalizedSoftmax(ProxyLoss, TermLoss):
@@ -64,8 +71,7 @@ class NormalizedSoftmax(ProxyLoss, TermLoss):
 
     def terms(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Unreduced terms, shape (n,)."""
-        self.check_classes(labels)
-        return F.cross_entropy(scores / self.temperature, labels, reduction="none")
+        return F.cross_entropy(scores / self.temperature, self.proxies_of(labels), reduction="none")
 
     def weights(self, scores: Tensor, labels: Tensor) -> Tensor:
         """``1 - p_y``, shape (n,)."""
@@ -87,8 +93,7 @@ class ProxyAnchor(ProxyLoss):
         self.alpha, self.margin = alpha, margin
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        self.check_classes(labels)
-        positive = F.one_hot(labels, self.classes).bool()  # (n, classes)
+        positive = F.one_hot(self.proxies_of(labels), self.classes).bool()  # (n, classes)
         pull = (-self.alpha * (scores - self.margin)).masked_fill(~positive, -torch.inf)
         push = (self.alpha * (scores + self.margin)).masked_fill(positive, -torch.inf)
         present = positive.any(dim=0)
