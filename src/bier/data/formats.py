@@ -33,8 +33,10 @@ _CODECS = {"WebP": "webp", "AVIF": "avif", "JPEG 2000": "jpg_2000"}
 _OTHERS = {
     "a camera's raw file": ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .3fr .iiq .x3f",
     "a Photoshop file": ".psd .psb",
-    "a drawing": ".svg .svgz .eps .ai .emf .wmf",
-    "a document": ".pdf",
+    "an SVG drawing": ".svg .svgz",
+    "a PostScript drawing": ".eps .ai .ps",
+    "a Windows metafile": ".emf .wmf",
+    "a PDF document": ".pdf",
     "a video": ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .3gp .wmv",
 }
 """Kinds that show something and are no picture that bier reads."""
@@ -72,7 +74,7 @@ def kind_remedy(kind: str) -> str:
         return f"to read {kind}: {EXTRA}"
     if kind in _CODECS:
         return f"to read {kind}: pip install --upgrade pillow"
-    return "export it as JPEG or PNG"
+    return "unpack it" if kind == "an archive" else "export it as JPEG or PNG"
 
 
 @cache
@@ -83,3 +85,8 @@ def kind_is_readable(kind: str) -> bool:
     if kind in _PLUGINS:
         return find_spec(_PLUGINS[kind]) is not None
     return kind in _KINDS and (kind not in _CODECS or bool(features.check(_CODECS[kind])))
+
+
+def kind_is_known(kind: str) -> bool:
+    """Whether it is a kind of picture that bier can read, if only with something more installed."""
+    return kind in _KINDS
