@@ -22,16 +22,6 @@ from bier.errors import ImageError
 RED, GREEN, BLUE, GREY = (220, 30, 30), (30, 200, 40), (20, 40, 210), (128, 128, 128)
 
 
-@pytest.fixture(params=["torchcodec", "pillow"])
-def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every test that takes it runs with the fast decoder and without."""
-    if request.param == "pillow":
-        monkeypatch.setattr(decoding, "decoders", lambda: None)
-    elif decoding.decoders() is None:
-        pytest.skip("torchcodec is not installed")
-    return str(request.param)
-
-
 def quarters() -> np.ndarray:
     """(48, 80, 3): four colours, so that no rotation or mirroring leaves it as it is."""
     picture = np.empty((48, 80, 3), dtype=np.uint8)
