@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from bier.data.images import load_decoders
+from bier.data.decoding import load_decoders
 from bier.errors import BierError, DataError, ProcessError
 from bier.system.parent import end_with
 
