@@ -30,7 +30,8 @@ def model_card(encoder: Encoder, run: Path, name: str | None = None) -> str:
     weights = settings.model.weights if settings else None
     provenance = Provenance.load(run) if files.provenance.is_file() else None
     metrics = Metrics.load(files.metrics) if files.metrics.is_file() else None
-    origin, licence = weights_licence(encoder.model.backbone.name, weights)
+    backbone = settings.model.backbone if settings else encoder.model.backbone.name
+    origin, licence = weights_licence(backbone, weights)
     page = Environment(
         loader=PackageLoader("bier.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )

@@ -28,7 +28,8 @@ def create_backbone(
 
     Args:
         name: ``efficientnet_lite0`` (its weights are installed with bier), ``googlenet`` (torchvision's), or any name
-            that timm knows.
+            that timm knows. With ``hf-hub:OWNER/NAME`` or ``local-dir:FOLDER`` of timm, the backbone has the name of
+            its architecture: a model of it needs neither.
         weights: ``default`` for those that the name comes with, ``none`` for random ones, or a local ``.safetensors``
             or ``.pth`` file.
         mean: of each colour channel in 0..1; by default what belongs to the weights.

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from bier.errors import ModelError
 from bier.method.ensemble import EmbeddingEnsemble
+from bier.network.bounded import at_most
 from bier.network.create import create_backbone
 from bier.network.hub import local_path
 from bier.network.model import RetrievalModel
-from bier.system.tensors import MODEL_FILE, MODEL_FORMAT, load_tensors, save_tensors
+from bier.network.model_description import DESCRIPTION, check_head, misfit
+from bier.system.tensors import MODEL_FILE, MODEL_FORMAT, load_tensors, refuse_non_finite, save_tensors
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,18 @@ def save_model(path: Path, model: RetrievalModel, image: Mapping[str, Any]) -> N
 
 
 def load_model(path: Path | str) -> tuple[RetrievalModel, ModelInfo]:
-    """The model of a run's folder or of a model file.
+    """The model of a run's folder or of a model file. Nothing is fetched, and nothing but the file is read.
 
     Raises:
-        ModelError: no such file, a truncated one, or one of another kind.
+        ModelError: no such file, a truncated or damaged one, one of another kind, or weights that are not finite.
     """
     path = _model_file(path)
-    tensors, content = load_tensors(path, MODEL_FORMAT)
+    tensors, content = load_tensors(path, MODEL_FORMAT, DESCRIPTION)
+    check_head(content, tensors, path)
+    refuse_non_finite(tensors.items(), path)
     info = ModelInfo(content["backbone"], tuple(content["sizes"]), content["weighting"], content["image"])
-    backbone = create_backbone(**{**info.backbone, "weights": "none"})
-    model = RetrievalModel(backbone, EmbeddingEnsemble(backbone.features, info.sizes, weighting=info.weighting))  # type: ignore[arg-type]
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ModelError(
-            f"does not fit its own description ({error})", where=path, remedy="train or copy the model again"
-        ) from error
+    model = _build(info, sum(tensor.numel() for tensor in tensors.values()), path)
+    _fill(model, tensors, path)
     return model.eval(), info
 
 
@@ -62,6 +62,32 @@ def model_fingerprint(path: Path | str) -> str:
     """sha256 of a model file: equal for equal weights and descriptions, wherever the file lies."""
     with open(_model_file(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _build(info: ModelInfo, parameters: int, path: Path) -> RetrievalModel:
+    """A network as described, if the file has the parameters for it."""
+    try:
+        with at_most(parameters):
+            backbone = create_backbone(**{**info.backbone, "weights": "none"})
+            head = EmbeddingEnsemble(backbone.features, info.sizes, weighting=info.weighting)  # type: ignore[arg-type]
+    except ModelError as error:
+        raise ModelError(
+            f"its network cannot be built: {error.what}",
+            where=path,
+            remedy="install the package that the network comes from; or train or copy the model again",
+        ) from error
+    return RetrievalModel(backbone, head)
+
+
+def _fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    expected = model.state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        raise misfit(f"the tensor {name!r:.80} is {'missing' if name in expected else 'unknown'}", path)
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
+            raise misfit(f"the tensor {name!r} has the shape {shapes}", path)
+    model.load_state_dict(tensors)
 
 
 def _model_file(path: Path | str) -> Path:

@@ -45,6 +45,16 @@ class RunFolder:
         return self.path / "checkpoint.safetensors"
 
     @property
+    def previous_checkpoint(self) -> Path:
+        """The one before it, for the case that it is damaged; gone when the run has ended."""
+        return self.path / "checkpoint-previous.safetensors"
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """Those that are there, the newest first."""
+        return tuple(path for path in (self.checkpoint, self.previous_checkpoint) if path.is_file())
+
+    @property
     def history(self) -> Path:
         """See `bier.records.history`."""
         return self.path / "history.jsonl"

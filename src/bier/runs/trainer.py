@@ -95,7 +95,8 @@ def train(
     )
     if processes.first:
         provenance.save(folder)
-        RunFolder(folder).checkpoint.unlink(missing_ok=True)
+        for checkpoint in RunFolder(folder).checkpoints:
+            checkpoint.unlink()
     processes.wait()  # for the model, which all of them read
     if not evaluate_after or not has_test(manifest):
         return None
@@ -119,7 +120,7 @@ def resume(folder: Path, console: Console, **options: Any) -> Metrics | None:
     provenance = Provenance.load(folder)
     if provenance.finished is not None:
         raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {folder}")
-    if not RunFolder(folder).checkpoint.is_file():
+    if not RunFolder(folder).checkpoints:
         raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
     return train(provenance.data.path, load(RunFolder(folder).config), folder, console, resume=True, **options)
 

@@ -130,7 +130,7 @@ def _values(setting: str) -> list[str]:
 
 def _score(source: str, config: Config, folder: Path, console: Console, options: dict[str, Any]) -> float:
     if not is_finished(folder):
-        if RunFolder(folder).checkpoint.exists():
+        if RunFolder(folder).checkpoints:
             trainer.resume(folder, console, **options)
         else:
             shutil.rmtree(folder, ignore_errors=True)

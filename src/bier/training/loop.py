@@ -42,14 +42,14 @@ def run(
         job: what is trained.
         callbacks: watch the run, on rank 0.
         settings: what callbacks may record of the run's settings.
-        resume: go on from the checkpoint in the job's folder.
+        resume: go on from the newest checkpoint in the job's folder that is whole.
 
     Raises:
         Interrupted: after Ctrl-C or SIGTERM, with a checkpoint saved.
         NonFiniteLossError: before the update that would have used a NaN or infinite loss or gradient.
         StorageError: a checkpoint could not be written; the one before it stands.
     """
-    progress = restore(job) if resume else Progress()
+    progress, note = restore(job) if resume else (Progress(), None)
     batches = len(job.pictures.plan)
     running = Running(
         job.folder, settings or {}, job.learning.model, job.epochs, batches, progress.step, progress.stopping
@@ -60,6 +60,8 @@ def run(
         save_checkpoint(job, progress)  # a run whose callbacks cannot start can be resumed, too
     try:
         watching.on_start(running)
+        if note is not None:
+            watching.on_message(running, note)
         with stop_requested(alone=job.hardware.processes.world == 1) as stop:
             while progress.epoch < job.epochs and not progress.stopped_early:
                 _Epoch(job, progress, running, watching).run(stop)

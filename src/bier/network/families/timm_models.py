@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
 from bier.network.family import Family
@@ -24,16 +26,55 @@ def timm_model(name: str, weights: str) -> Backbone:
     else:
         network = _timm_from_hub(name)
     settings = network.pretrained_cfg
-    dynamic = not settings.get("fixed_input_size") or getattr(network, "dynamic_img_size", False)
     return Backbone(
         network,
-        name=name,
+        name=_architecture(name, network) if ":" in name else name,
         features=getattr(network, "head_hidden_size", None) or network.num_features,
         mean=settings["mean"],
         std=settings["std"],
         groups=timm_groups(network),
-        image_size=None if dynamic else settings["input_size"][-1],
+        image_size=_only_size(network),
     )
+
+
+def _only_size(network: Any) -> int | None:
+    """Pixels of a picture's side where the network takes no other."""
+    settings = network.pretrained_cfg
+    dynamic = not settings.get("fixed_input_size") or getattr(network, "dynamic_img_size", False)
+    return None if dynamic else int(settings["input_size"][-1])
+
+
+def _architecture(name: str, network: Any) -> str:
+    """What builds the network of a hub or a folder again where there is neither: the name of its architecture.
+
+    Raises:
+        ModelError: the hub's or the folder's config.json changes the architecture.
+    """
+    architecture = str(network.pretrained_cfg["architecture"])
+    with torch.random.fork_rng(devices=[]):  # the weights of the twin are none of the run's random numbers
+        twin = _create(architecture)
+    if not _same_network(network, twin):
+        raise ModelError(
+            f"its config.json changes the architecture {architecture!r}: a model of it could not be opened elsewhere",
+            where=name,
+            remedy=f"choose a backbone by its own name, such as {architecture}, and give its weights as a file's path",
+        )
+    return architecture
+
+
+@torch.no_grad()
+def _same_network(one: Any, other: Any) -> bool:
+    """Whether the second network does the same with the weights of the first, tried on noise."""
+    size = one.pretrained_cfg["input_size"][-1]
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    training = one.training
+    try:
+        other.load_state_dict(one.state_dict())
+        return _only_size(one) == _only_size(other) and torch.equal(one.eval()(noise), other.eval()(noise))
+    except (RuntimeError, AssertionError):  # tensors of other names or shapes, or another size of picture
+        return False
+    finally:
+        one.train(training)
 
 
 def _check_name(name: str) -> None:
