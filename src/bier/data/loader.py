@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bier.data.images import TestTransform, TrainTransform, load_decoders, read_image
+from bier.data.decoding import load_decoders
+from bier.data.images import TestTransform, TrainTransform, read_image
 from bier.data.manifest import Manifest
 from bier.data.sampler import BatchPlan
 from bier.errors import DataError, ImageError
