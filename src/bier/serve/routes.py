@@ -86,6 +86,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         marks=settings.marks is not None,
         limits=schemas.Limits(
             body=settings.body,
+            pixels=settings.pixels,
             seconds=settings.seconds,
             top=schemas.MOST_HITS,
             examples=schemas.MOST_EXAMPLES,

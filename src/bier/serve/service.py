@@ -19,6 +19,7 @@ from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Hit, Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
 from bier.serve.batching import Batches
+from bier.serve.decoding import Decoder
 from bier.serve.listing import Entry, Listing
 from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
@@ -55,7 +56,8 @@ class Service:
         self._whole = StagedSearch(index) if settings.staged else index
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
-        self._thumbnails = Thumbnails(settings.thumbnails)
+        self._decoder, self._pixels = Decoder(settings.decoding), settings.pixels
+        self._thumbnails = Thumbnails(settings.thumbnails, self._decoder)
         self._decoders = Threads("decode", settings.decoders)
         self._shrinkers = Threads("thumbnail", settings.decoders)
         self._searches = Threads("search", 8)
@@ -137,7 +139,7 @@ class Service:
             ) from error
 
     def _prepare(self, picture: Uploaded) -> Tensor:
-        return self.encoder.prepare(picture.content, picture.name)
+        return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels)
 
     def _fitted(self, vectors: Tensor) -> Vectors:
         if not len(vectors):

@@ -47,7 +47,7 @@ class ServeSettings:
     """Most of them from one address. A proxy is one address."""
     pixels: int = 25_000_000
     """Most pixels of an uploaded picture."""
-    decoding: int = 1_000_000_000
+    decoding: int = 1_500_000_000
     """Most bytes that all pictures take together while they are decoded, uploads and thumbnails."""
     decoders: int = 2
     """Pictures decoded at once, for uploads and again for thumbnails."""
