@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
-import uvicorn
 
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
@@ -76,8 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, fill: Fill, cars: list[Path
 def served(index: Index, encoder: Encoder, settings: ServeSettings) -> Iterator[str]:
     """The address of a uvicorn that runs meanwhile."""
     listening = threading.Event()
-    config = uvicorn.Config(create_app(index, encoder, settings), log_config=None, access_log=False)
-    server = Server(config, listening.set)
+    server = Server(create_app(index, encoder, settings), settings, listening.set)
     bound = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

@@ -112,6 +112,16 @@ def test_several_examples_and_less_like_this(client: httpx.Client, cars: list[Pa
     assert "cancel" in nothing.json()["error"]
 
 
+def test_a_vector_of_zeros_is_like_nothing(client: httpx.Client, encoder: Encoder) -> None:
+    zeros = [0.0] * encoder.dimensions
+    first_only = [1.0] * encoder.sizes[0] + [0.0] * sum(encoder.sizes[1:])
+    for content in ({"vectors": [zeros]}, {"vectors": [first_only], "learners": "2"}):
+        answer = client.post("/api/search", json=content)
+        assert answer.status_code == 422, answer.text
+        assert "zeros" in answer.json()["error"]
+    assert client.post("/api/search", json={"vectors": [first_only]}).status_code == 200
+
+
 def test_filters_and_pages(client: httpx.Client, cars: list[Path]) -> None:
     wanted = [cars[0].parent.name, cars[6].parent.name]
     answer = client.post("/api/search", json={"ids": [name(cars[30])], "where": {"label": wanted}, "top": 100})

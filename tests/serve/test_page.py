@@ -223,6 +223,65 @@ def test_errors_and_emptiness_are_said(
     expect(page.locator(".lost")).to_have_text("picture missing")
 
 
+DRAG = """([kinds, target]) => {
+  const data = new DataTransfer();
+  for (const [type, text] of kinds) data.setData(type, text);
+  const fire = (kind, name, options) => {
+    const event = new kind(name, { bubbles: true, cancelable: true, ...options });
+    document.querySelector(target).dispatchEvent(event);
+    return event.defaultPrevented;
+  };
+  return [fire(DragEvent, "dragover", { dataTransfer: data }), fire(DragEvent, "drop", { dataTransfer: data }),
+    fire(ClipboardEvent, "paste", { clipboardData: data })];
+}"""
+
+
+def test_an_address_is_no_picture(serve: Serve, visit: Open) -> None:
+    """A picture dragged from another tab comes as its address; left to the browser, it leads away."""
+    client = serve()
+    page = visit(client)
+    expect(page.locator("#pictures .hit img").first).to_be_visible()
+    address = ["text/uri-list", "https://example.org/boot.jpg"]
+    for kinds in ([address, ["text/html", "<img src='https://example.org/boot.jpg'>"]], [["text/plain", "boot"]], []):
+        prevented = page.evaluate(DRAG, [kinds, "body"])
+        assert prevented[:2] == [True, True], kinds
+        expect(page.get_by_role("alert")).to_contain_text("Save the picture first")
+    page = visit(client)
+    expect(page.locator("#pictures .hit img").first).to_be_visible()
+    assert page.evaluate(DRAG, [[address], "#label"]) == [False, False, False], "a field for text takes text"
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_pasting_an_address_says_a_word(serve: Serve, visit: Open) -> None:
+    page = visit(serve())
+    expect(page.locator("#pictures .hit img").first).to_be_visible()
+    page.evaluate(
+        "const data = new DataTransfer(); data.setData('text/plain', 'https://example.org/boot.jpg');"
+        "document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, clipboardData: data }))"
+    )
+    expect(page.get_by_role("alert")).to_contain_text("not a picture")
+
+
+def test_of_too_many_pictures_the_first_are_taken(serve: Serve, visit: Open, cars: list[Path]) -> None:
+    page = visit(serve())
+    page.set_input_files("#files", cars[:11])
+    expect(page.locator(".example")).to_have_count(8)
+    expect(page.locator("#pictures .value").first).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("the first 8 of 11")
+
+
+def test_an_unreadable_picture_spoils_no_other(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "words.jpg").write_text("just some words")
+    page = visit(serve())
+    page.set_input_files("#files", [cars[0], tmp_path / "words.jpg", cars[1]])
+    expect(page.locator(".example")).to_have_count(2)
+    expect(page.locator("#pictures .value").first).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("words.jpg: not a picture")
+    expect(page.get_by_role("alert")).to_contain_text("The others are used.")
+    page.locator("#pictures .open").first.click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
 def test_the_page_asks_for_the_token(serve: Serve, visit: Open, tmp_path: Path) -> None:
     page = visit(serve(token="sesame"))
     for attempt in ("wrong", "sesame"):

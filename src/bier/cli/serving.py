@@ -27,8 +27,14 @@ def serve(
     queue: Annotated[
         int, Parameter(help="Most uploads in hand; one more is told to wait.", validator=Number(gte=1))
     ] = 64,
+    max_megapixels: Annotated[
+        float, Parameter(help="Largest picture that can be uploaded.", validator=Number(gt=0, lte=100))
+    ] = 25,
     max_megabytes: Annotated[float, Parameter(help="Largest request.", validator=Number(gt=0))] = 20,
     timeout: Annotated[float, Parameter(help="Seconds that a request may take.", validator=Number(gt=0))] = 30,
+    connections_from_one: Annotated[
+        int, Parameter(help="Most connections from one address, such as a proxy.", validator=Number(gte=1))
+    ] = 200,
     allow_anonymous: Annotated[bool, Parameter(negative="", help="Let other machines in without a token.")] = False,
     trust_code: TrustCode = False,
 ) -> None:
@@ -52,6 +58,8 @@ def serve(
         batch=batch,
         queue=queue,
         body=int(max_megabytes * 1e6),
+        pixels=int(max_megapixels * 1e6),
+        connections_from_one=connections_from_one,
         seconds=timeout,
     )
     console = terminal()

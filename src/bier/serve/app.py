@@ -12,12 +12,15 @@ from jinja2 import Environment, PackageLoader
 from bier import __version__
 from bier.search import Index, check_model
 from bier.serve.guard import Guard
+from bier.serve.json_body import describe
 from bier.serve.marks import MarksFile
 from bier.serve.metrics import Metrics
 from bier.serve.problems import answer_problems
 from bier.serve.routes import api, watch
+from bier.serve.schemas import Marks, SearchRequest
 from bier.serve.service import Service
 from bier.serve.settings import ServeSettings
+from bier.serve.threads import Threads
 from bier.vectors.encoder import PictureEncoder
 
 ASSETS = {
@@ -49,10 +52,12 @@ def create_app(index: Index, encoder: PictureEncoder, settings: ServeSettings | 
         lifespan=_running(service),
     )
     app.state.service, app.state.settings, app.state.metrics = service, settings, metrics
+    app.state.parsing = Threads("parse", 1)
     app.state.marks = None if settings.marks is None else MarksFile(settings.marks)
     answer_problems(app)
     app.include_router(api)
     app.include_router(watch)
+    describe(app, SearchRequest, Marks)
     _add_page(app)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     return app
@@ -61,9 +66,10 @@ def create_app(index: Index, encoder: PictureEncoder, settings: ServeSettings | 
 def _running(service: Service):  # type: ignore[no-untyped-def]
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.batches.start()
+        service.start()
         yield
-        service.batches.stop()
+        service.stop()
+        app.state.parsing.stop()
 
     return lifespan
 

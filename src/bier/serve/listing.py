@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from itertools import islice
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from bier.search import Index
@@ -13,42 +14,91 @@ from bier.search import Index
 Entry = tuple[str, dict[str, Any]]
 """An id and its metadata."""
 
-Values = dict[str, list[Any]]
+Values = dict[str, frozenset[Any]]
 """What each field may be."""
 
 FRESH = 60.0
-"""Seconds after which the list is read again; at once when the number of pictures changes."""
+"""Seconds after which a list is read again; at once when the number of pictures changes."""
+LISTS = 4
+"""Lists that are kept, the last ones asked for."""
+
+
+@dataclass
+class _List:
+    """A list that is kept, or being read."""
+
+    count: int
+    """Pictures in the index when it was begun."""
+    entries: Future[list[Entry]] = field(default_factory=Future)
+    begun: float = field(default_factory=time.monotonic)
 
 
 class Listing:
     """Ids and metadata, without vectors, of at most `most` pictures, read from the engine when first asked for.
 
-    Of a larger index a filter's own pictures are read, at most as many, and kept while nobody asks for another filter.
+    Of a larger index a filter's own pictures are read, at most as many. Several lists may be read at once, each by
+    one thread; whoever asks for the same one waits for it.
     """
 
     def __init__(self, index: Index, most: int) -> None:
         self._index, self._most = index, most
-        self._entries: list[Entry] = []
-        self._state: tuple[int, Values] = (-1, {})
-        self._read = 0.0
+        self._lists: dict[tuple[Any, ...], _List] = {}
         self._lock = threading.Lock()
 
-    def page(self, offset: int, limit: int, where: Mapping[str, Any]) -> tuple[list[Entry], int]:
-        """A page, and how many pictures there are that have these values, `most` if there are more."""
-        allowed = {field: value if isinstance(value, list) else [value] for field, value in where.items()}
-        found = [entry for entry in self._current(allowed) if _has(entry, allowed)]
+    def page(
+        self, offset: int, limit: int, where: Mapping[str, Any], *, read: bool = True
+    ) -> tuple[list[Entry], int] | None:
+        """A page, and how many pictures there are that have these values, `most` if there are more.
+
+        Without `read`, `None` if the list has to be read first, which may take seconds.
+        """
+        allowed = {name: frozenset(value if isinstance(value, list) else [value]) for name, value in where.items()}
+        count = self._index.count()
+        own = allowed if count > self._most else {}
+        known, mine = self._find(count, own, read)
+        if known is None:
+            return None
+        if mine:
+            self._fill(known, own)
+        found = known.entries.result()
+        if not own:
+            found = [entry for entry in found if _has(entry, allowed)]
         return found[offset : offset + limit], len(found)
 
-    def _current(self, allowed: Values) -> list[Entry]:
+    def _find(self, count: int, own: Values, read: bool) -> tuple[_List | None, bool]:
+        """The list of this filter, and whether it is the caller's to read."""
+        key = tuple(sorted(own.items()))
         with self._lock:
-            count = self._index.count()
-            state = (count, allowed if count > self._most else {})
-            if state != self._state or time.monotonic() - self._read > FRESH:
-                entries = ((record.id, record.metadata) for rows in self._index.scan() for record in rows.records())
-                found = (entry for entry in entries if _has(entry, state[1]))
-                self._entries = sorted(islice(found, self._most), key=lambda entry: entry[0])
-                self._state, self._read = state, time.monotonic()
-            return self._entries
+            known = self._lists.get(key)
+            if known is not None and (known.count != count or time.monotonic() - known.begun > FRESH):
+                known = None
+            if not read:
+                return (known if known is not None and known.entries.done() else None), False
+            mine = known is None
+            self._lists.pop(key, None)
+            self._lists[key] = known = known or _List(count)
+            while len(self._lists) > LISTS:
+                del self._lists[next(iter(self._lists))]
+            return known, mine
+
+    def _fill(self, known: _List, own: Values) -> None:
+        try:
+            known.entries.set_result(self._read(own))
+        except BaseException as error:
+            with self._lock:
+                self._lists = {key: one for key, one in self._lists.items() if one is not known}
+            known.entries.set_exception(error)
+
+    def _read(self, own: Values) -> list[Entry]:
+        # The engine counts fast; reading ends with the last that there is.
+        wanted = min(self._most, self._index.count({name: list(values) for name, values in own.items()}))
+        found: list[Entry] = []
+        batches = self._index.scan() if wanted else iter(())
+        for rows in batches:
+            found += (entry for entry in zip(rows.ids, rows.metadata, strict=True) if _has(entry, own))
+            if len(found) >= wanted:
+                break
+        return sorted(found[:wanted], key=lambda entry: entry[0])
 
 
 def _has(entry: Entry, allowed: Values) -> bool:

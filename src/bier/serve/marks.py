@@ -6,19 +6,34 @@ import csv
 import errno
 import io
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from pydantic import ConfigDict, ValidationError
 
 from bier.errors import StorageError
 from bier.serve.schemas import Mark
 from bier.system.files import storage_errors
 
 COLUMNS = ("query", "sha256", "result", "verdict", "time")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet's formula may begin with."""
+
+logger = logging.getLogger("bier.serve")
+
+
+class StoredMark(Mark):
+    """A line of the file."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    time: str
 
 
 class MarksFile:
@@ -37,33 +52,39 @@ class MarksFile:
         return len(lines)
 
     def pairs(self) -> str:
-        """CSV of the pairs as they stand now: the last verdict on each, those taken back left out."""
-        latest: dict[tuple[object, ...], dict[str, Any]] = {}
-        for row in self._rows():
-            latest[row["query"], row["sha256"], row["result"]] = row
+        """CSV of the pairs as they stand now: the last verdict on each, those taken back left out.
+
+        A cell that a spreadsheet would take for a formula begins with an apostrophe.
+        """
+        latest = {(mark.query, mark.sha256, mark.result): mark for mark in self._marks()}
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
-        writer.writerows(row for row in latest.values() if row["verdict"] != "none")
+        writer.writerows(_cells(mark) for mark in latest.values() if mark.verdict != "none")
         return text.getvalue()
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _marks(self) -> Iterator[StoredMark]:
         if not self._path.exists():
             return
         try:
             with self._lock:
-                lines = self._path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+                lines = self._path.read_bytes().splitlines()
+        except OSError as error:
             raise StorageError(
-                f"marks cannot be read: {getattr(error, 'strerror', None) or error}",
+                f"marks cannot be read: {error.strerror or error}",
                 where=self._path,
                 remedy="look at the file; move it away to begin a new one",
             ) from error
-        for line in lines:
+        for number, line in enumerate(lines, start=1):
             try:
-                yield json.loads(line)
-            except ValueError:  # half a line, from a power cut
-                continue
+                yield StoredMark.model_validate_json(line)
+            except ValidationError:  # half a line, from a power cut, or somebody's own
+                logger.warning("%s: line %d is no mark and is left out", self._path, number)
+
+
+def _cells(mark: StoredMark) -> dict[str, str | None]:
+    cells: dict[str, str | None] = mark.model_dump()
+    return {name: "'" + cell if cell and cell.startswith(FORMULAS) else cell for name, cell in cells.items()}
 
 
 def _append(content: bytes, path: Path) -> None:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from bier.data.formats import EXTRA
 from bier.errors import BierError, ImageError, SearchError, StorageError
 
 
@@ -59,7 +60,11 @@ def _without_paths(error: BierError) -> str:
 
 
 def _remedy(error: BierError) -> str | None:
-    return "send another picture" if isinstance(error, ImageError) else error.remedy
+    if not isinstance(error, ImageError):
+        return error.remedy
+    if error.remedy is not None and EXTRA in error.remedy:
+        return f"send a JPEG; or on the server, {error.remedy}"
+    return "send another picture, or a smaller copy"
 
 
 def _printable(text: str) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bier.search import Hit
 from bier.serve import schemas
+from bier.serve.json_body import described, parsed
 from bier.serve.marks import MarksFile
 from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
@@ -31,11 +32,12 @@ PROBLEMS = {
     401: "The token is missing or wrong.",
     403: "Another site's page asked.",
     404: "There is no such picture.",
+    408: "The request came too slowly.",
     413: "The body is too large.",
     421: "Another host is meant.",
     422: "A picture or value cannot be used.",
-    429: "Too many uploads wait; see Retry-After.",
-    503: "The search engine cannot be reached.",
+    429: "Too many uploads or connections; see Retry-After.",
+    503: "The search engine cannot be reached, or too many connections.",
     504: "It took too long.",
     507: "The disk is full.",
 }
@@ -55,6 +57,8 @@ def _marks(request: Request) -> MarksFile:
 
 ServiceHere = Annotated[Service, Depends(_service)]
 MarksHere = Annotated[MarksFile, Depends(_marks)]
+Asked = Annotated[schemas.SearchRequest, Depends(parsed(schemas.SearchRequest))]
+Given = Annotated[schemas.Marks, Depends(parsed(schemas.Marks))]
 Files = Annotated[list[UploadFile], File(max_length=MOST_PICTURES)]
 Ids = Annotated[list[schemas.Id], Form(max_length=schemas.MOST_EXAMPLES)]
 WhereText = Annotated[str, Form(max_length=100_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
@@ -82,6 +86,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         marks=settings.marks is not None,
         limits=schemas.Limits(
             body=settings.body,
+            pixels=settings.pixels,
             seconds=settings.seconds,
             top=schemas.MOST_HITS,
             examples=schemas.MOST_EXAMPLES,
@@ -90,8 +95,8 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
     )
 
 
-@api.post("/search")
-async def search(service: ServiceHere, asked: schemas.SearchRequest) -> schemas.Found:
+@api.post("/search", openapi_extra=described(schemas.SearchRequest))
+async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     """The pictures most like some examples, which are given by id or as vectors; several are averaged."""
     started = time.perf_counter()
     like, unlike = _vectors(asked.vectors), _vectors(asked.unlike_vectors)
@@ -153,8 +158,8 @@ async def thumbnail(
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 
-@api.post("/marks")
-async def mark(service: ServiceHere, file: MarksHere, given: schemas.Marks) -> schemas.Saved:
+@api.post("/marks", openapi_extra=described(schemas.Marks))
+async def mark(service: ServiceHere, file: MarksHere, given: Given) -> schemas.Saved:
     """Save good and bad results as pairs for the next training."""
     for pair in given.marks:
         if (pair.query is None) == (pair.sha256 is None):

@@ -89,6 +89,7 @@ class Listed(BaseModel):
 
 class Limits(BaseModel):
     body: int
+    pixels: int
     seconds: float
     top: int
     examples: int

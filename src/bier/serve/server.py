@@ -9,17 +9,17 @@ import socket
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from bier.errors import ConfigError
 from bier.search import load_encoder, open_index
 from bier.serve.app import create_app
+from bier.serve.connections import protocol
 from bier.serve.settings import LOOPBACK_NAMES, ServeSettings
-
-GRACE = 5
-"""Seconds beyond a request's own limit that requests in flight are waited for."""
 
 
 def serve(
@@ -43,21 +43,25 @@ def serve(
     with closing(listen(host, port)) as server, open_index(folder) as index:
         settings = replace(settings, hosts=_names(server, settings, anonymous))
         app = create_app(index, load_encoder(index, device, model, trust_code=trust_code), settings)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=1000,
-            timeout_graceful_shutdown=int(settings.seconds) + GRACE,
-        )
-        _run(Server(config, lambda: listening(_address(server))), server)
+        _run(Server(app, settings, lambda: listening(_address(server))), server)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells when it listens."""
+    """uvicorn with our connections, which tells when it listens.
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], object]) -> None:
+    A stop takes no longer than a request may: whatever is in flight ends within its own limit of time.
+    """
+
+    def __init__(self, app: FastAPI, settings: ServeSettings, listening: Callable[[], object]) -> None:
+        config = uvicorn.Config(
+            app,
+            http=protocol(settings),  # type: ignore[arg-type]  # called like the class that it stands for
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=ceil(settings.seconds),
+        )
         super().__init__(config)
         self._listening = listening
 

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from anyio import CapacityLimiter, to_thread
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,10 +19,12 @@ from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Hit, Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
 from bier.serve.batching import Batches
+from bier.serve.decoding import Decoder
 from bier.serve.listing import Entry, Listing
 from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
 from bier.serve.settings import ServeSettings
+from bier.serve.threads import Threads
 from bier.serve.thumbnails import Thumbnails
 from bier.vectors.encoder import PictureEncoder
 
@@ -55,14 +56,25 @@ class Service:
         self._whole = StagedSearch(index) if settings.staged else index
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
-        self._thumbnails = Thumbnails(settings.thumbnails)
-        self._decoders = CapacityLimiter(settings.decoders)
-        self._shrinkers = CapacityLimiter(settings.decoders)
-        self._searches = CapacityLimiter(8)
+        self._decoder, self._pixels = Decoder(settings.decoding), settings.pixels
+        self._thumbnails = Thumbnails(settings.thumbnails, self._decoder)
+        self._decoders = Threads("decode", settings.decoders)
+        self._shrinkers = Threads("thumbnail", settings.decoders)
+        self._searches = Threads("search", 8)
+        self._lists = Threads("list", 2)
+
+    def start(self) -> None:
+        self.batches.start()
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        for threads in (self._decoders, self._shrinkers, self._searches, self._lists):
+            threads.stop()
+        self.batches.stop()
 
     async def embed(self, pictures: Sequence[Uploaded]) -> Tensor:
         """Whole retrieval vectors (n, D of the model); raises `ImageError` if one of them cannot be read."""
-        images = [await self._in_thread(self._decoders, self._prepare, picture) for picture in pictures]
+        images = [await self._decoders.run(self._prepare, picture) for picture in pictures]
         futures = [asyncio.wrap_future(self.batches.submit(image)) for image in images]
         return torch.stack(await asyncio.gather(*futures)) if futures else torch.empty(0, self.encoder.dimensions)
 
@@ -93,6 +105,8 @@ class Service:
     ) -> list[Hit]:
         """The `top` nearest pictures, leaving out those `without`."""
         asked = self._chosen(query, learners)[None]
+        if np.linalg.norm(asked) < EPSILON:
+            raise Refusal(422, "a vector of zeros is like nothing", "take it from /api/embed, or choose other learners")
         searcher = self._whole if learners is None else self.index
         answer: list[list[Hit]] = await self._asked(
             searcher.search, asked, min(top + len(without), self.index.most), self._checked(where)
@@ -101,7 +115,10 @@ class Service:
 
     async def page(self, offset: int, limit: int, where: Where) -> tuple[list[Entry], int]:
         """A page of ids and metadata, and how many pictures the filter lets through."""
-        return await self._asked(self._listing.page, offset, limit, self._checked(where))
+        page = partial(self._listing.page, offset, limit, self._checked(where))
+        found = await self._asked(partial(page, read=False)) or await self._asked(page, threads=self._lists)
+        assert found is not None
+        return found
 
     async def count(self) -> int:
         return await self._asked(self.index.count)
@@ -115,14 +132,14 @@ class Service:
         if kept is not None:
             return kept
         try:
-            return await self._in_thread(self._shrinkers, self._thumbnails.make, image, side)
+            return await self._shrinkers.run(self._thumbnails.make, image, side)
         except ImageError as error:
             raise Refusal(
                 404, f"the picture behind {name[:200]!r}: {error.what}", "put it back, or index again"
             ) from error
 
     def _prepare(self, picture: Uploaded) -> Tensor:
-        return self.encoder.prepare(picture.content, picture.name)
+        return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels)
 
     def _fitted(self, vectors: Tensor) -> Vectors:
         if not len(vectors):
@@ -160,16 +177,12 @@ class Service:
                 raise Refusal(422, f"no field {field!r} to filter by", f"this index has: {known}")
         return where
 
-    async def _asked(self, ask: Callable[..., T], *arguments: object) -> T:
+    async def _asked(self, ask: Callable[..., T], *arguments: object, threads: Threads | None = None) -> T:
         """What the engine answers, in a thread. What it is asked has been checked, so an error is the engine's own."""
         try:
-            return await self._in_thread(self._searches, ask, *arguments)
+            return await (threads or self._searches).run(ask, *arguments)
         except SearchError as error:
             raise Refusal(503, f"the search engine fails: {error.what}", error.remedy, {"Retry-After": "5"}) from error
-
-    async def _in_thread(self, limiter: CapacityLimiter, work: Callable[..., T], *arguments: object) -> T:
-        # Abandoned at a time limit: the thread goes on, but nobody waits for it.
-        return await to_thread.run_sync(partial(work, *arguments), limiter=limiter, abandon_on_cancel=True)
 
 
 def read_name(name: str | None, position: int) -> str:

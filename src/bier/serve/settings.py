@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+PROGRESS = 10_000
+"""Bytes: a client that moves fewer in its time is given up."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -28,11 +30,25 @@ class ServeSettings:
     wait: float = 0.004
     """Seconds that a picture waits for others to share its batch."""
     queue: int = 64
-    """Most uploads in hand at once; one more is answered 429."""
+    """Most uploads in hand at once; one more is answered 429. One that has not come whole is not in hand."""
     body: int = 20_000_000
     """Most bytes of a request."""
+    bodies: int = 256_000_000
+    """Most bytes of all uploads that have come or are coming; beyond it an upload is answered 429."""
+    json: int = 1_000_000
+    """Most bytes of a request without pictures: enough for 64 vectors of 700 numbers."""
     seconds: float = 30.0
     """Most time for a request."""
+    patience: float = 10.0
+    """Most time for the head of a request, for each further `PROGRESS` bytes of its body, and of its answer."""
+    connections: int = 1000
+    """Most connections at once. One that waits for a request makes room for a new one."""
+    connections_from_one: int = 200
+    """Most of them from one address. A proxy is one address."""
+    pixels: int = 25_000_000
+    """Most pixels of an uploaded picture."""
+    decoding: int = 1_500_000_000
+    """Most bytes that all pictures take together while they are decoded, uploads and thumbnails."""
     decoders: int = 2
     """Pictures decoded at once, for uploads and again for thumbnails."""
     thumbnails: int = 64_000_000

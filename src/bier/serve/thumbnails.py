@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from functools import partial
+from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
-from bier.data import read_image
+from bier.serve.decoding import Decoder
 from bier.vectors.parts import picture_bytes
 
 SIDES = (320, 960)
@@ -19,8 +22,8 @@ QUALITY = 82
 class Thumbnails:
     """JPEGs of pictures, the most recently used kept in memory up to `most_bytes`."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, most_bytes: int, decoder: Decoder) -> None:
+        self._most_bytes, self._decoder = most_bytes, decoder
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -34,7 +37,7 @@ class Thumbnails:
 
     def make(self, image: str, side: int) -> bytes:
         """Raises `ImageError` if the picture is missing or cannot be read."""
-        content = thumbnail(image, side)
+        content = thumbnail(image, side, self._decoder)
         with self._lock:
             self._bytes += len(content) - len(self._kept.pop((image, side), b""))
             self._kept[image, side] = content
@@ -44,9 +47,14 @@ class Thumbnails:
         return content
 
 
-def thumbnail(image: str, side: int) -> bytes:
-    pixels = read_image(picture_bytes(image)).permute(1, 2, 0).numpy()  # (H, W, 3) uint8
-    picture = Image.fromarray(pixels)
+def thumbnail(image: str, side: int, decoder: Decoder) -> bytes:
+    # A file is not read into memory first: more may stand behind its picture.
+    source = picture_bytes(image) if image.startswith("tar://") else Path(image)
+    return decoder.read(source, partial(_shrunk, side=side), image)
+
+
+def _shrunk(pixels: Tensor, side: int) -> bytes:
+    picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (H, W, 3) uint8
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=QUALITY, optimize=True)

@@ -287,14 +287,23 @@ async function upload(files, add = false) {
   const pictures = given.slice(0, info.limits.pictures);
   say(pictures.length === 1 ? "Looking at the picture …" : `Looking at ${pictures.length} pictures …`);
   $("drop").classList.add("working");
-  try {
-    const examples = await Promise.all(pictures.map(embed));
+  const seen = await Promise.allSettled(pictures.map(embed));
+  const examples = seen.filter((one) => one.status === "fulfilled").map((one) => one.value);
+  const failures = seen.filter((one) => one.status === "rejected").map((one) => one.reason);
+  if (examples.length) {
     await go({ ...state, like: add ? [...state.like, ...examples] : examples, unlike: add ? state.unlike : [] });
-  } catch (error) {
-    trouble(error);
-  } finally {
-    $("drop").classList.remove("working");
-  }
+  } else say("");
+  tell(failures, given.length, pictures.length);
+  $("drop").classList.remove("working");
+}
+
+/** Say what became of pictures that do not take part. */
+function tell(failures, given, taken) {
+  const left = given > taken ? [`These are the first ${taken} of ${given}: more cannot be searched by at once.`] : [];
+  const texts = [...left, ...new Set(failures.map(wording))];
+  if (!texts.length) return;
+  const remedy = failures.find((error) => error.remedy)?.remedy ?? (failures.length ? "Try again." : "");
+  complain(texts.join(" "), failures.length < taken && failures.length ? `${remedy} The others are used.` : remedy);
 }
 
 async function embed(file) {
@@ -398,10 +407,17 @@ function empty(text) {
 }
 
 function trouble(error) {
-  if (!(error instanceof Trouble)) console.error(error);
   say("");
-  const text = error instanceof Trouble ? error.message : "Something went wrong on this page.";
-  $("trouble").replaceChildren(element("strong", "", text), element("span", "", error.remedy ?? "Try again."));
+  complain(wording(error), error.remedy ?? "Try again.");
+}
+
+function wording(error) {
+  if (!(error instanceof Trouble)) console.error(error);
+  return error instanceof Trouble ? error.message : "Something went wrong on this page.";
+}
+
+function complain(text, remedy) {
+  $("trouble").replaceChildren(element("strong", "", text), element("span", "", remedy));
   $("trouble").hidden = false;
 }
 
@@ -462,7 +478,10 @@ function listenForPictures() {
       await upload(files, adding);
     });
   }
-  addEventListener("paste", (event) => { if (event.clipboardData.files.length) upload(event.clipboardData.files); });
+  addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length) upload(event.clipboardData.files);
+    else if (!takesText(event.target)) noPicture();
+  });
   listenToDrops();
 }
 
@@ -478,20 +497,29 @@ function listen() {
   addEventListener("keydown", shortcut);
 }
 
+/** Every drop is ours, whatever it holds: left to the browser, a dropped address leads away from the page. */
 function listenToDrops() {
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
-  addEventListener("dragover", (event) => {
-    if (!holdsFiles(event)) return;
-    event.preventDefault();
-    $("veil").hidden = false;
-  });
+  const ours = (event) => {
+    const text = !holdsFiles(event) && takesText(event.target);
+    if (!text) event.preventDefault();
+    return !text;
+  };
+  addEventListener("dragover", (event) => { if (ours(event) && holdsFiles(event)) $("veil").hidden = false; });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("veil").hidden = true; });
   addEventListener("drop", (event) => {
     $("veil").hidden = true;
-    if (!holdsFiles(event)) return;
-    event.preventDefault();
-    upload(event.dataTransfer.files);
+    if (!ours(event)) return;
+    if (event.dataTransfer?.files.length) upload(event.dataTransfer.files);
+    else noPicture();
   });
+}
+
+const takesText = (target) => target.matches?.("input, textarea");
+
+/** Addresses are not fetched: the server would ask for whatever a stranger names. */
+function noPicture() {
+  complain("That is an address or a text, not a picture.", "Save the picture first, or copy the picture itself and paste it.");
 }
 
 function shortcut(event) {
