@@ -14,7 +14,7 @@ from typing import Protocol
 
 from bier.data import open_source
 from bier.data.datasets import FOLDER, kind_of, table
-from bier.data.datasets.folder import SUFFIXES
+from bier.data.formats import SUFFIXES
 from bier.data.manifest import Manifest, natural
 from bier.errors import DataError
 from bier.vectors.parts import tar_uri

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bier.data.datasets.reader import Reader
+from bier.data.formats import SUFFIXES
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest, natural
 from bier.errors import DataError
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 
 
 def read(directory: Path) -> Manifest:
