@@ -83,3 +83,8 @@ def kind_is_readable(kind: str) -> bool:
     if kind in _PLUGINS:
         return find_spec(_PLUGINS[kind]) is not None
     return kind in _KINDS and (kind not in _CODECS or bool(features.check(_CODECS[kind])))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is a picture, readable here or not; documents and videos are none."""
+    return _KIND.get(suffix_of(name), "a document") not in ("a document", "a video")

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bier.data.images import TestTransform, TrainTransform, load_decoders, read_image
+from bier.data.images import TestTransform, TrainTransform, load_decoders
 from bier.data.manifest import Manifest
+from bier.data.references import read_picture
 from bier.data.sampler import BatchPlan
 from bier.errors import DataError, ImageError
 
@@ -153,7 +154,7 @@ class _Pictures(Dataset[_Parts]):
 
     def _read(self, index: int) -> Tensor:
         boxes = self.manifest.bbox
-        return read_image(self.manifest.path(index), None if boxes is None else boxes[index])
+        return read_picture(self.manifest.reference(index), None if boxes is None else boxes[index])
 
 
 def _load(pictures: _Pictures, batches: Sequence[Indices], workers: int) -> Iterator[Batch]:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from PIL import Image
 
 from bier.data import read_image
-from bier.vectors.parts import picture_bytes
+from bier.data.references import picture_bytes
 
 SIDES = (320, 960)
 """Longest side in pixels: in the grid, and looked at closely."""
