@@ -27,8 +27,10 @@ def pictures(folder: Path, *names: str) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", ".thumbnails", "__MACOSX", "lost+found"]
-    + ["Thumbs.db", "desktop.ini", "._boot.jpg", ".DS_Store", "@Recycle"],
+    [
+        *("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", ".thumbnails", "__MACOSX", "lost+found"),
+        *("Thumbs.db", "desktop.ini", "._boot.jpg", ".DS_Store", "@Recycle"),
+    ],
 )
 def test_what_belongs_to_a_system_is_no_data(tmp_path: Path, name: str) -> None:
     assert is_system(name)

@@ -99,8 +99,9 @@ def embed_catalogue(
             where=catalogue.name,
             remedy=f"see {out / 'failed.csv'}" if failed else "give a source that has some",
         )
-    for line in catalogue.remarks() if remark else ():
-        remark(line)
+    if remark is not None:
+        for line in catalogue.remarks():
+            remark(line)
     write_failed(out, failed)
     info = replace(info, complete=True)
     info.save(out)

@@ -17,6 +17,12 @@ def plain_label(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip() or text)
 
 
+def looks(label: str) -> str:
+    """What a person sees of a label at a glance: without case, invisible characters and the width of spaces."""
+    visible = (" " if char.isspace() else char for char in label if unicodedata.category(char) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", "".join(visible)).casefold().split())
+
+
 @dataclass(frozen=True)
 class Layout:
     """Which of the folders above a picture names its class, for paths relative to a source, with ``/``."""
