@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
-from bier.data import images
+from bier.data import decoding, images
 from bier.data.images import TestTransform, TrainTransform, read_image
 from bier.errors import ImageError
 
@@ -26,8 +26,8 @@ RED, GREEN, BLUE, GREY = (220, 30, 30), (30, 200, 40), (20, 40, 210), (128, 128,
 def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every test that takes it runs with the fast decoder and without."""
     if request.param == "pillow":
-        monkeypatch.setattr(images, "decoders", lambda: None)
-    elif images.decoders() is None:
+        monkeypatch.setattr(decoding, "decoders", lambda: None)
+    elif decoding.decoders() is None:
         pytest.skip("torchcodec is not installed")
     return str(request.param)
 
@@ -84,7 +84,7 @@ def test_damaged_exif_is_no_reason_to_refuse_and_both_decoders_agree(
         path.write_bytes(sound[:position] + bytes([sound[position] ^ 0xFF]) + sound[position + 1 :])
         fast = read_image(path)
         with monkeypatch.context() as patch:
-            patch.setattr(images, "decoders", lambda: None)
+            patch.setattr(decoding, "decoders", lambda: None)
             assert read_image(path).shape == fast.shape, f"byte {position - start}"
 
 
@@ -190,7 +190,7 @@ def jpeg() -> bytes:
     [
         ("empty.jpg", b"", "empty"),
         ("page.jpg", b"\n <!DOCTYPE html><html><body>404</body></html>", "web page"),
-        ("drawing.jpg", b"<?xml version='1.0'?><svg/>", "markup"),
+        ("drawing.jpg", b"<?xml version='1.0'?><svg/>", "an SVG drawing"),
         ("noise.jpg", bytes(range(256)) * 8, "not a picture"),
         ("half.jpg", jpeg()[: len(jpeg()) // 2], "damaged"),
         ("head.jpg", jpeg()[:100], "damaged"),
@@ -238,13 +238,13 @@ def test_damaged_bytes_end_in_a_picture_or_a_named_error(decoder: str, tmp_path:
 
 
 def test_both_decoders_agree_on_photographs(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if images.decoders() is None:
+    if decoding.decoders() is None:
         pytest.skip("torchcodec is not installed")
     folders = sorted(photographs.glob("cub100/images/*"))[::8] + sorted(photographs.glob("cars196/images/*"))[::16]
     paths = [next(folder.glob("*.jpg")) for folder in folders]
     assert len(paths) > 20
     fast = [read_image(path) for path in paths]
-    monkeypatch.setattr(images, "decoders", lambda: None)
+    monkeypatch.setattr(decoding, "decoders", lambda: None)
     for path, image in zip(paths, fast, strict=True):
         assert (read_image(path).int() - image.int()).abs().max() <= 2, path
 

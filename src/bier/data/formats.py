@@ -33,8 +33,10 @@ _CODECS = {"WebP": "webp", "AVIF": "avif", "JPEG 2000": "jpg_2000"}
 _OTHERS = {
     "a camera's raw file": ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .3fr .iiq .x3f",
     "a Photoshop file": ".psd .psb",
-    "a drawing": ".svg .svgz .eps .ai .emf .wmf",
-    "a document": ".pdf",
+    "an SVG drawing": ".svg .svgz",
+    "a PostScript drawing": ".eps .ai .ps",
+    "a Windows metafile": ".emf .wmf",
+    "a PDF document": ".pdf",
     "a video": ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .3gp .wmv",
 }
 """Kinds that show something and are no picture that bier reads."""
@@ -72,7 +74,7 @@ def kind_remedy(kind: str) -> str:
         return f"to read {kind}: {EXTRA}"
     if kind in _CODECS:
         return f"to read {kind}: pip install --upgrade pillow"
-    return "export it as JPEG or PNG"
+    return "unpack it" if kind == "an archive" else "export it as JPEG or PNG"
 
 
 @cache
@@ -85,6 +87,16 @@ def kind_is_readable(kind: str) -> bool:
     return kind in _KINDS and (kind not in _CODECS or bool(features.check(_CODECS[kind])))
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file of this name is a picture, readable here or not; documents and videos are none."""
-    return _KIND.get(suffix_of(name), "a document") not in ("a document", "a video")
+def kind_is_known(kind: str) -> bool:
+    """Whether it is a kind of picture that bier can read, if only with something more installed."""
+    return kind in _KINDS
+
+
+def is_picture(kind: str | None) -> bool:
+    """Whether a kind of file is a picture, readable here or not; documents and videos are none."""
+    return kind in _KINDS or (kind in _OTHERS and kind not in ("a PDF document", "a video"))
+
+
+def kind_of_name(name: str) -> str | None:
+    """The kind that the suffix promises, or none that is known."""
+    return _KIND.get(suffix_of(name))

@@ -1,4 +1,4 @@
-"""From a file to a square uint8 tensor: decoding as a person sees the picture, and the two transforms.
+"""From a file to a square uint8 tensor: reading a picture as a person sees it, and the two transforms.
 
 Numbers stay uint8 until they are on the device; the backbone owns the normalisation.
 """
@@ -6,201 +6,117 @@ Numbers stay uint8 until they are on the device; the backbone owns the normalisa
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import BinaryIO, ClassVar, Literal
+from typing import BinaryIO, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
+from bier.data.decoding import Opened, decode, open_picture
+from bier.data.limits import MAX_PIXELS, decoding_bytes
+from bier.data.quiet import quiet
 from bier.errors import ImageError
 
 Fit = Literal["crop", "pad"]
-
-MAX_PIXELS = 100_000_000
-"""A picture whose header announces more is refused before it is decoded."""
+Result = TypeVar("Result")
 
 MARGIN = 256 / 224
 """How much larger than the network's input a picture is scaled before it is cut."""
 
-_FORMATS = (
-    "AVIF",
-    "BMP",
-    "GIF",
-    "ICO",
-    "JPEG",
-    "JPEG2000",
-    "MPO",
-    "PNG",
-    "PPM",
-    "TIFF",
-    "WEBP",
-)
 _WHITE = 255
 _REMEDY = "replace the file, or remove its row from the source"
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What undoes each EXIF orientation."""
+_LONGEST_NAME = 300
 
 
-def read_image(source: Path | bytes, bbox: Sequence[float] | np.ndarray | None = None, name: str = "") -> Tensor:
-    """A picture as a person sees it: upright, in RGB, on white where it is transparent, the first frame of many.
+def read_image(
+    source: Path | bytes,
+    bbox: Sequence[float] | np.ndarray | None = None,
+    name: str = "",
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> Tensor:
+    """A picture as a person sees it: upright, in sRGB, on white where it is transparent, the first frame of many.
 
     Args:
-        source: a file in one of the usual formats, or what stands in one.
+        source: a file in one of the usual formats, or what stands in one. Its name does not matter.
         bbox: x, y of the upper left corner, width and height in pixels of the upright picture; a box with NaN is none.
         name: what to call it in messages; by default its path.
+        max_pixels: the largest picture that is decoded.
 
     Returns:
         uint8 (3, H, W).
 
     Raises:
-        ImageError: missing, empty, truncated, larger than `MAX_PIXELS`, not a picture, or the box lies outside.
+        ImageError: missing, empty, truncated, too large (see `bier.data.limits`), not a picture, or the box lies
+            outside. A picture that needs an optional package is named with the command that installs it.
     """
-    name = name or ("the picture" if isinstance(source, bytes) else str(source))
-    if not isinstance(source, bytes) and not Path(source).is_file():
-        raise ImageError("a folder" if Path(source).is_dir() else "no such file", where=name, remedy=_REMEDY)
-    start = b""
-    try:
-        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file, _quiet():
-            start = file.read(512)
-            file.seek(0)
-            image = _decode(file)
-    # Decoders meet hostile bytes with every kind of exception; each of them means "this picture cannot be read".
-    except Exception as error:
-        raise ImageError(_reason(start, error), where=name, remedy=_REMEDY) from error
+    name = _name_of(source, name)
+    image = _read(source, name, max_pixels, decode)
     return image if bbox is None else _cut(image, np.asarray(bbox, dtype=float), name)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; what matters is raised
-        yield
+def decode_cost(source: Path | bytes, name: str = "", *, max_pixels: int = MAX_PIXELS) -> int:
+    """Bytes of memory that `read_image` will take at its peak, told from the picture's header.
+
+    Raises:
+        ImageError: as `read_image`, as far as the header shows it.
+    """
+    return _read(source, _name_of(source, name), max_pixels, lambda opened: decoding_bytes(opened.picture, opened.size))
 
 
-def _decode(file: BinaryIO) -> Tensor:
-    picture = Image.open(file, formats=_formats())  # reads the header only
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise Image.DecompressionBombError(f"{width} x {height} pixels are more than the limit of {MAX_PIXELS:,}")
-    decoder = decoders()
-    if decoder is not None and _is_plain(picture):
-        file.seek(0)
-        try:
-            return _decode_fast(decoder, picture.format, file.read())
-        except (RuntimeError, ValueError):
-            # Stricter than Pillow about slightly damaged files, which a person's viewer shows all the same.
-            picture = Image.open(file, formats=_formats())
-    return torch.from_numpy(np.array(_upright_rgb(picture))).permute(2, 0, 1)
+def _name_of(source: Path | bytes, name: str) -> str:
+    name = name or ("the picture" if isinstance(source, bytes) else str(source))
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}... ({len(name):,} characters)"
 
 
-@cache
-def _formats() -> list[str]:
-    """Formats without scripts or external programs (Pillow would run Ghostscript on EPS) that Pillow has here."""
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
-
-
-@cache
-def decoders() -> ModuleType | None:
-    """torchcodec, twice as fast as Pillow, or ``None`` where it is not installed or its libraries do not load."""
+def _read(source: Path | bytes, name: str, max_pixels: int, use: Callable[[Opened], Result]) -> Result:
+    """What `use` makes of the opened picture; everything that goes wrong is an `ImageError` with the name."""
     try:
-        from torchcodec import decoders as module
-    except (ImportError, OSError, RuntimeError):
-        return None
-    return module if hasattr(module, "decode_webp") else None
+        with _open(source) as file, quiet():
+            return use(open_picture(file, max_pixels))
+    except ImageError as error:
+        raise ImageError(error.what, where=name, remedy=error.remedy or _REMEDY) from error.__cause__
+    # Decoders meet hostile bytes with every kind of exception; each of them means "this picture cannot be read".
+    except Exception as error:
+        raise ImageError(_reason(error), where=name, remedy=_REMEDY) from error
+    except BaseException as error:
+        # A decoder in Rust that gives up raises what is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ImageError(_reason(error), where=name, remedy=_REMEDY) from error
 
 
-def load_decoders() -> None:
-    """Import now what `read_image` needs, such as before processes are forked."""
-    _formats(), decoders()
-
-
-def _is_plain(picture: Image.Image) -> bool:
-    """Whether the fast decoder shows the same picture as Pillow: 8 bits, no alpha, no palette, one frame."""
-    if picture.format in ("JPEG", "MPO"):
-        # Only where the two cannot read different orientations: there is none, or Pillow sees it in the EXIF block.
-        upright = "exif" not in picture.info and b"Orientation" not in picture.info.get("xmp", b"")
-        return picture.mode in ("L", "RGB") and (upright or _orientation(picture) is not None)
-    if picture.format not in ("PNG", "WEBP") or getattr(picture, "is_animated", False):
-        return False
-    return picture.mode == "RGB" and not {"transparency", "exif", "xmp"} & picture.info.keys()
-
-
-def _decode_fast(decoder: ModuleType, kind: str | None, data: bytes) -> Tensor:
-    decode = {"PNG": decoder.decode_png, "WEBP": decoder.decode_webp}.get(kind or "", decoder.decode_jpeg)
-    image: Tensor = decode(data)
-    return image
-
-
-def _upright_rgb(picture: Image.Image) -> Image.Image:
-    picture.load()
-    turn = _TURNS.get(_orientation(picture) or 1)
-    picture = _rgb(picture)
-    return picture if turn is None else picture.transpose(turn)
-
-
-def _orientation(picture: Image.Image) -> int | None:
-    """The EXIF orientation, or ``None`` where there is none that can be read."""
+def _open(source: Path | bytes) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
     try:
-        value = picture.getexif().get(0x0112)
-        return None if value is None else int(value)
-    except Exception:  # damaged metadata of a sound picture
-        return None
+        mode = os.stat(source).st_mode
+        if stat.S_ISREG(mode):
+            return open(source, "rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError("no such file") from None
+    except PermissionError:
+        raise ImageError("no permission to read it") from None
+    except OSError as error:
+        raise ImageError(f"no such file ({(error.strerror or str(error)).lower()})") from None
+    except ValueError:
+        raise ImageError("no such file (its name cannot be one)") from None
+    raise ImageError("a folder" if stat.S_ISDIR(mode) else "neither a file nor a folder")  # a pipe might never end
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):
-        picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("RGB")
-
-
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values of 16 bits, of 32 bits (16 where some exceed 255), or floats in 0..1 (0..255 where some exceed 1)."""
-    if values.dtype.kind == "f":
-        values = np.nan_to_num(values)
-        scale = 255.0 if values.max() <= 1 else 1.0
-    else:
-        scale = 1.0 if values.dtype.itemsize > 2 and values.max() <= 255 else 1 / 257
-    return np.rint(values * scale).clip(0, 255).astype(np.uint8)
-
-
-def _reason(start: bytes, error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return str(error)
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
+def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return _what_it_is(start)
+        return "damaged picture (its header cannot be read)"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
     return f"damaged picture ({str(error) or type(error).__name__})"
-
-
-def _what_it_is(start: bytes) -> str:
-    if not start:
-        return "the file is empty"
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return "a web page or other markup, not a picture"
-    return "not a picture in a known format"
 
 
 def _cut(image: Tensor, bbox: np.ndarray, name: str) -> Tensor:

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bier.data.images import TestTransform, TrainTransform, load_decoders
+from bier.data.decoding import load_decoders
+from bier.data.images import TestTransform, TrainTransform
 from bier.data.manifest import Manifest
 from bier.data.references import read_picture
 from bier.data.sampler import BatchPlan

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from bier.data.datasets.folder import holds_picture
 from bier.data.datasets.walk import is_system
 from bier.data.formats import is_readable, suffix_of
 from bier.data.passed_over import by_suffix
-from bier.data.signatures import LENGTH, is_readable_content
+from bier.data.signatures import START
 
 LABELS = (".cls", ".json")
 """Suffixes of files that hold the label of the pictures that share their name."""
@@ -130,14 +131,14 @@ def _sort_in(tar: tarfile.TarFile, member: Member, found: Tar) -> None:
             found.labels.setdefault(member.name, label)
         return
     found.stems.add(_stem(member.name))
-    if is_readable(member.name) or (not suffix_of(member.name) and is_readable_content(_start(tar, member))):
+    if is_readable(member.name) or (not suffix_of(member.name) and holds_picture(_start(tar, member))):
         found.pictures.append(member)
     else:
         found.passed_over.update(by_suffix([member.name]))
 
 
 def _start(tar: tarfile.TarFile, member: Member) -> bytes:
-    return _read(tar, member, min(LENGTH, member.size))
+    return _read(tar, member, min(START, member.size))
 
 
 def _read(tar: tarfile.TarFile, member: Member, size: int) -> bytes:

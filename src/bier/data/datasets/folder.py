@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from stat import S_ISREG
 
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.layout import Layout, layout_of, split_names
 from bier.data.datasets.reader import Reader
 from bier.data.datasets.walk import Tree, walk
-from bier.data.formats import is_picture, is_readable, suffix_of
+from bier.data.formats import is_picture, is_readable, kind_is_readable, kind_of_name, suffix_of
 from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
-from bier.data.signatures import first_bytes, is_readable_content, kind_of_content
+from bier.data.signatures import START, content_kind
 from bier.errors import DataError
 
 
@@ -66,9 +68,26 @@ def sort_out(tree: Tree, root: Path) -> tuple[list[str], list[str]]:
     pictures: list[str] = []
     others: list[str] = []
     for path in tree.files:
-        found = is_readable(path) or (not suffix_of(path) and is_readable_content(first_bytes(root / path)))
+        found = is_readable(path) or (not suffix_of(path) and holds_picture(first_bytes(root / path)))
         (pictures if found else others).append(path)
     return pictures, others
+
+
+def holds_picture(start: bytes) -> bool:
+    """Whether a file that begins so is a picture that can be read here."""
+    kind = content_kind(start)
+    return kind is not None and kind_is_readable(kind)
+
+
+def first_bytes(file: Path) -> bytes:
+    """The start of a file; nothing where there is no such file, or where it might never end."""
+    try:
+        if not S_ISREG(os.stat(file).st_mode):
+            return b""
+        with open(file, "rb") as stream:
+            return stream.read(START)
+    except (OSError, ValueError):
+        return b""
 
 
 def by_class(layout: Layout, paths: Iterable[str]) -> dict[str | None, list[str]]:
@@ -137,9 +156,7 @@ def _refuse_vanished(
 
 
 def _is_unread_picture(directory: Path, path: str) -> bool:
-    if suffix_of(path):
-        return is_picture(path)
-    return kind_of_content(first_bytes(directory / path)) is not None
+    return is_picture(kind_of_name(path) if suffix_of(path) else content_kind(first_bytes(directory / path)))
 
 
 def _refuse_names(paths: Iterable[str], root: Path) -> None:
