@@ -84,10 +84,12 @@ def test_a_file_without_a_suffix_is_known_by_its_first_bytes(tmp_path: Path) -> 
     pictures(tmp_path, "a/1.jpg", "b/2.jpg", "b/3.jpg", "b/README")
     png(tmp_path / "a" / "IMG_0001", 3)
     os.mkfifo(tmp_path / "a" / "pipe")
+    for name, text in {"LICENSE": "BMW and others", "NOTES": "Python notes", "TODO": "P1 first of all"}.items():
+        (tmp_path / "b" / name).write_text(text)
     manifest = open_source(tmp_path, ALL_TRAIN)
     assert "a/IMG_0001" in manifest.image
-    assert manifest.passed_over == {"": 2}
-    assert manifest.remarks() == ["passed over: 2 without a suffix"]
+    assert manifest.passed_over == {"": 5}
+    assert manifest.remarks() == ["passed over: 5 without a suffix"]
 
 
 def test_what_is_passed_over_is_counted_by_suffix(tmp_path: Path) -> None:

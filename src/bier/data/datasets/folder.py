@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -73,10 +74,14 @@ def sort_out(tree: Tree, root: Path) -> tuple[list[str], list[str]]:
     return pictures, others
 
 
+_SURE = {"BMP": rb"BM....\0\0\0\0", "PPM": rb"P[1-6]\s+[\d#]"}
+"""What the first bytes must also look like where nothing else says that a file is a picture."""
+
+
 def holds_picture(start: bytes) -> bool:
-    """Whether a file that begins so is a picture that can be read here."""
+    """Whether a file that begins so is a picture that can be read here. Text may begin with BM or P1 as well."""
     kind = content_kind(start)
-    return kind is not None and kind_is_readable(kind)
+    return kind is not None and kind_is_readable(kind) and re.match(_SURE.get(kind, b""), start, re.DOTALL) is not None
 
 
 def first_bytes(file: Path) -> bytes:
