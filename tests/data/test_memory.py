@@ -128,7 +128,7 @@ def test_missing_cells_beside_paths_and_among_pairs_are_named() -> None:
         (FRAMES["plain"].assign(Label="x"), "there are two columns 'label'"),
         (pandas.concat([FRAMES["plain"], FRAMES["plain"]], axis=1), "there are two columns 'image'"),
         (FRAMES["plain"].assign(splits="train"), "did you mean 'split'"),
-        (FRAMES["plain"].assign(split="training"), "row 1: unknown split 'training': did you mean 'train'"),
+        (FRAMES["plain"].assign(split="trian"), "row 1: unknown split 'trian': did you mean 'train'"),
         (FRAMES["plain"].assign(label="same"), "one class only"),
         (FRAMES["plain"][:0], "there are no pictures"),
         ([], "there are no pictures"),

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import torch
 
+from bier.data.references import picture_bytes
 from bier.errors import DataError
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
-from bier.vectors import sources
 from bier.vectors.catalogue import embed_catalogue
 from bier.vectors.encoder import Encoder
-from bier.vectors.parts import part_files, picture_bytes, read_vectors
+from bier.vectors.parts import part_files, read_vectors
 
 GOOD, BROKEN = 36, 3
 
@@ -229,12 +229,6 @@ def test_sources_that_hold_nothing_usable_are_named(encoder: Encoder, tmp_path: 
         embed_catalogue(encoder, folder, tmp_path / "c")
     with pytest.raises(DataError, match="no such file"):
         embed_catalogue(encoder, tmp_path / "phots", tmp_path / "d")
-
-
-def test_a_json_beside_a_picture_may_hold_its_label() -> None:
-    assert sources._label_of_json('{"label": 7}') == "7"
-    assert sources._label_of_json('{"cls": "a"}') == "a"
-    assert sources._label_of_json("[1]") is sources._label_of_json("{") is None
 
 
 def test_a_name_that_no_table_can_hold_is_left_out_with_a_reason(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bier.data.references import picture_bytes, tar_uri
 from bier.errors import DataError, ImageError, StorageError
 from bier.vectors.parts import (
     TYPES,
@@ -19,12 +20,10 @@ from bier.vectors.parts import (
     VectorsInfo,
     VectorType,
     part_file,
-    picture_bytes,
     quantize,
     read_info,
     read_part,
     read_vectors,
-    tar_uri,
     write_part,
 )
 

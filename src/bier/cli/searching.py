@@ -167,7 +167,12 @@ def _source(
     def failed(image: str, what: str) -> None:
         console.print(f"left out: {image}: {what}", highlight=False, markup=False, soft_wrap=True)
 
-    return info, catalogue.total, embedded(encoder, catalogue, failed, workers=hardware.workers)
+    def told() -> Iterator[VectorBatch]:
+        yield from embedded(encoder, catalogue, failed, workers=hardware.workers)
+        for line in catalogue.remarks():
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return info, catalogue.total, told()
 
 
 def _vectors(folder: Path, model: Path | None, trust_code: bool) -> tuple[Any, int, Iterator[VectorBatch]]:

@@ -241,7 +241,7 @@ def check(
         + ", ".join(f"{count:,} {split}" for split, count in counts.items()),
         highlight=False,
     )
-    for line in describe_faults(faults):
+    for line in (*manifest.remarks(), *describe_faults(faults)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if any(not fault.note for fault in faults):
         sys.exit(2)

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from bier.data.datasets import open_faulty
+from bier.data.datasets.layout import looks
 from bier.data.manifest import UNDECIDED, Manifest, natural
-from bier.errors import DataError
+from bier.data.references import is_reference, located, picture_bytes, short_name
+from bier.errors import DataError, ImageError
 from bier.settings.schema import DataConfig
 
 KINDS = {
@@ -30,12 +32,16 @@ KINDS = {
     "class of one image": "training classes with one image",
     "query without positive": "queries without a positive",
     "duplicate": "exact duplicates within a split and class",
+    "names alike": "classes whose names look the same",
     "gallery only": "test classes with one image, which no query asks for",
 }
 """Every kind of fault, in the order in which they are told, with its heading."""
 
-NOTES = frozenset({"duplicate", "gallery only"})
+NOTES = frozenset({"duplicate", "names alike", "gallery only"})
 """Kinds that are worth knowing and no reason to stop."""
+
+LONGEST = 300
+"""Characters of a path that a line of text shows."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,14 @@ def describe_faults(faults: Iterable[Fault]) -> list[str]:
 
 
 def _fault(manifest: Manifest, index: int, kind: str, message: str) -> Fault:
-    return Fault(kind, int(manifest.row[index]), str(manifest.image[index]), message)
+    image = short_name(str(manifest.image[index]))
+    return Fault(kind, int(manifest.row[index]), image[:LONGEST] + "..." * (len(image) > LONGEST), message)
 
 
 def _classes(manifest: Manifest) -> Iterator[Fault]:
     if len(set(manifest.label)) == 1:
         yield Fault("single class", None, None, f"every picture is of class {manifest.label[0]!r}")
+    yield from _alike(manifest)
     first: dict[tuple[str, str], int] = {}
     for index, (label, split) in enumerate(zip(manifest.label, manifest.split, strict=True)):
         first.setdefault((label, _side(split)), index)
@@ -118,6 +126,16 @@ def _classes(manifest: Manifest) -> Iterator[Fault]:
             rows = " and ".join(f"{side} (row {manifest.row[first[label, side]]})" for side in sorted(sides[label]))
             index = max(first[label, side] for side in sides[label])
             yield _fault(manifest, index, "class on both sides", f"class {label!r} is in {rows}")
+
+
+def _alike(manifest: Manifest) -> Iterator[Fault]:
+    """Classes that stay two, though a person may have meant one: ``boots`` and ``Boots``."""
+    first: dict[str, str] = {}
+    for label in manifest.classes():
+        other = first.setdefault(looks(label), label)
+        if other != label:
+            index = int(np.flatnonzero(manifest.label == label)[0])
+            yield _fault(manifest, index, "names alike", f"class {label!r} looks like class {other!r}")
 
 
 def _side(split: str) -> str:
@@ -164,14 +182,15 @@ def _inspect(manifest: Manifest, index: int) -> tuple[bytes | None, list[Fault]]
     """The digest of a picture's file (none where there is no file), and what is wrong with the picture."""
     from bier.data.images import read_image
 
-    path = manifest.path(index)
     try:
-        digest = _digest(path)
+        picture, digest = _content(manifest.reference(index))
+    except ImageError as error:
+        return None, [_fault(manifest, index, "unreadable image", error.what)]
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
         kind = "missing file" if isinstance(error, FileNotFoundError) else "unreadable image"
         return None, [_fault(manifest, index, kind, getattr(error, "strerror", None) or str(error))]
     try:
-        height, width = read_image(path).shape[-2:]
+        height, width = read_image(picture).shape[-2:]
     except DataError as error:
         return digest, [_fault(manifest, index, "unreadable image", error.what)]
     box = np.full(4, np.nan) if manifest.bbox is None else manifest.bbox[index]
@@ -180,6 +199,15 @@ def _inspect(manifest: Manifest, index: int) -> tuple[bytes | None, list[Fault]]
         message = f"x {x:g}, y {y:g}, width {w:g}, height {h:g} in an image of {width} x {height}"
         return digest, [_fault(manifest, index, "box outside", message)]
     return digest, []
+
+
+def _content(image: str) -> tuple[Path | bytes, bytes]:
+    """What there is to decode, and the digest of its bytes."""
+    if is_reference(image):
+        data = picture_bytes(image)
+        return data, hashlib.sha256(data).digest()
+    path = located(Path(image))
+    return path, _digest(path)
 
 
 def _digest(path: Path) -> bytes:

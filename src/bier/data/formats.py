@@ -90,3 +90,13 @@ def kind_is_readable(kind: str) -> bool:
 def kind_is_known(kind: str) -> bool:
     """Whether it is a kind of picture that bier can read, if only with something more installed."""
     return kind in _KINDS
+
+
+def is_picture(kind: str | None) -> bool:
+    """Whether a kind of file is a picture, readable here or not; documents and videos are none."""
+    return kind in _KINDS or (kind in _OTHERS and kind not in ("a PDF document", "a video"))
+
+
+def kind_of_name(name: str) -> str | None:
+    """The kind that the suffix promises, or none that is known."""
+    return _KIND.get(suffix_of(name))

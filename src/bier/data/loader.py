@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bier.data.images import TestTransform, TrainTransform, read_image
+from bier.data.images import TestTransform, TrainTransform
 from bier.data.manifest import Manifest
+from bier.data.references import read_picture
 from bier.data.sampler import BatchPlan
 from bier.data.workers import as_it_is, from_workers, memory_to_share
 from bier.errors import ImageError
@@ -146,7 +147,7 @@ class _Pictures(Dataset[_Parts]):
 
     def _read(self, index: int) -> Tensor:
         boxes = self.manifest.bbox
-        return read_image(self.manifest.path(index), None if boxes is None else boxes[index])
+        return read_picture(self.manifest.reference(index), None if boxes is None else boxes[index])
 
 
 def _load(pictures: _Pictures, batches: Sequence[Indices], workers: int) -> Iterator[Batch]:

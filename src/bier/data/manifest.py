@@ -9,20 +9,28 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bier.data.passed_over import in_words
+from bier.data.references import absolute
 from bier.errors import DataError
 from bier.system.files import write_atomically
 
 Split = Literal["train", "val", "test", "query", "gallery"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-SPLIT_NAMES: dict[str, Split] = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}
+SPLIT_NAMES: dict[str, Split] = {
+    **{split: split for split in SPLITS},
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "testing": "test",
+}
 """Every spelling of a split that a source may use, in lower case."""
 
 UNDECIDED = ""
@@ -40,6 +48,7 @@ class Manifest:
     root: Path
     """Image paths are relative to it, or absolute."""
     image: NDArray[np.object_]
+    """Paths, or references to pictures inside other files, as `bier.data.references` makes them."""
     label: NDArray[np.object_]
     """Class names or ids as the source writes them: ``001`` stays ``001``."""
     split: NDArray[np.object_]
@@ -55,6 +64,10 @@ class Manifest:
     """What a person calls the class, where the source says so beside the label."""
     protocol: Protocol = "self"
     """How the pictures that are not for training are searched."""
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    """Files of the source that are not among the pictures: how many of each suffix."""
+    notes: tuple[str, ...] = ()
+    """What else a person should know about how the source was read."""
 
     def __post_init__(self) -> None:
         for column in (self.label, self.split, self.row, self.group, self.bbox, self.name):
@@ -74,6 +87,8 @@ class Manifest:
         bbox: ArrayLike | None = None,
         name: Sequence[str] | None = None,
         protocol: Protocol = "self",
+        passed_over: Mapping[str, int] | None = None,
+        notes: Sequence[str] = (),
     ) -> Manifest:
         """A manifest from plain sequences; no ``split`` leaves it undecided, no ``row`` counts from 1."""
         count = len(image)
@@ -88,6 +103,8 @@ class Manifest:
             bbox=None if bbox is None else np.asarray(bbox, dtype=np.float32).reshape(count, 4),
             name=None if name is None else _objects(name),
             protocol=protocol,
+            passed_over=passed_over or {},
+            notes=tuple(notes),
         )
 
     def __len__(self) -> int:
@@ -125,11 +142,11 @@ class Manifest:
 
     def title(self, index: int) -> str:
         """What a person calls the class of a picture: its name if the source has one, else its label."""
-        return str(self.label[index] if self.name is None else self.name[index])
+        return str((self.name is not None and self.name[index]) or self.label[index])
 
     def picture(self, index: int) -> dict[str, Any]:
         """What a report needs to show a row, ready for JSON: ``image``, ``label``; ``name`` and ``bbox`` if known."""
-        picture: dict[str, Any] = {"image": str(self.path(index).absolute()), "label": str(self.label[index])}
+        picture: dict[str, Any] = {"image": self.reference(index), "label": str(self.label[index])}
         if self.name is not None:
             picture["name"] = str(self.name[index])
         if self.bbox is not None and np.isfinite(self.bbox[index]).all():
@@ -137,8 +154,17 @@ class Manifest:
         return picture
 
     def path(self, index: int) -> Path:
-        """Where the picture at this position lies."""
+        """Where the picture at this position lies, if it is a file of its own."""
         return self.root / str(self.image[index])
+
+    def reference(self, index: int) -> str:
+        """Where the picture at this position is, from any folder: what `bier.data.references.read_picture` opens."""
+        return absolute(str(self.image[index]), self.root)
+
+    def remarks(self) -> list[str]:
+        """Lines for a person: which files were passed over, and the notes."""
+        files = [f"passed over: {in_words(self.passed_over)}"] if self.passed_over else []
+        return [*files, *self.notes]
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over paths, labels, splits and boxes, in order; not over root nor the files' contents."""

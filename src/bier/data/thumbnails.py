@@ -7,8 +7,10 @@ import io
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
 from bier.data.images import read_image
+from bier.data.references import read_picture
 from bier.errors import ImageError
 
 QUALITY = 80
@@ -20,26 +22,28 @@ class Thumbnails:
 
     def __init__(self, side: int) -> None:
         self.side = side
-        self._made: dict[tuple[Path, Box | None], str | None] = {}
+        self._made: dict[tuple[str, Box | None], str | None] = {}
 
-    def __call__(self, picture: Path, box: Box | None = None) -> str | None:
-        """The data: URI of a picture, or of a box in it alone; None if it is missing or cannot be read."""
-        key = picture, box
+    def __call__(self, picture: Path | str, box: Box | None = None) -> str | None:
+        """The data: URI of a picture, or of a box in it alone; None if it is missing or cannot be read.
+
+        A picture is a path, or a reference as `bier.data.references` makes them.
+        """
+        key = str(picture), box
         if key not in self._made:
             try:
-                self._made[key] = _encode(*key, self.side)
+                self._made[key] = _encode(read_picture(*key), self.side)
             except (ImageError, OSError, ValueError):  # ValueError: a path that no system can have
                 self._made[key] = None
         return self._made[key]
 
     def of(self, content: bytes) -> str:
         """The data: URI of the picture in some bytes; raises `ImageError` as `read_image`."""
-        return _encode(content, None, self.side)
+        return _encode(read_image(content), self.side)
 
 
-def _encode(picture: Path | bytes, box: Box | None, side: int) -> str:
-    pixels = read_image(picture, box).permute(1, 2, 0).numpy()  # (H, W, 3) uint8
-    image = Image.fromarray(pixels)
+def _encode(pixels: Tensor, side: int) -> str:
+    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (H, W, 3) uint8
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=QUALITY, optimize=True)

@@ -30,7 +30,7 @@ def render(runs: Sequence[RunRecords], thumbnail: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=wording.percent, words=wording.words)
+    environment.filters.update(percent=wording.percent, words=wording.words, folder_and_name=wording.folder_and_name)
     environment.globals["thumbnail"] = Thumbnails(thumbnail)
     several = len(runs) > 1
     return environment.get_template("template.html").render(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from bier.data.references import is_reference, short_name
 from bier.records.metrics import Metrics, Row
 from bier.records.run import RunRecords
 
@@ -44,6 +46,11 @@ def duration(seconds: float) -> str:
 def words(label: str) -> str:
     """A class name as a person writes it."""
     return label.replace("_", " ").strip()
+
+
+def folder_and_name(image: str) -> str:
+    """A picture's file and the folder it is in; for one inside another file, that file and where in it."""
+    return short_name(image) if is_reference(image) else "/".join(Path(image).parts[-2:])
 
 
 def letter(index: int) -> str:

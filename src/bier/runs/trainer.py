@@ -138,6 +138,8 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         if len(part)
     )
     console.print(f"{manifest.source}: {counts}", highlight=False, soft_wrap=True)
+    for line in manifest.remarks():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{learning.model.backbone.name} at {pictures.test_view.size} px, learners of "
         f"{' + '.join(map(str, learning.model.head.sizes))} dimensions, {type(learning.boost.loss).__name__} boosted "

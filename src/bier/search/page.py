@@ -7,11 +7,11 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bier.data.references import picture_bytes
 from bier.data.thumbnails import Thumbnails
 from bier.errors import ImageError
 from bier.search.base import Hit
 from bier.system.files import write_text
-from bier.vectors.parts import picture_bytes
 
 _SIDE = 240
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from bier.data.references import is_reference, located, picture_bytes
 from bier.serve.decoding import Decoder
-from bier.vectors.parts import picture_bytes
 
 SIDES = (320, 960)
 """Longest side in pixels: in the grid, and looked at closely."""
@@ -49,7 +49,7 @@ class Thumbnails:
 
 def thumbnail(image: str, side: int, decoder: Decoder) -> bytes:
     # A file is not read into memory first: more may stand behind its picture.
-    source = picture_bytes(image) if image.startswith("tar://") else Path(image)
+    source = picture_bytes(image) if is_reference(image) else located(Path(image))
     return decoder.read(source, partial(_shrunk, side=side), image)
 
 

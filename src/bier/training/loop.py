@@ -140,7 +140,7 @@ class _Epoch:
                 self.callbacks.on_message(self.running, f"left out: {error.where}: {error.what}")
 
     def _non_finite(self, error: NotFinite) -> NonFiniteLossError:
-        names = [str(self.pictures.train.path(row)) for row in error.rows]
+        names = [self.pictures.train.reference(row) for row in error.rows]
         shown = "\n    ".join(names[:8]) + (f"\n    and {len(names) - 8} more" if len(names) > 8 else "")
         return NonFiniteLossError(
             f"{error.what} in epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}; no update was made. "

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bier.data import TestTransform, read_image
+from bier.data import TestTransform
+from bier.data.references import read_picture
 from bier.data.workers import from_workers, memory_to_share
 from bier.errors import DataError, ImageError, nearest
 from bier.vectors.encoder import PictureEncoder
@@ -27,7 +28,6 @@ from bier.vectors.parts import (
     VectorType,
     part_file,
     part_files,
-    picture_bytes,
     read_info,
     read_part,
     write_failed,
@@ -52,6 +52,7 @@ def embed_catalogue(
     batch_size: int = 64,
     workers: int = 0,
     progress: Progress | None = None,
+    remark: Callable[[str], object] | None = None,
 ) -> VectorsInfo:
     """Vectors of every readable picture, in the folder ``out``; called again after a stop, it goes on.
 
@@ -68,6 +69,7 @@ def embed_catalogue(
         workers: processes that decode; 0 decodes in this one.
         progress: called after each batch with what is done (the unfinished part included), how many pictures there
             are, if that is known, and how many were in the batch.
+        remark: called at the end with lines about the source, such as what was passed over.
 
     Raises:
         DataError: there is no such source, an id occurs twice, ``out`` holds something else, no picture can be read.
@@ -97,6 +99,9 @@ def embed_catalogue(
             where=catalogue.name,
             remedy=f"see {out / 'failed.csv'}" if failed else "give a source that has some",
         )
+    if remark is not None:
+        for line in catalogue.remarks():
+            remark(line)
     write_failed(out, failed)
     info = replace(info, complete=True)
     info.save(out)
@@ -246,8 +251,7 @@ class _Decoder(Dataset[_Decoded]):
 def _read(picture: Entry) -> Tensor:
     if picture.fault is not None:
         raise ImageError(picture.fault, where=picture.id)
-    in_tar = picture.image.startswith("tar://")
-    return read_image(picture_bytes(picture.image) if in_tar else Path(picture.image), name=picture.id)
+    return read_picture(picture.image, name=picture.id)
 
 
 def _decoded(pictures: Iterator[Entry], transform: TestTransform, batch_size: int, workers: int) -> Iterator[_Decoded]:

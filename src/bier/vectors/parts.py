@@ -12,16 +12,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.errors import DataError, ImageError
+from bier.errors import DataError
 from bier.system.files import write_atomically, write_json, write_text
 
 VectorType = Literal["float32", "float16", "int8"]
@@ -75,7 +74,7 @@ class VectorBatch:
     vectors: NDArray[np.float32]
     """(b, D)."""
     metadata: list[dict[str, Any]]
-    """``image`` (a path, or what `tar_uri` makes) and ``label`` (text or ``None``) of each."""
+    """``image`` (a path, or what `bier.data.references` makes) and ``label`` (text or ``None``) of each."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -203,32 +202,6 @@ def quantize(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     return np.rint(vectors / scale[:, None]).astype(np.int8), scale
-
-
-def tar_uri(file: Path, member: str, offset: int, size: int) -> str:
-    """A picture inside a tar file: where its bytes are, and what it is called."""
-    return f"tar://{quote(str(file))}?offset={offset}&size={size}#{quote(member)}"
-
-
-def picture_bytes(image: str) -> bytes:
-    """The bytes behind the column ``image``: those of a file, or of a member of a tar file.
-
-    Raises:
-        ImageError: the file is gone, or shorter than it was.
-    """
-    uri = urlsplit(image) if image.startswith("tar://") else None
-    place: Mapping[str, list[str]] = parse_qs(uri.query) if uri else {}
-    try:
-        with open(unquote(uri.path) if uri else image, "rb") as file:
-            file.seek(int(place["offset"][0]) if uri else 0)
-            size = int(place["size"][0]) if uri else -1
-            data = file.read(size)
-    except (OSError, KeyError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"cannot be read: {reason}", where=image, remedy="put the file back") from error
-    if len(data) < size:
-        raise ImageError("the tar file ends within it", where=image, remedy="copy the tar file again")
-    return data
 
 
 def _to_batch(rows: Any, info: VectorsInfo) -> VectorBatch:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import tarfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
-from itertools import groupby, islice
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from bier.data import open_source
-from bier.data.datasets import FOLDER, kind_of, table
-from bier.data.formats import SUFFIXES
+from bier.data.datasets import FOLDER, kind_of, reading, table
+from bier.data.datasets.folder import about_links, but_others, sort_out
+from bier.data.datasets.layout import Layout, layout_of
+from bier.data.datasets.walk import walk
+from bier.data.formats import suffix_of
 from bier.data.manifest import Manifest, natural
+from bier.data.passed_over import by_suffix, in_words
+from bier.data.references import file_of, is_reference, located, short_name, tar_uri
 from bier.errors import DataError
-from bier.vectors.parts import tar_uri
+from bier.vectors.tars import folders_above, label_files, plain, read_tar
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Entry:
 
     id: str
     image: str
-    """An absolute path, or what `bier.vectors.parts.tar_uri` makes."""
+    """An absolute path, or a reference into another file, as `bier.data.references` makes them."""
     label: str | None
     end: tuple[int, int]
     """The place in the source after it: file and position."""
@@ -45,6 +51,9 @@ class Source(Protocol):
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]: ...
 
+    def remarks(self) -> list[str]:
+        """Lines for a person, such as what was passed over; complete once all pictures have been asked for."""
+
 
 def open_catalogue(source: str | Path | Sequence[str | Path]) -> Source:
     """The source behind one or several paths; see `embed_catalogue`."""
@@ -52,7 +61,11 @@ def open_catalogue(source: str | Path | Sequence[str | Path]) -> Source:
     files = [Path(os.path.abspath(Path(path).expanduser())) for path in paths]
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
         return _Shards(files, Path(os.path.commonpath([file.parent for file in files])))
-    path = files[0]
+    with reading(files[0]):
+        return _open(files[0])
+
+
+def _open(path: Path) -> Source:
     kind = kind_of(path) if path.exists() else ""
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
@@ -70,7 +83,8 @@ class _Table:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
-        about = [manifest.fingerprint(), *(_state(manifest.path(row)) for row in range(len(manifest)))]
+        self.images = [_located(manifest.reference(row)) for row in range(len(manifest))]
+        about = [manifest.fingerprint(), *(_state(file_of(image)) for image in self.images)]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         rows: dict[str, int] = {}
         for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
@@ -80,8 +94,15 @@ class _Table:
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for row in range(start[1], len(self.manifest)):
             label = self.manifest.title(row) or None
-            path = os.path.abspath(self.manifest.path(row))
-            yield _printable(Entry(str(self.manifest.image[row]), path, label, (0, row + 1)))
+            yield _printable(Entry(short_name(str(self.manifest.image[row])), self.images[row], label, (0, row + 1)))
+
+    def remarks(self) -> list[str]:
+        return self.manifest.remarks()
+
+
+def _located(image: str) -> str:
+    """Tables may spell a path in another way than the disk; an index keeps that of the disk."""
+    return image if is_reference(image) else str(located(Path(image)))
 
 
 def _state(file: Path) -> tuple[int, int] | None:
@@ -105,14 +126,10 @@ def _printable(picture: Entry) -> Entry:
 
 def _folder(path: Path) -> Source:
     """Pictures anywhere below a folder, or the tar files in it."""
-    found: dict[bool, list[str]] = {True: [], False: []}
-    for base, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            suffix = os.path.splitext(name)[1].lower()
-            if not name.startswith(".") and (suffix == ".tar" or suffix in SUFFIXES):
-                found[suffix == ".tar"].append((Path(base) / name).relative_to(path).as_posix())
-    shards, pictures = (sorted(found[kind], key=natural) for kind in (True, False))
+    tree = walk(path)
+    shards = sorted((name for name in tree.files if suffix_of(name) == ".tar"), key=natural)
+    pictures, others = sort_out(tree, path)
+    pictures.sort(key=natural)
     if shards and pictures:
         raise DataError(
             f"holds tar files ({shards[0]}) and pictures ({pictures[0]})",
@@ -123,19 +140,31 @@ def _folder(path: Path) -> Source:
         return _Shards([path / name for name in shards], path)
     if not pictures:
         raise DataError(
-            "there are no pictures in this folder",
+            f"there are no pictures in this folder{but_others(others)}",
             where=path,
-            remedy=f"known are {' '.join(sorted(SUFFIXES))} and .tar",
+            remedy="give a folder with pictures, such as .jpg or .png, or with .tar files",
         )
-    classes = [PurePosixPath(name).parts[0] if "/" in name else "" for name in pictures]
-    labels = classes if all(classes) else [""] * len(classes)
-    return _Table(Manifest.of(path, path.name, image=pictures, label=labels))
+    layout = layout_of([folder for folder in tree.folders if "/" not in folder])
+    folders = [layout and layout.class_folder(name) for name in pictures]
+    return _Table(
+        Manifest.of(
+            path,
+            path.name,
+            image=pictures,
+            label=[layout.label(folder) if layout and folder else "" for folder in folders],
+            passed_over=by_suffix(others),
+            notes=[*about_links(tree), *([] if layout else [_MIXED])],
+        )
+    )
+
+
+_MIXED = "no labels: some of the topmost folders are named like splits, and some are not"
 
 
 class _Shards:
     """Tar files, read from front to back; nothing is unpacked.
 
-    Members that share a name up to its first dot belong together: pictures, and ``.cls`` or ``.json`` with a label.
+    A picture's label stands in a file beside it, or else is the name of its class folder, as for `_folder`.
     """
 
     def __init__(self, files: Sequence[Path], root: Path) -> None:
@@ -151,72 +180,49 @@ class _Shards:
         about = [(name, _state(file)) for name, file in zip(self.names, files, strict=True)]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         self.total: int | None = None
+        self._passed_over: Counter[str] = Counter()
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for number in range(start[0], len(self.files)):
             skip = start[1] if number == start[0] else 0
             yield from islice(self._pictures(number), skip, None)
 
+    def remarks(self) -> list[str]:
+        counts = self._passed_over
+        return [f"passed over: {in_words(counts)}"] if counts else []
+
     def _pictures(self, number: int) -> Iterator[Entry]:
         file, name = self.files[number], self.names[number]
-        count = 0
+        tar = read_tar(file)
+        self._passed_over += tar.passed_over
+        labels = label_files(tar) if tar.labels else {}
         seen: dict[str, int] = {}
-        faults: list[str] = []
-        for _, group in groupby(_members(file, faults), key=lambda found: _key(found[0].name)):
-            members = list(group)
-            label = next((text for _, text in members if text), None)
-            for member, _ in members:
-                if PurePosixPath(member.name).suffix.lower() in SUFFIXES:
-                    count += 1
-                    if seen.setdefault(member.name, count) != count:
-                        _refuse_twice(f"{name}:{member.name}", str(file), seen[member.name], count)
-                    image = tar_uri(file, member.name, member.offset_data, member.size)
-                    yield _printable(Entry(f"{name}:{member.name}", image, label, (number, count)))
-        for fault in faults:
-            yield Entry(name, str(file), None, (number, count + 1), fault)
+        for count, member in enumerate(tar.pictures, 1):
+            if seen.setdefault(member.name, count) != count:
+                _refuse_twice(f"{name}:{member.name}", str(file), seen[member.name], count)
+            label = labels.get(member.name) if tar.labels else self._folder_label(member.name)
+            image = tar_uri(file, member.name, member.offset, member.size)
+            yield _printable(Entry(f"{name}:{member.name}", image, label, (number, count)))
+        for fault in tar.faults:
+            yield Entry(name, str(file), None, (number, len(tar.pictures) + 1), fault)
 
+    def _folder_label(self, member: str) -> str | None:
+        above, layout = self._layout
+        path = "/".join(plain(member).split("/")[above:])
+        folder = None if layout is None else layout.class_folder(path)
+        return None if layout is None or folder is None else layout.label(folder)
 
-def _members(file: Path, faults: list[str]) -> Iterator[tuple[tarfile.TarInfo, str | None]]:
-    """Files in a tar file that are not hidden, with the label in them, as far as it is sound.
-
-    What is wrong with it is added to the faults.
-    """
-    damaged = "the tar file is damaged from here on"
-    try:
-        with tarfile.open(file, "r:") as tar:
-            while (member := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # it would remember them all
-                if member.isfile() and not PurePosixPath(member.name).name.startswith("."):
-                    yield member, _label(tar, member)
-            with open(file, "rb") as stream:  # a damaged header looks like the end, which really is zeros or nothing
-                stream.seek(tar.offset)
-                if any(stream.read(512)):
-                    faults.append(damaged)
-    except (tarfile.TarError, OSError) as error:
-        faults.append(f"{damaged} ({error})")
-
-
-def _key(name: str) -> str:
-    folder, _, file = name.rpartition("/")
-    return f"{folder}/{file.partition('.')[0]}"
-
-
-def _label(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str | None:
-    suffix = PurePosixPath(member.name).suffix.lower()
-    stored = tar.extractfile(member) if suffix in (".cls", ".json") and member.size < 1_000_000 else None
-    if stored is None:
-        return None
-    text = stored.read().decode("utf-8", "replace").strip()
-    return (text if suffix == ".cls" else _label_of_json(text)) or None
-
-
-def _label_of_json(text: str) -> str | None:
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return None
-    found = content.get("label", content.get("cls")) if isinstance(content, dict) else None
-    return None if found is None else str(found)
+    @cached_property
+    def _layout(self) -> tuple[int, Layout | None]:
+        """Folders that hold every picture, and what the others say: of the first and the last file, which stand for
+        all, since reading a tar file takes long."""
+        ends = dict.fromkeys((self.files[0], self.files[-1]))
+        pictures = [member for file in ends for member in read_tar(file).pictures]
+        above = len(folders_above(pictures))
+        tops = {
+            parts[above] for parts in (plain(member.name).split("/") for member in pictures) if len(parts) > above + 1
+        }
+        return above, layout_of(sorted(tops))
 
 
 def _refuse_twice(name: str, where: str, first: int, second: int) -> None:

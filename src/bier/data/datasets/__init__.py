@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -82,12 +83,19 @@ def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> t
     path = Path(os.path.abspath(Path(source).expanduser()))
     if not os.path.exists(path):
         _refuse_missing(path)
-    try:
+    with reading(path):
         kind = kind_of(path) if config.format == "auto" else config.format
         if kind not in READERS:
             remedy = nearest(kind, ("auto", *READERS))
             raise DataError(f"unknown format {kind!r}", where="data.format", remedy=remedy)
         return path, READERS[kind].read(path, config, faulty)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A `DataError` for what the system refuses to read of a source."""
+    try:
+        yield
     except OSError as error:
         raise DataError(
             f"cannot be read: {error.strerror or error}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,19 +17,19 @@ SHOWN = 10
 
 @dataclass
 class RowFaults:
-    """The faulty rows of one file, collected so that one error names them all."""
+    """The faulty rows of one file, collected so that one error names them all; no row: a fault of the whole."""
 
     file: Path
-    found: list[tuple[int, str]] = field(default_factory=list)
+    found: list[tuple[int | None, str]] = field(default_factory=list)
 
-    def add(self, row: int, message: str) -> None:
+    def add(self, row: int | None, message: str) -> None:
         self.found.append((row, message))
 
     def refuse(self, remedy: str) -> None:
         """Raises a DataError with the first rows and the count, if there is any."""
         if not self.found:
             return
-        lines = [f"\n  row {row}: {message}" for row, message in self.found[:SHOWN]]
+        lines = [f"\n  {'' if row is None else f'row {row}: '}{message}" for row, message in self.found[:SHOWN]]
         more = len(self.found) - len(lines)
         rest = f"\n  and {more:,} more" if more else ""
         plural = "row" if len(self.found) == 1 else "rows"
@@ -54,16 +55,22 @@ def required(directory: Path, names: Iterable[str], holds: str) -> Path:
 
 
 def read_text(file: Path) -> str:
-    """The whole of a text file in UTF-8, with or without a byte order mark.
+    """The whole of a text file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
+
+    Every line ends with a line feed, whatever ends it in the file.
 
     Raises:
         DataError: it cannot be opened, or is written in something else.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        data = file.read_bytes()
+        encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"not a text in UTF-8 (byte {error.start:,})", where=file, remedy="save it again as UTF-8"
+            f"not a text in {error.encoding.upper()} (byte {error.start:,})",
+            where=file,
+            remedy="save it again as UTF-8",
         ) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=file, remedy="check the file") from error

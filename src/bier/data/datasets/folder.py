@@ -3,104 +3,174 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from stat import S_ISREG
 
+from bier.data.datasets.annotations import RowFaults
+from bier.data.datasets.layout import Layout, layout_of, split_names
 from bier.data.datasets.reader import Reader
-from bier.data.formats import SUFFIXES
-from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest, natural
+from bier.data.datasets.walk import Tree, walk
+from bier.data.formats import is_picture, is_readable, kind_is_readable, kind_of_name, suffix_of
+from bier.data.manifest import Manifest, natural
+from bier.data.passed_over import by_suffix, in_words
+from bier.data.signatures import START, content_kind
 from bier.errors import DataError
 
 
-def read(directory: Path) -> Manifest:
+def read(directory: Path, faulty: RowFaults | None = None) -> Manifest:
     """The manifest, with the names of the class folders as labels.
 
-    Folders within a class belong to it; files beside the class folders and hidden ones are passed over. Pictures are
-    known by their suffix, so that none has to be opened.
+    Folders within a class belong to it. Pictures are known by their suffix, so that none has to be opened; files
+    without one by their first bytes. What is passed over is counted in the manifest.
+
+    Args:
+        directory: of the pictures.
+        faulty: gets the classes of which nothing can be read; none given: they are an error.
 
     Raises:
         DataError: there is no such folder, no class folder or no picture in it, only some of the folders above the
-            classes are named like splits.
+            classes are named like splits, or no picture of a class can be read here.
         OSError: a folder may not be read.
     """
     if not directory.is_dir():
         raise DataError("is not a folder", where=directory, remedy="give a folder that holds one folder for each class")
-    top = _folders(directory)
-    classes: list[tuple[Path, str]]
-    if _are_splits(directory, top):
-        classes = [(folder, SPLIT_NAMES[side.name.casefold()]) for side in top for folder in _folders(side)]
-        _refuse_loose([side for side in top if not _folders(side)])
-    else:
-        classes = [(folder, UNDECIDED) for folder in top]
-    rows = [(picture, folder.name, split) for folder, split in classes for picture in _pictures(folder, root=directory)]
-    if not rows:
-        _refuse_loose([directory])
+    tree = walk(directory)
+    pictures, others = sort_out(tree, directory)
+    layout = _layout(directory, tree)
+    classes = by_class(layout, pictures)
+    loose = classes.pop(None, [])
+    _refuse_loose(directory, layout, tree.folders if classes else [], loose)
+    if not classes:
         raise DataError(
-            "no pictures in this folder",
+            f"no pictures in this folder{but_others(others)}",
             where=directory,
-            remedy=f"it should hold one folder for each class, with pictures ({' '.join(sorted(SUFFIXES))})",
+            remedy="it should hold one folder for each class, with pictures such as .jpg or .png",
         )
+    _refuse_vanished(directory, by_class(layout, others), classes, faulty)
+    folders = sorted(classes, key=lambda folder: [natural(name) for name in str(folder).split("/")])
+    rows = [(picture, str(folder)) for folder in folders for picture in sorted(classes[folder], key=natural)]
+    _refuse_names([picture for picture, _ in rows], directory)
     return Manifest.of(
         directory,
         directory.name,
-        image=[picture for picture, _, _ in rows],
-        label=[label for _, label, _ in rows],
-        split=[split for _, _, split in rows],
+        image=[picture for picture, _ in rows],
+        label=[layout.label(folder) for _, folder in rows],
+        split=[layout.split(folder) for _, folder in rows],
+        passed_over=by_suffix(others),
+        notes=[*about_loose(loose), *about_links(tree)],
     )
 
 
-def _are_splits(directory: Path, folders: Sequence[Path]) -> bool:
-    others = [folder.name for folder in folders if folder.name.casefold() not in SPLIT_NAMES]
-    named = len(folders) - len(others)
-    # One class among others may be called "train"; two such names are no accident.
-    if others and named > 1:
+def sort_out(tree: Tree, root: Path) -> tuple[list[str], list[str]]:
+    """Files that can be read here as pictures, and the others."""
+    pictures: list[str] = []
+    others: list[str] = []
+    for path in tree.files:
+        found = is_readable(path) or (not suffix_of(path) and holds_picture(first_bytes(root / path)))
+        (pictures if found else others).append(path)
+    return pictures, others
+
+
+_SURE = {"BMP": rb"BM....\0\0\0\0", "PPM": rb"P[1-6]\s+[\d#]"}
+"""What the first bytes must also look like where nothing else says that a file is a picture."""
+
+
+def holds_picture(start: bytes) -> bool:
+    """Whether a file that begins so is a picture that can be read here. Text may begin with BM or P1 as well."""
+    kind = content_kind(start)
+    return kind is not None and kind_is_readable(kind) and re.match(_SURE.get(kind, b""), start, re.DOTALL) is not None
+
+
+def first_bytes(file: Path) -> bytes:
+    """The start of a file; nothing where there is no such file, or where it might never end."""
+    try:
+        if not S_ISREG(os.stat(file).st_mode):
+            return b""
+        with open(file, "rb") as stream:
+            return stream.read(START)
+    except (OSError, ValueError):
+        return b""
+
+
+def by_class(layout: Layout, paths: Iterable[str]) -> dict[str | None, list[str]]:
+    """Paths by their class folder; under none those that lie in no class folder."""
+    found: dict[str | None, list[str]] = defaultdict(list)
+    for path in paths:
+        found[layout.class_folder(path)].append(path)
+    return found
+
+
+def but_others(others: Sequence[str]) -> str:
+    """What is there instead of pictures, for the end of a message."""
+    return f"; passed over: {in_words(by_suffix(others))}" if others else ""
+
+
+def about_loose(loose: Sequence[str]) -> list[str]:
+    return [f"pictures beside the class folders, passed over: {len(loose):,}, such as {loose[0]}"] if loose else []
+
+
+def about_links(tree: Tree) -> list[str]:
+    found = ", ".join(tree.links[:3]) + (" and others" if len(tree.links) > 3 else "")
+    return [f"links to folders that are read already, passed over: {found}"] if tree.links else []
+
+
+def _layout(directory: Path, tree: Tree) -> Layout:
+    tops = [folder for folder in tree.folders if "/" not in folder]
+    layout = layout_of(tops)
+    if layout is None:
+        _, others = split_names(tops)
         raise DataError(
             f"some folders here are named like splits, and some are not ({', '.join(map(repr, others[:3]))})",
             where=directory,
             remedy="keep only train, val, test, query and gallery above the class folders, or rename the classes",
         )
-    return named > 0 and not others
+    return layout
 
 
-def _folders(directory: Path) -> list[Path]:
-    with os.scandir(directory) as entries:
-        found = [Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(found, key=lambda folder: natural(folder.name))
+def _refuse_loose(directory: Path, layout: Layout, folders: Iterable[str], loose: Sequence[str]) -> None:
+    """Loose pictures where there are no class folders to put them in: in the whole, or in a split's folder."""
+    with_classes = {folder.rpartition("/")[0] for folder in folders if folder.count("/") == layout.depth}
+    sides = {path.rpartition("/")[0] for path in loose if path.count("/") == layout.depth}
+    for side in sorted(sides - with_classes):
+        raise DataError(
+            "the pictures lie side by side, with no folder for each class",
+            where=directory / side,
+            remedy="put the pictures of each class into a folder of its own, or list them in labels.csv "
+            "(a header line image,label, then one line for each picture)",
+        )
 
 
-def _pictures(folder: Path, root: Path) -> list[str]:
-    """Paths of the pictures anywhere below the folder, relative to the root, in natural order."""
-    found: list[str] = []
-    for base, folders, files in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        where = Path(base).relative_to(root).as_posix()
-        found += [f"{where}/{name}" for name in files if _is_picture(name)]
-    for path in found:
+def _refuse_vanished(
+    directory: Path,
+    others: Mapping[str | None, Sequence[str]],
+    classes: Mapping[str | None, Sequence[str]],
+    faulty: RowFaults | None,
+) -> None:
+    """Classes that are there, and of which nothing can be read."""
+    for folder, paths in others.items():
+        unread = [path for path in paths if _is_unread_picture(directory, path)]
+        if folder is None or folder in classes or not unread:
+            continue
+        what = f"no picture of the class {folder!r} can be read: {in_words(by_suffix(unread))}"
+        if faulty is None:
+            raise DataError(what, where=directory / folder, remedy="make them readable, or move the folder away")
+        faulty.add(None, what)
+
+
+def _is_unread_picture(directory: Path, path: str) -> bool:
+    return is_picture(kind_of_name(path) if suffix_of(path) else content_kind(first_bytes(directory / path)))
+
+
+def _refuse_names(paths: Iterable[str], root: Path) -> None:
+    for path in paths:
         try:
             path.encode()
         except UnicodeEncodeError as error:
             raise DataError(f"a name is not valid text: {path!r}", where=root, remedy="rename the file") from error
-    return sorted(found, key=natural)
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _refuse_loose(directories: Sequence[Path]) -> None:
-    for directory in directories:
-        if any(map(_is_picture, os.listdir(directory))):
-            raise DataError(
-                "the pictures lie side by side, with no folder for each class",
-                where=directory,
-                remedy="put the pictures of each class into a folder of its own, or list them in labels.csv "
-                "(a header line image,label, then one line for each picture)",
-            )
-
-
-MEMBERS = {"folder": Reader(lambda path: False, lambda path, config, faulty: read(path))}
+MEMBERS = {"folder": Reader(lambda path: False, lambda path, config, faulty: read(path, faulty))}
 """Any folder may be one, so it is what is left when no other reader recognises it."""

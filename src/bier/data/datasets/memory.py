@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bier.data.datasets import table
+from bier.data.datasets.arrow_columns import SHOWN, bytes_field, check_type
 from bier.errors import DataError
 from bier.system.files import write_atomically
 
@@ -67,18 +68,43 @@ def _values(name: Any, column: Any) -> Any:
     if known not in table.KNOWN:
         return arrow.nulls(len(column))
     if not isinstance(column, arrow.ChunkedArray):
-        column = _array(column)
+        column = _array(column, paths=known == "image")
+    if known == "image":
+        _refuse_pictures(column.type)
     return _absolute(column) if known == "image" else column
 
 
-def _array(column: Any) -> Any:
-    """An Arrow array of a pandas column or a list, where None and NaN are missing; as text if need be."""
+def _refuse_objects(cells: Iterable[Any]) -> None:
+    other = next((cell for cell in cells if not isinstance(cell, str | os.PathLike)), None)
+    if other is not None:
+        remedy = "give the paths of files"
+        raise DataError(f"the column 'image' holds values of type {type(other).__name__}", where=NAME, remedy=remedy)
+
+
+def _refuse_pictures(kind: Any) -> None:
+    check_type("image", kind, Path(NAME))
+    if bytes_field("image", kind):
+        raise DataError(
+            f"the column 'image' holds pictures themselves ({kind!s:.{SHOWN}})",
+            where=NAME,
+            remedy="write the table to a Parquet file, 100 rows in a row group, and give its path",
+        )
+
+
+def _array(column: Any, paths: bool) -> Any:
+    """An Arrow array of a pandas column or a list, where None and NaN are missing; as text if need be.
+
+    Raises:
+        DataError: there should be paths, and there are other objects.
+    """
     import pyarrow as arrow
 
     try:
         return arrow.array(column, from_pandas=True)
     except (arrow.ArrowException, TypeError, ValueError, OverflowError):  # paths, or values of several types
-        missing = column.isna() if hasattr(column, "isna") else map(_is_missing, column)
+        missing = list(column.isna() if hasattr(column, "isna") else map(_is_missing, column))
+        if paths:
+            _refuse_objects(cell for cell, gone in zip(column, missing, strict=True) if not gone)
         cells = [None if gone else str(cell) for cell, gone in zip(column, missing, strict=True)]
         return arrow.array(cells, arrow.string())
 

@@ -7,22 +7,25 @@ columns are passed over. Paths are relative to the file's folder, or absolute. L
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bier.data.datasets import table_splits
 from bier.data.datasets.annotations import RowFaults, read_text
+from bier.data.datasets.arrow_columns import check_type, class_names
+from bier.data.datasets.delimited import read_rows
+from bier.data.datasets.layout import plain_label
+from bier.data.datasets.parquet_pictures import Pictures, find_pictures
 from bier.data.datasets.reader import Reader
-from bier.data.manifest import SPLIT_NAMES, SPLITS, Manifest
-from bier.errors import DataError, nearest
+from bier.data.manifest import Manifest
+from bier.errors import DataError
 
 LABELS = "labels.csv"
 """In a folder, the table of its pictures."""
@@ -30,6 +33,13 @@ NEEDED = ("image", "label")
 SIDES = ("x", "y", "w", "h")
 SPELLED_OUT = {"width": "w", "height": "h"}
 NO_BOX = [math.nan] * 4
+KNOWN = frozenset((*NEEDED, "group", "name", "bbox", *SIDES, *table_splits.COLUMNS))
+"""Columns that are read."""
+MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
+"""What pandas writes for a missing cell where it turns columns into text."""
+LONGEST_PATH = 4096
+SHOWN = 60
+"""Characters of a cell, or columns of a table, that a message spells out."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,15 @@ class Table:
 
     file: Path
     row: Sequence[int]
+    names: Sequence[str]
+    """Of all columns."""
     cells: dict[str, list[str]]
+    """Of those that are known."""
+    notes: list[str] = field(default_factory=list)
 
 
 def read_csv(file: Path, faulty: RowFaults | None = None) -> Manifest:
-    """A CSV file, with a header line; commas, semicolons or tabs between the cells.
+    """A CSV file, with a header line; commas, semicolons, tabs or ``|`` between the cells.
 
     Args:
         file: with a row for each picture.
@@ -51,55 +65,55 @@ def read_csv(file: Path, faulty: RowFaults | None = None) -> Manifest:
     Raises:
         DataError: it cannot be read, a column is missing, or rows are faulty (the first ten are named).
     """
-    text = read_text(file)
-    header_line = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header_line.count))
+    found = read_rows(read_text(file), file, lambda name: plain_name(name) in KNOWN)
     faults = RowFaults(file) if faulty is None else faulty
-    rows: list[list[str]] = []
-    numbers: list[int] = []
-    try:
-        header = next(reader, [])
-        last = reader.line_num
-        for cells in reader:
-            # A quoted cell may hold line feeds: the row starts after the line where the last one ended.
-            number, last = last + 1, reader.line_num
-            if not any(cells):  # spreadsheets leave rows of bare commas
-                continue
-            if len(cells) == len(header):
-                rows.append(cells)
-                numbers.append(number)
-            else:
-                faults.add(number, f"{len(cells)} cells under {len(header)} columns")
-    except csv.Error as error:
-        raise DataError(
-            f"not a CSV file: {error}",
-            where=f"{file}, row {reader.line_num}",
-            remedy="save it again, with a closing quote for each opening one",
-        ) from error
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    return _manifest(_table(file, numbers, header, columns), faults, lenient=faulty is not None)
+    sound = []
+    for begin, end, cells in found.rows:
+        if len(cells) == len(found.header):
+            sound.append((begin, cells))
+        else:
+            lines = f", in lines {begin} to {end}" if end > begin else ""
+            faults.add(begin, f"{len(cells)} cells under {len(found.header)} columns{lines}")
+    names = _checked_names(file, found.header)
+    columns = {
+        name: [cells[position].strip() for _, cells in sound] for position, name in enumerate(names) if name in KNOWN
+    }
+    table = Table(file, [number for number, _ in sound], names, columns)
+    return _manifest(table, faults, lenient=faulty is not None)
 
 
 def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
     """A Parquet file: one that ``Manifest.save`` wrote, or any other with the columns above. Rows count from 1.
+
+    The column ``image`` may hold pictures themselves, as binary values or as ``struct<bytes, path>``.
 
     Args:
         file: with a row for each picture.
         faulty: as for `read_csv`.
 
     Raises:
-        DataError: it cannot be read, a column is missing, or rows are faulty (the first ten are named).
+        DataError: it cannot be read, a column is missing or of a useless type, or rows are faulty (the first ten are
+            named).
     """
     import pyarrow as arrow
     from pyarrow import parquet
 
     try:
-        if b"bier" in (parquet.read_schema(file).metadata or {}):
-            return Manifest.load(file)
-        table = parquet.read_table(file)
+        with parquet.ParquetFile(file) as opened:
+            schema = opened.schema_arrow
+            if b"bier" not in (schema.metadata or {}):
+                names = _checked_names(file, schema.names)
+                kinds = {name: schema.field(number).type for number, name in enumerate(names) if name in KNOWN}
+                for name, kind in kinds.items():
+                    check_type(name, kind, file)
+                image = schema.names[names.index("image")]
+                pictures = find_pictures(opened, image, kinds["image"], file)
+                read = [own for own, name in zip(schema.names, names, strict=True) if name in KNOWN]
+                content = opened.read(columns=[own for own in read if pictures is None or own != image])
+                return _from_arrow(content, file, faulty, names, pictures)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
-    return from_arrow(table, file, faulty)
+    return Manifest.load(file)
 
 
 def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manifest:
@@ -108,17 +122,42 @@ def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manif
     Raises:
         DataError: as `read_parquet`.
     """
-    # By position: a name may occur twice. Other columns may be large, and are not looked at.
-    columns = [
-        [_text(cell) for cell in column.to_pylist()] if plain_name(name) in KNOWN else [""] * len(table)
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    ]
+    names = _checked_names(file, table.column_names)
+    for name, own in zip(names, table.schema, strict=True):
+        if name in KNOWN:
+            check_type(name, own.type, file)
+    return _from_arrow(table, file, faulty, names, None)
+
+
+def _from_arrow(
+    table: Any, file: Path, faulty: RowFaults | None, names: Sequence[str], pictures: Pictures | None
+) -> Manifest:
+    """Of a table whose columns have sound types; ``names`` are those of all columns, read or not."""
     faults = RowFaults(file) if faulty is None else faulty
-    lenient = faulty is not None
-    return _manifest(_table(file, range(1, len(table) + 1), table.column_names, columns), faults, lenient=lenient)
+    columns = {
+        name: [_text(cell).strip() for cell in column.to_pylist()]
+        for own, column in zip(table.column_names, table.columns, strict=True)
+        if (name := plain_name(own)) in KNOWN
+    }
+    if pictures is not None:
+        columns["image"] = pictures.images
+    rows = range(1, len(columns["image"]) + 1)
+    for own in table.column_names:
+        if plain_name(own) == "label" and (classes := class_names(table.schema, own)):
+            _name_classes(columns, classes, rows, faults)
+    notes = [] if pictures is None else pictures.notes
+    return _manifest(Table(file, rows, names, columns, notes), faults, lenient=faulty is not None)
 
 
-KNOWN = (*NEEDED, "split", "group", "name", "bbox", *SIDES)
+def _name_classes(
+    columns: dict[str, list[str]], classes: Sequence[str], rows: Sequence[int], faults: RowFaults
+) -> None:
+    """What people call the classes, beside their numbers; -1 is how Hugging Face writes a missing label."""
+    known = {str(number): name for number, name in enumerate(classes)}
+    columns.setdefault("name", [known.get(label, "") for label in columns["label"]])
+    for row, label in zip(rows, columns["label"], strict=True):
+        if label and label not in known:
+            faults.add(row, f"the label {label} is none of the {len(classes):,} classes that the table names")
 
 
 def plain_name(name: str) -> str:
@@ -135,10 +174,17 @@ def _text(cell: Any) -> str:
         return str(int(cell))
     if isinstance(cell, list | tuple):
         return " ".join(map(str, cell))
+    if isinstance(cell, bytes):  # text that was written without saying so
+        return cell.decode("utf-8", "replace")
     return str(cell)
 
 
-def _table(file: Path, numbers: Sequence[int], header: Sequence[str], columns: Sequence[Sequence[str]]) -> Table:
+def _checked_names(file: Path, header: Sequence[str]) -> list[str]:
+    """The plain names of columns.
+
+    Raises:
+        DataError: one that is needed is missing, or a known one is there twice.
+    """
     names = [plain_name(name) for name in header]
     twice = sorted({name for name in names if name in KNOWN and names.count(name) > 1})
     if twice:
@@ -146,18 +192,14 @@ def _table(file: Path, numbers: Sequence[int], header: Sequence[str], columns: S
     for need in NEEDED:
         if need not in names:
             _refuse_missing(file, need, names)
-    # A misspelt split would put the test pictures into training, and nobody would notice.
-    if "split" not in names and (close := get_close_matches("split", names, n=1, cutoff=0.75)):
-        raise DataError(f"unknown column {close[0]!r}", where=file, remedy="did you mean 'split'? Rename the column")
-    cells = {name: [cell.strip() for cell in column] for name, column in zip(names, columns, strict=True)}
-    return Table(file, numbers, cells)
+    return names
 
 
 def _refuse_missing(file: Path, need: str, names: Sequence[str]) -> None:
-    close = get_close_matches(need, names, n=1, cutoff=0.5)
-    found = ", ".join(map(repr, names)) or "none"
+    close = get_close_matches(need, names, n=1, cutoff=0.7)
+    shown = [repr(name[:SHOWN]) for name in names[:SHOWN]] + ["and others"] * (len(names) > SHOWN)
     raise DataError(
-        f"there is no column {need!r}; the columns are {found}",
+        f"there is no column {need!r}; the columns are {', '.join(shown) or 'none'}",
         where=file,
         remedy=f"rename the column {close[0]!r} to {need!r}"
         if close
@@ -166,42 +208,39 @@ def _refuse_missing(file: Path, need: str, names: Sequence[str]) -> None:
 
 
 def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
-    for column in NEEDED:
-        for row, cell in zip(table.row, table.cells[column], strict=True):
-            if not cell or "\0" in cell:
-                faults.add(row, f"the {column} is missing" if not cell else f"the {column} holds a zero byte")
-    splits = _splits(table, faults)
+    _check_needed(table, faults)
+    splits, notes = table_splits.read_splits(table.cells, table.names, table.row, table.file, faults)
     boxes = _boxes(table, faults)
-    faults.found.sort(key=lambda fault: fault[0])
+    faults.found.sort(key=lambda fault: fault[0] or 0)
     if not lenient:
         faults.refuse("mend or remove these rows; a row has as many cells as there are columns")
     manifest = Manifest.of(
         table.file.parent,
         f"{table.file.parent.name}/{table.file.name}",
         image=table.cells["image"],
-        label=table.cells["label"],
+        label=[plain_label(label) for label in table.cells["label"]],
         split=splits,
         row=table.row,
         group=table.cells.get("group"),
         bbox=boxes,
         name=table.cells.get("name"),
+        notes=[*table.notes, *notes],
     )
     wrong = {row for row, _ in faults.found}
     return manifest.take(np.array([row not in wrong for row in table.row], dtype=bool)) if wrong else manifest
 
 
-def _splits(table: Table, faults: RowFaults) -> list[str] | None:
-    if "split" not in table.cells:
-        return None
-    splits: list[str] = []
-    for row, cell in zip(table.row, table.cells["split"], strict=True):
-        split = SPLIT_NAMES.get(cell.casefold(), "")
-        splits.append(split)
-        if not cell:
-            faults.add(row, "the split is missing")
-        elif not split:
-            faults.add(row, f"unknown split {cell!r}: {nearest(cell.casefold(), SPLITS)}")
-    return splits
+def _check_needed(table: Table, faults: RowFaults) -> None:
+    for column in NEEDED:
+        for row, cell in zip(table.row, table.cells[column], strict=True):
+            if not cell:
+                faults.add(row, f"the {column} is missing")
+            elif cell in MISSING:
+                faults.add(row, f"the {column} is missing: {cell!r} is how pandas writes that")
+            elif "\0" in cell:
+                faults.add(row, f"the {column} holds a zero byte")
+            elif column == "image" and (len(cell) > LONGEST_PATH or "\n" in cell):
+                faults.add(row, f"{len(cell):,} characters are no path: {cell[:SHOWN]!r}...")
 
 
 def _boxes(table: Table, faults: RowFaults) -> list[list[float]] | None:
@@ -216,7 +255,7 @@ def _boxes(table: Table, faults: RowFaults) -> list[list[float]] | None:
         box = _box(text)
         boxes.append(box or NO_BOX)
         if box is None:
-            faults.add(row, f"not a box of x, y, width, height in pixels: {text.strip()[:60]!r}")
+            faults.add(row, f"not a box of x, y, width, height in pixels: {text.strip()[:SHOWN]!r}")
     return boxes
 
 

@@ -1,0 +1,152 @@
+"""Where a picture is: a file, a part of a tar file, or a cell of a Parquet file. One text says which.
+
+    /photos/boot.jpg
+    tar:///photos/part-0.tar?offset=1536&size=84211#boots/1.jpg
+    parquet:///photos/train.parquet?column=image.bytes&row=7#1.jpg
+
+Everything that opens a picture of a manifest, a folder of vectors or an index goes through here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qs, quote, unquote
+
+import numpy as np
+
+from bier.data.cells import cell
+from bier.data.spelling import other_spelling
+from bier.errors import ImageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TAR, PARQUET = "tar", "parquet"
+
+
+class Place(NamedTuple):
+    """A reference, taken apart."""
+
+    kind: str
+    """``tar`` or ``parquet``."""
+    file: str
+    query: dict[str, str]
+    name: str
+    """What the picture is called inside the file; may be empty."""
+
+
+def tar_uri(file: Path | str, member: str, offset: int, size: int) -> str:
+    """A picture inside a tar file: where its bytes are, and what it is called."""
+    return f"{TAR}://{quote(str(file))}?offset={offset}&size={size}#{quote(member)}"
+
+
+def parquet_uri(file: Path | str, column: str, row: int, name: str = "") -> str:
+    """A picture in a cell of a Parquet file.
+
+    Args:
+        file: the Parquet file.
+        column: that holds the bytes; a field of a struct after a dot.
+        row: 1 is the first.
+        name: what the picture is called, where the table says.
+    """
+    return f"{PARQUET}://{quote(str(file))}?column={quote(column)}&row={row}#{quote(name)}"
+
+
+def parse(image: str) -> Place | None:
+    """The parts of a reference into another file; none for the path of a file."""
+    kind, mark, rest = image.partition("://")
+    if not mark or kind not in (TAR, PARQUET):
+        return None
+    address, _, name = rest.partition("#")
+    file, _, query = address.partition("?")
+    fields = {key: values[0] for key, values in parse_qs(query).items()}
+    return Place(kind, unquote(file), fields, unquote(name))
+
+
+def is_reference(image: str) -> bool:
+    """Whether it names a picture inside another file, and not a file."""
+    return parse(image) is not None
+
+
+def absolute(image: str, root: Path) -> str:
+    """The same picture, named so that it is found from any folder; relative paths begin at ``root``."""
+    place = parse(image)
+    if place is None:
+        return os.path.abspath(root / image)
+    if os.path.isabs(place.file):
+        return image
+    _, _, rest = image.partition("?")
+    return f"{place.kind}://{quote(os.path.abspath(root / place.file))}?{rest}"
+
+
+def file_of(image: str) -> Path:
+    """The file that a picture is, or that it is in."""
+    place = parse(image)
+    return Path(image if place is None else place.file)
+
+
+def short_name(image: str) -> str:
+    """What a person calls it: the path of a file, else the file's name and where in it, ``train.parquet:7:1.jpg``."""
+    place = parse(image)
+    if place is None:
+        return image
+    return ":".join(part for part in (Path(place.file).name, place.query.get("row", ""), place.name) if part)
+
+
+def located(path: Path) -> Path:
+    """The path itself; where nothing is there, that of the one file that a person would take it for."""
+    return path if os.path.exists(path) else other_spelling(path) or path
+
+
+def read_picture(image: Path | str, bbox: Sequence[float] | np.ndarray | None = None, name: str = "") -> Tensor:
+    """A picture wherever it is, as `bier.data.images.read_image` reads one.
+
+    Args:
+        image: a path, or a reference into a tar or Parquet file.
+        bbox: as for `read_image`.
+        name: what to call it in messages; by default its path, or its `short_name`.
+
+    Raises:
+        ImageError: it is gone, or cannot be read.
+    """
+    from bier.data.images import read_image  # needs torch
+
+    if not is_reference(str(image)):
+        return read_image(located(Path(image)), bbox, name or str(image))
+    return read_image(picture_bytes(str(image)), bbox, name or short_name(str(image)))
+
+
+def picture_bytes(image: str) -> bytes:
+    """The bytes of a picture: of a file, of a member of a tar file, or of a cell of a Parquet file.
+
+    Raises:
+        ImageError: the file is gone, or holds no such picture any more.
+    """
+    place = parse(image)
+    try:
+        if place is None:
+            return located(Path(image)).read_bytes()
+        return _from_tar(place) if place.kind == TAR else _from_parquet(place)
+    except (OSError, KeyError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        where = short_name(image)
+        raise ImageError(f"cannot be read: {reason}", where=where, remedy="put the file back") from error
+
+
+def _from_tar(place: Place) -> bytes:
+    offset, size = int(place.query["offset"]), int(place.query["size"])
+    with open(place.file, "rb") as file:
+        if os.fstat(file.fileno()).st_size < offset + size:
+            raise ImageError("the tar file ends within it", where=place.file, remedy="copy the tar file again")
+        file.seek(offset)
+        return file.read(size)
+
+
+def _from_parquet(place: Place) -> bytes:
+    data = cell(place.file, place.query["column"], int(place.query["row"]) - 1)
+    if data is None:
+        raise ImageError("the cell is empty", where=f"{place.file}, row {place.query['row']}", remedy="remove the row")
+    return data

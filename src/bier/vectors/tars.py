@@ -1,0 +1,188 @@
+"""Tar files of pictures: what is in one, and which label belongs to which picture."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import tarfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from bier.data.datasets.folder import holds_picture
+from bier.data.datasets.walk import is_system
+from bier.data.formats import is_readable, suffix_of
+from bier.data.passed_over import by_suffix
+from bier.data.signatures import START
+
+LABELS = (".cls", ".json")
+"""Suffixes of files that hold the label of the pictures that share their name."""
+
+_LARGEST_LABEL = 1_000_000
+
+
+class Member(NamedTuple):
+    """A file in a tar file."""
+
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass
+class Tar:
+    """What a tar file holds, in its order."""
+
+    pictures: list[Member] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+    """Text of the label files, by their names."""
+    stems: set[str] = field(default_factory=set)
+    """Names of all other files, up to the last dot."""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    """Why it cannot be read to its end."""
+
+
+def read_tar(file: Path) -> Tar:
+    """Pictures and labels in a tar file. Nothing is unpacked; of pictures only the headers are read."""
+    found = Tar()
+    named: dict[str, Member] = {}
+    damaged = "the tar file is damaged from here on"
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for member in _members(tar):
+                there = _target(member, named)
+                if there is None:
+                    found.passed_over.update(by_suffix([member.name]))
+                else:
+                    named[plain(member.name)] = there
+                    _sort_in(tar, there, found)
+            with open(file, "rb") as stream:  # a damaged header looks like the end, which really is zeros or nothing
+                stream.seek(tar.offset)
+                if any(stream.read(512)):
+                    found.faults.append(damaged)
+    except (tarfile.TarError, OSError) as error:
+        found.faults.append(f"{damaged} ({error})")
+    return found
+
+
+def label_files(tar: Tar) -> dict[str, str | None]:
+    """The label of each picture by the files beside it; none where there is none, or where it is not clear.
+
+    A label file belongs to the picture of its name up to the *last* dot. Where no label file of a group has such a
+    picture, it belongs to the pictures that share its name up to the *first* dot, as in WebDataset. So ``a.cls``
+    labels ``a.left.jpg``, and ``IMG.000.cls`` labels ``IMG.000.jpg`` alone.
+    """
+    by_stem: dict[str, str] = {}
+    groups: dict[str, set[str]] = defaultdict(set)
+    for suffix in LABELS:  # a .cls goes before a .json
+        for name, label in tar.labels.items():
+            if suffix_of(name) == suffix:
+                by_stem.setdefault(_stem(name), label)
+                groups[_key(name)].add(_stem(name))
+    paired = {_key(f"{stem}.") for stem in tar.stems & by_stem.keys()}
+    return {
+        member.name: by_stem.get(_label_stem(member.name, by_stem, groups, paired) or "") for member in tar.pictures
+    }
+
+
+def _label_stem(
+    picture: str, by_stem: Mapping[str, str], groups: Mapping[str, set[str]], paired: set[str]
+) -> str | None:
+    """The name of the label file of a picture, up to its last dot."""
+    stem, key = _stem(picture), _key(picture)
+    while len(stem) > len(key):
+        if stem in by_stem:
+            return stem
+        stem = _stem(stem)
+    if stem in by_stem:
+        return stem
+    stems = groups.get(key, set())
+    return next(iter(stems)) if len(stems) == 1 and key not in paired else None
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    while (member := tar.next()) is not None:
+        tar.members = []  # type: ignore[attr-defined]  # it would remember them all
+        if not member.isdir() and not any(map(is_system, plain(member.name).split("/"))):
+            yield member
+
+
+def plain(name: str) -> str:
+    """The path of a member without a ``./`` before it."""
+    return posixpath.normpath(name).lstrip("/")
+
+
+def _target(member: tarfile.TarInfo, named: Mapping[str, Member]) -> Member | None:
+    """A member where its bytes are: those of a link are at the file that it names, if that came before."""
+    if member.isfile() and not member.issparse():
+        return Member(member.name, member.offset_data, member.size)
+    base = posixpath.dirname(member.name) if member.issym() else ""
+    there = named.get(plain(posixpath.join(base, member.linkname)))
+    return there and there._replace(name=member.name)
+
+
+def _sort_in(tar: tarfile.TarFile, member: Member, found: Tar) -> None:
+    if suffix_of(member.name) in LABELS:
+        label = _read_label(tar, member)
+        if label:
+            found.labels.setdefault(member.name, label)
+        return
+    found.stems.add(_stem(member.name))
+    if is_readable(member.name) or (not suffix_of(member.name) and holds_picture(_start(tar, member))):
+        found.pictures.append(member)
+    else:
+        found.passed_over.update(by_suffix([member.name]))
+
+
+def _start(tar: tarfile.TarFile, member: Member) -> bytes:
+    return _read(tar, member, min(START, member.size))
+
+
+def _read(tar: tarfile.TarFile, member: Member, size: int) -> bytes:
+    assert tar.fileobj is not None
+    tar.fileobj.seek(member.offset)  # `next` finds its own place again
+    return tar.fileobj.read(size)
+
+
+def _read_label(tar: tarfile.TarFile, member: Member) -> str | None:
+    if member.size > _LARGEST_LABEL:
+        return None
+    text = _read(tar, member, member.size).decode("utf-8", "replace").strip()
+    return (text if suffix_of(member.name) == ".cls" else label_of_json(text)) or None
+
+
+def label_of_json(text: str) -> str | None:
+    """What stands under ``label`` or ``cls``."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    found = content.get("label", content.get("cls")) if isinstance(content, dict) else None
+    return None if found is None else str(found)
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(name)[0]
+
+
+def _key(name: str) -> str:
+    """The name up to its first dot."""
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}{file.partition('.')[0]}"
+
+
+def folders_above(pictures: Sequence[Member]) -> list[str]:
+    """The folders that hold every picture: ``photos`` in a tar file of ``photos/boots/1.jpg`` and its like.
+
+    A folder counts only if there is another one between it and each picture; else it names a class.
+    """
+    paths = [plain(member.name).split("/")[:-2] for member in pictures]
+    common: list[str] = []
+    for names in zip(*paths, strict=False):
+        if len(set(names)) > 1:
+            break
+        common.append(names[0])
+    return common
