@@ -37,6 +37,7 @@ from bier.records.history import read_history, validation_score
 from bier.records.provenance import Provenance, is_finished
 from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
+from bier.system.console import plain_console
 from bier.system.files import write_json
 
 BUDGET = Config().replace(
@@ -200,7 +201,7 @@ CONTENDERS = {name: contender for group in GROUPS.values() for name, contender i
 
 def train_all(data: Path, out: Path, seeds: list[int], part: int, parts: int, only: Sequence[str]) -> None:
     """Train every contender whose turn it is and which is not finished yet."""
-    console = Console()
+    console = plain_console()
     keep_freed_memory()
     for name, dataset in list(itertools.product(only or usual(), DATASETS))[part::parts]:
         source, folder = str(data / dataset), out / dataset

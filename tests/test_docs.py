@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bier.cli import app
+from bier.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]

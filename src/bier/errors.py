@@ -16,6 +16,7 @@ The command line prints ``str(error)`` and exits with ``error.exit_code``; nothi
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -81,6 +82,11 @@ class SearchError(BierError):
 
 class StorageError(BierError):
     """A file that cannot be written."""
+
+
+def quoted(word: object) -> str:
+    """A path or another word as a shell takes it, in a command that is shown."""
+    return shlex.quote(str(word))
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

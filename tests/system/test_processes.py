@@ -15,6 +15,7 @@ import pytest
 from folders import some_birds
 from safetensors.torch import load_file
 
+from bier.records.lock import held
 from bier.settings.reading import save
 from bier.settings.schema import Config
 
@@ -135,3 +136,37 @@ def test_a_mistake_is_told_once(options: list[str], message: str, birds: Path, t
     assert printed.count(message) == 1, printed
     assert "Traceback" not in printed
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_killed_launcher_takes_its_processes_with_it(birds: Path, tmp_path: Path) -> None:
+    """And the folder is free at once: the run is resumed without waiting for anything."""
+    folder = tmp_path / "run"
+    process = train(birds, folder, "--processes", "2", "--set", "optimizer.epochs=1000")
+    wait_for_an_epoch(process, folder)
+    ranks = _children(process.pid)
+    family = [*ranks, *(worker for rank in ranks for worker in _children(rank))]
+    assert len(ranks) == 2
+    process.kill()
+    deadline = time.monotonic() + 3
+    while any(map(_lives, family)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait()
+    with held(folder):
+        assert (folder / "checkpoint.safetensors").exists()
+        assert not list(folder.glob(".*.tmp"))
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _lives(process: int) -> bool:
+    """Not ended, and not merely waiting for somebody to note that it has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

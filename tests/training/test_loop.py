@@ -23,9 +23,11 @@ from rich.console import Console
 from bier import runs
 from bier.data import hold_out, open_source
 from bier.errors import ConfigError, DataError, ModelError, NonFiniteLossError, StorageError
-from bier.records.history import read_history
+from bier.records.history import Epoch, read_history
+from bier.runs import evaluation
 from bier.settings.reading import save
 from bier.settings.schema import Config
+from bier.training import validation
 from bier.training.callbacks import Callback, Running, Step
 from bier.training.stopping import Interrupted
 from bier.vectors.encoder import Encoder
@@ -194,6 +196,69 @@ def test_interrupted_and_resumed_bit_for_bit(
     assert same(folder, straight)
     with pytest.raises(ConfigError, match="complete"):
         runs.resume(folder, console)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_signal_is_heard_while_validating(
+    epoch: int, straight: Path, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the pictures are searched; the resumed run validates again, and is the same."""
+    monkeypatch.setattr(validation, "BATCH", 4)
+    searched: list[int] = []
+    embed, search = validation.embed, validation.evaluate_retrieval
+
+    def embed_and_stop(*arguments: Any, progress: Any, **options: Any) -> Any:
+        def tell(images: int) -> None:
+            if len(searched) == epoch - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            progress(images)
+
+        return embed(*arguments, progress=tell, **options)
+
+    def listen(*arguments: Any, **options: Any) -> Any:
+        searched.append(1)
+        return search(*arguments, **options)
+
+    monkeypatch.setattr(validation, "embed", embed_and_stop)
+    monkeypatch.setattr(validation, "evaluate_retrieval", listen)
+    with pytest.raises(Interrupted):
+        runs.train(str(birds), CONFIG, tmp_path / "run", console)
+    assert len(searched) == epoch - 1
+    monkeypatch.undo()
+    runs.resume(tmp_path / "run", console)
+    assert same(tmp_path / "run", straight)
+
+
+def test_a_signal_at_the_very_end_leaves_a_run_to_go_on_with(
+    straight: Path, birds: Path, tmp_path: Path, console: Console
+) -> None:
+    class Stop(Callback):
+        def on_epoch(self, run: Running, epoch: Epoch) -> None:
+            if epoch.epoch == run.epochs:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        runs.train(str(birds), CONFIG, tmp_path / "run", console, callbacks=[Stop()])
+    runs.resume(tmp_path / "run", console)
+    assert same(tmp_path / "run", straight)
+
+
+def test_figures_of_a_model_that_is_gone_are_not_written(
+    straight: Path, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on may save a better model while one is measured."""
+    shutil.copytree(straight, tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    embed_manifest = evaluation.embed_manifest
+
+    def go_on(*arguments: Any) -> Any:
+        shutil.copy(straight / "model.safetensors", tmp_path / "run" / "model.safetensors")
+        return embed_manifest(*arguments)
+
+    monkeypatch.setattr(evaluation, "embed_manifest", go_on)
+    with pytest.raises(DataError, match="another model now"):
+        runs.evaluate(tmp_path / "run", None, console)
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])

@@ -1,6 +1,5 @@
-"""What a person types; a file for each group of commands, which register themselves."""
+"""What a person types. `commands` has all commands, in a file for each group."""
 
-from bier.cli import embedding, exporting, searching, serving, training  # noqa: F401
-from bier.cli.app import app, main
+from bier.cli.entry import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from io import TextIOWrapper
+from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from bier import __version__
-from bier.cli.launching import is_rank_0, print_error
+from bier.cli.entry import is_rank_0
+from bier.cli.launching import print_error
 from bier.errors import BierError
 from bier.system.allocator import keep_freed_memory
+from bier.system.console import plain_console
 
 app = App(
     name="bier",
@@ -32,12 +35,15 @@ TrustCode = Annotated[
 
 
 def terminal() -> Console:
-    return Console(soft_wrap=False)
+    return plain_console()
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a user's mistake is one message and exit code 2, never a traceback."""
+def run(arguments: list[str]) -> NoReturn:
+    """Run a command line and exit; a mistake is told."""
     keep_freed_memory()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be valid text
     try:
         result: Any = app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -47,9 +53,6 @@ def main(arguments: list[str] | None = None) -> None:
     except BierError as error:
         print_error(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
     sys.exit(result if isinstance(result, int) else 0)

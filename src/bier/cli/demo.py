@@ -15,8 +15,9 @@ from rich.table import Table
 
 from bier import runs
 from bier.data.openmoji import render_openmoji
-from bier.errors import ConfigError
+from bier.errors import ConfigError, quoted
 from bier.records.folder import REPORT, RunFolder
+from bier.records.lock import held
 from bier.records.metrics import Row
 from bier.report import write_report
 from bier.search import IndexInfo, create_index, read_info
@@ -41,13 +42,21 @@ def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOC
 
     Returns:
         the report's path.
+
+    Raises:
+        ConfigError: another process works in the folder.
     """
+    with held(folder):
+        return _demo(data, folder, console, epochs)
+
+
+def _demo(data: str | None, folder: Path, console: Console, epochs: int) -> Path:
     source = str(_openmoji(folder / "openmoji", console)) if data is None else data
     rows: list[tuple[str, Row]] = []
     config = Config().replace(optimizer__epochs=epochs, optimizer__freeze=FROZEN_GROUPS)
     console.rule("the backbone as it comes, without training")
     rows.append(("pretrained features", runs.pretrained_features(source, config, console)))
-    console.print(f"Recall@1 {100 * rows[0][1].recall[1]:.1f} % of its pooled features", highlight=False)
+    console.print(f"Recall@1 {100 * rows[0][1].recall[1]:.1f} % of its pooled features")
     folders = []
     for title, name, settings in (
         ("one plain embedding", "plain", config.replace(model__learners=1, loss__schedule="independent")),
@@ -55,7 +64,8 @@ def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOC
     ):
         console.rule(title)
         target = folder / name
-        shutil.rmtree(target, ignore_errors=True)
+        with held(target):
+            _empty(target)
         metrics = runs.train(source, settings, target, console)
         assert metrics is not None
         rows.append((title, metrics.ensemble))
@@ -64,15 +74,17 @@ def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOC
     console.rule("result, on classes unseen in training")
     console.print(_table(rows))
     console.print("One seed, few epochs: a difference of a point is chance. docs/results.md compares over seeds.")
-    console.print(f"report: {report}", highlight=False, soft_wrap=True)
-    same = ("" if data is None else f" --data {data}") + ("" if folder == FOLDER else f" --out {folder}")
-    bier = _command()
+    console.print(f"report: {report}", soft_wrap=True)
+    same = ("" if data is None else f" --data {quoted(data)}") + (
+        "" if folder == FOLDER else f" --out {quoted(folder)}"
+    )
+    bier = quoted(_command())
     next_steps = [f"next, search these pictures in a browser:  {bier} demo --serve{same}"]
     if data is None:
         next_steps.append(f"and on your own pictures:  {bier} train FOLDER_OF_CLASS_FOLDERS")
     else:
-        next_steps.append(f"and with more epochs:  {bier} train {source} --set optimizer.epochs=20")
-    console.print("\n".join(next_steps), highlight=False, soft_wrap=True)
+        next_steps.append(f"and with more epochs:  {bier} train {quoted(source)} --set optimizer.epochs=20")
+    console.print("\n".join(next_steps), soft_wrap=True)
     return report
 
 
@@ -90,14 +102,32 @@ def serve_demo(data: str | None, folder: Path, console: Console, *, host: str, p
         raise ConfigError("no demo has run here yet", where=folder, remedy="first: bier demo")
     encoder = Encoder.load(folder / "bier")
     place = folder / "index"
-    if (place / "index.json").is_file() and read_info(place).model != encoder.fingerprint:
-        shutil.rmtree(place)
-    if not (place / "index.json").is_file():
-        shutil.rmtree(place, ignore_errors=True)
-        source = str(_openmoji(folder / "openmoji", console)) if data is None else data
-        _index(source, encoder, folder, place, console)
+    if not _is_indexed(place, encoder):
+        with held(folder):
+            shutil.rmtree(place, ignore_errors=True)
+            source = str(_openmoji(folder / "openmoji", console)) if data is None else data
+            _index(source, encoder, folder, place, console)
     settings = ServeSettings(title="demo", marks=place / "marks.jsonl")
-    serve(place, settings, host=host, port=port, listening=lambda address: console.print(f"search: {address}"))
+    serve(
+        place,
+        settings,
+        host=host,
+        port=port,
+        listening=lambda address: console.print(f"search: {address}", soft_wrap=True),
+    )
+
+
+def _is_indexed(place: Path, encoder: Encoder) -> bool:
+    return (place / "index.json").is_file() and read_info(place).model == encoder.fingerprint
+
+
+def _empty(folder: Path) -> None:
+    """Throw away what an earlier demo left; the lock of this one stays."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != RunFolder(folder).lock:
+            path.unlink()
 
 
 def _index(source: str, encoder: Encoder, folder: Path, place: Path, console: Console) -> None:
@@ -108,7 +138,7 @@ def _index(source: str, encoder: Encoder, folder: Path, place: Path, console: Co
     shutil.rmtree(begun, ignore_errors=True)
 
     def failed(image: str, what: str) -> None:
-        console.print(f"left out: {image}: {what}", highlight=False, markup=False)
+        console.print(f"left out: {image}: {what}", soft_wrap=True)
 
     with console.status(f"indexing {catalogue.total:,} pictures"), create_index(begun, info) as index:
         fill(index, embedded(encoder, catalogue, failed))

@@ -44,13 +44,17 @@ def embed(
 
     After a stop of any kind, the same command goes on.
     """
-    from bier.errors import ConfigError
+    from bier.errors import ConfigError, quoted
     from bier.export import load_encoder
     from bier.system.hardware import Hardware
     from bier.vectors.catalogue import embed_catalogue
 
     if not images:
-        raise ConfigError("no pictures given", where="bier embed", remedy=f"write: bier embed {model} photos/ -o {out}")
+        raise ConfigError(
+            "no pictures given",
+            where="bier embed",
+            remedy=f"write: bier embed {quoted(model)} photos/ -o {quoted(out)}",
+        )
     hardware = Hardware.resolve(device, precision, workers, where="--device")
     _refuse_slow_precision(hardware)
     encoder = load_encoder(model, hardware.device, hardware.precision, trust_code=trust_code)
@@ -70,11 +74,10 @@ def embed(
     speed = f", {progress.speed():.0f} images/s" if progress.done else " (they were there already)"
     console.print(
         f"{info.count:,} vectors of {info.dimensions} dimensions, {info.type}, in {out}{speed}",
-        highlight=False,
         soft_wrap=True,
     )
     if info.failed:
-        console.print(f"left out: {info.failed:,}, see {out / 'failed.csv'}", highlight=False, soft_wrap=True)
+        console.print(f"left out: {info.failed:,}, see {out / 'failed.csv'}", soft_wrap=True)
 
 
 def _refuse_slow_precision(hardware: Hardware) -> None:
@@ -97,7 +100,7 @@ class _Progress:
         self.bar = Progress(
             TextColumn("embedding"),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -117,7 +120,7 @@ class _Progress:
         if not self.done:
             self.before = info.count + info.failed - new
             if self.before:
-                self.console.print(f"going on after {self.before:,} pictures", highlight=False)
+                self.console.print(f"going on after {self.before:,} pictures")
         self.done += new
         seen = info.count + info.failed
         of = "" if total is None else f" of {total:,}"
@@ -126,7 +129,7 @@ class _Progress:
         self.bar.update(self.task, total=total, completed=seen, text=text)
         if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
             self.last_line = time.monotonic()
-            self.console.print(text, highlight=False)
+            self.console.print(text)
 
     def speed(self) -> float:
         """Pictures a second, since this command began."""

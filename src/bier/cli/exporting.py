@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from rich.text import Text
 
 from bier.cli.app import app, output, terminal
 
@@ -46,7 +47,7 @@ def export(
     test = manifest.only("test", "query", "gallery")
     test = test if len(test) else manifest
     lines: list[str] = []
-    with console.status(f"exporting to {out}, and checking it"):
+    with console.status(Text(f"exporting to {out}, and checking it")):
         sample = formats.sample(test, encoder.transform)
         if to == "torch":
             parity = formats.write_program(encoder, out, sample)
@@ -60,15 +61,15 @@ def export(
             parity, comparison = formats.write_int8(encoder, out, sample, calibration, test)
             lines = comparison.lines()
     for line in (f"parity{' before int8' if int8 else ''}: {parity}", *lines, f"written to {out}"):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if push is not None:
-        with console.status(f"pushing to {push}"):
+        with console.status(Text(f"pushing to {push}")):
             address = push_folder(out, push, public=public)
-        console.print(f"pushed: {address}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"pushed: {address}", soft_wrap=True)
 
 
 def _check_options(to: Format, out: Path, int8: bool, push: str | None) -> None:
-    from bier.errors import ConfigError
+    from bier.errors import ConfigError, quoted
 
     if int8 and to != "onnx":
         raise ConfigError("is for ONNX files", where="--int8", remedy="write: --to onnx --int8")
@@ -76,7 +77,9 @@ def _check_options(to: Format, out: Path, int8: bool, push: str | None) -> None:
         raise ConfigError("is for folders", where="--push", remedy="write: --to safetensors-hub --push OWNER/NAME")
     suffix = {"onnx": ".onnx", "torch": ".pt2"}.get(to)
     if suffix is not None and (out.suffix.lower() != suffix or out.is_dir()):
-        raise ConfigError(f"is no file of kind {suffix}", where=out, remedy=f"write: --out {out.with_suffix(suffix)}")
+        raise ConfigError(
+            f"is no file of kind {suffix}", where=out, remedy=f"write: --out {quoted(out.with_suffix(suffix))}"
+        )
     if suffix is None and out.is_file():
         raise ConfigError("is a file", where=out, remedy="give a folder as --out")
 

@@ -1,4 +1,7 @@
-"""Several processes on this machine, as ``torchrun`` starts them, without its traceback when one of them fails."""
+"""Several processes on this machine, as ``torchrun`` starts them, without its traceback when one of them fails.
+
+They end when the one that started them does, even if it was killed.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from bier.cli.entry import LAUNCHER
 from bier.errors import BierError
+from bier.system.console import plain_console
 
 if TYPE_CHECKING:
     from bier.system.processes import Processes
-
-
-def is_rank_0() -> bool:
-    """Whether this process speaks where all of them have the same to say, before they have joined."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def is_launched() -> bool:
-    """Whether this process is one of several that were started together."""
-    return "WORLD_SIZE" in os.environ
 
 
 @contextmanager
@@ -49,9 +42,9 @@ def joined() -> Iterator[Processes]:
 
 def print_error(text: str) -> None:
     """One message for a mistake, on standard error."""
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    errors = plain_console(stderr=True, soft_wrap=True)
     errors.print("error: ", style="bold red", end="")
-    errors.print(text, markup=False)
+    errors.print(text)
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
@@ -61,6 +54,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what failed says so itself
+    os.environ[LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     config = LaunchConfig(
         min_nodes=1,

@@ -40,6 +40,7 @@ def fill_index(
 
     Run it again to add what is new and replace what has changed. Ids are the pictures' paths within the source.
     """
+    from bier.errors import quoted
     from bier.search.fill import fill
 
     console = terminal()
@@ -49,8 +50,7 @@ def fill_index(
         total = opened.count()
     console.print(
         f"{filled.added:,} added, {filled.replaced:,} replaced, {filled.unchanged:,} unchanged; "
-        f"{out} holds {total:,} pictures\nnext: bier search {out} QUERY.jpg",
-        highlight=False,
+        f"{out} holds {total:,} pictures\nnext: bier search {quoted(out)} QUERY.jpg",
         soft_wrap=True,
     )
 
@@ -62,7 +62,7 @@ def remove(folder: IndexFolder, ids: Annotated[tuple[str, ...], Parameter(name="
 
     with open_index(folder) as opened:
         count = opened.delete(ids)
-        terminal().print(f"{count:,} removed, {opened.count():,} left", highlight=False)
+        terminal().print(f"{count:,} removed, {opened.count():,} left")
 
 
 @index.command(name="info")
@@ -81,7 +81,7 @@ def show_info(folder: IndexFolder) -> None:
             "fingerprint": info.model,
         }
     for name, text in lines.items():
-        terminal().print(f"{name + ':':13}{text}", highlight=False, markup=False, soft_wrap=True)
+        terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
 
 
 @app.command
@@ -119,7 +119,7 @@ def search(
         how = ["in stages"] if staged else []
         how += [] if learners is None else [f"learners {learners}"]
         write_page(query, hits, html, count=count, how="".join(f" · {part}" for part in how))
-        terminal().print(f"page: {html}", highlight=False, soft_wrap=True)
+        terminal().print(f"page: {html}", soft_wrap=True)
 
 
 @app.command
@@ -136,10 +136,8 @@ def duplicates(
         groups = duplicate_groups(opened, threshold)
     console = terminal()
     for group in groups:
-        console.print("\n".join(group) + "\n", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"{len(groups):,} groups, {sum(map(len, groups)) - len(groups):,} pictures more than needed", highlight=False
-    )
+        console.print("\n".join(group) + "\n", soft_wrap=True)
+    console.print(f"{len(groups):,} groups, {sum(map(len, groups)) - len(groups):,} pictures more than needed")
 
 
 def _source(
@@ -165,7 +163,7 @@ def _source(
     console = terminal()
 
     def failed(image: str, what: str) -> None:
-        console.print(f"left out: {image}: {what}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"left out: {image}: {what}", soft_wrap=True)
 
     def told() -> Iterator[VectorBatch]:
         yield from embedded(encoder, catalogue, failed, workers=hardware.workers)

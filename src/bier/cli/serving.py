@@ -65,7 +65,7 @@ def serve(
     console = terminal()
 
     def listening(address: str) -> None:
-        console.print(f"search: {address}\napi: {address}api\nstop: Ctrl-C", highlight=False, soft_wrap=True)
+        console.print(f"search: {address}\napi: {address}api\nstop: Ctrl-C", soft_wrap=True)
 
     run(
         index,

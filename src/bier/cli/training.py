@@ -11,7 +11,8 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import app, output, terminal
-from bier.cli.launching import is_launched, joined, launch
+from bier.cli.entry import STOPPED, is_launched
+from bier.cli.launching import joined, launch
 
 if TYPE_CHECKING:
     from bier.training.callbacks import Callback
@@ -67,13 +68,13 @@ def train(
 
     It ends with a table of test figures and a report, if the source has test classes.
     """
-    from rich.console import Console
-
     from bier import runs
+    from bier.errors import quoted
     from bier.records.folder import RunFolder, new_folder
     from bier.report import write_report
     from bier.runs import tries
     from bier.settings.reading import load
+    from bier.system.console import plain_console
     from bier.training.stopping import Interrupted
 
     own = config is not None or out is not None or bool(set_ or try_)
@@ -83,7 +84,7 @@ def train(
     with joined() as everyone:
         _refuse_contradictions(source, resume, own)
         folder = everyone.gather_objects(resume or out or new_folder(str(source)))[0]
-        console = terminal() if everyone.first else Console(quiet=True)
+        console = plain_console(quiet=not everyone.first)
         options: dict[str, Any] = {"processes": everyone, "callbacks": _callbacks(track) if everyone.first else ()}
         try:
             if resume is not None:
@@ -92,31 +93,49 @@ def train(
                 metrics = tries.train(str(source), load(config, set_), try_, folder, console, **options)
             else:
                 metrics = runs.train(str(source), load(config, set_), folder, console, **options)
-        except Interrupted:
-            again = f"bier train --resume {folder}" + (f" --processes {processes}" if processes > 1 else "")
-            console.print(f"stopped; everything is saved. Go on with:\n  {again}", highlight=False, soft_wrap=True)
-            sys.exit(130)
+        except (Interrupted, KeyboardInterrupt):
+            console.print(_how_to_go_on(folder, processes), soft_wrap=True)
+            sys.exit(STOPPED)
     if not everyone.first:
         return None
     if metrics is None:
-        console.print(f"model: {RunFolder(folder).model}", highlight=False)
+        console.print(f"model: {RunFolder(folder).model}", soft_wrap=True)
         return None
     report_file = write_report([folder], RunFolder(folder).report)
     console.print(
-        f"report: {report_file}\nnext: bier index PICTURES -o INDEX --model {folder}, then bier serve INDEX",
-        highlight=False,
+        f"report: {report_file}\nnext: bier index PICTURES -o INDEX --model {quoted(folder)}, then bier serve INDEX",
         soft_wrap=True,
     )
     return None
 
 
+def _how_to_go_on(folder: Path, processes: int) -> str:
+    """What a training that was stopped has left.
+
+    Raises:
+        KeyboardInterrupt: nothing; the command itself can be repeated.
+    """
+    from bier.errors import quoted
+    from bier.records.folder import RunFolder
+    from bier.records.provenance import is_finished
+    from bier.runs import tries
+
+    run = quoted(folder)
+    if is_finished(folder):
+        return f"stopped; the model is complete. Go on with:\n  bier evaluate {run}\n  bier report {run}"
+    if not (RunFolder(folder).checkpoint.exists() or tries.is_unfinished(folder)):
+        raise KeyboardInterrupt
+    together = f" --processes {processes}" if processes > 1 else ""
+    return f"stopped; everything is saved. Go on with:\n  bier train --resume {run}{together}"
+
+
 def _refuse_contradictions(source: str | None, resume: Path | None, own_settings: bool) -> None:
-    from bier.errors import ConfigError
+    from bier.errors import ConfigError, quoted
 
     if (source is None) == (resume is None):
         raise ConfigError("give either a SOURCE or --resume RUN", remedy="bier train photos/")
     if resume is not None and own_settings:
-        raise ConfigError("--resume takes the run's own settings", remedy=f"bier train --resume {resume}")
+        raise ConfigError("--resume takes the run's own settings", remedy=f"bier train --resume {quoted(resume)}")
 
 
 def _callbacks(services: Sequence[str]) -> list[Callback]:
@@ -186,7 +205,7 @@ def report(
     if not run:
         raise ConfigError("no run given", where="bier report", remedy="write: bier report runs/NAME [runs/OTHER ...]")
     target = out or (run[0] / REPORT if len(run) == 1 else Path(REPORT))
-    terminal().print(f"report: {write_report(list(run), target)}", highlight=False, soft_wrap=True)
+    terminal().print(f"report: {write_report(list(run), target)}", soft_wrap=True)
 
 
 @app.command
@@ -239,9 +258,8 @@ def check(
     console.print(
         f"{manifest.source}: {len(manifest):,} images of {len(manifest.classes()):,} classes; "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items()),
-        highlight=False,
     )
     for line in (*manifest.remarks(), *describe_faults(faults)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if any(not fault.note for fault in faults):
         sys.exit(2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bier.errors import ConfigError
+from bier.errors import ConfigError, quoted
 from bier.system.tensors import MODEL_FILE
 
 REPORT = "report.html"
@@ -23,6 +23,11 @@ class RunFolder:
     def config(self) -> Path:
         """All settings, as YAML."""
         return self.path / "config.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """While a command works in the folder: which (see `bier.records.lock`)."""
+        return self.path / ".lock"
 
     @property
     def table(self) -> Path:
@@ -112,5 +117,5 @@ def refuse_to_overwrite(folder: Path) -> None:
         raise ConfigError(
             "holds a run already",
             where=folder,
-            remedy=f"go on with: bier train --resume {folder}; or give another --out",
+            remedy=f"go on with: bier train --resume {quoted(folder)}; or give another --out",
         )

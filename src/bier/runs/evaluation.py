@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from bier.data import Manifest, TestTransform, open_source
-from bier.errors import ConfigError
+from bier.errors import ConfigError, DataError
 from bier.evaluate import RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
@@ -46,10 +47,15 @@ def evaluate(
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
+
+    Raises:
+        BierError: any of its kinds; DataError where a run has put another model in the place of this one meanwhile.
     """
-    model, info = load_model(model_path)
     folder = model_path if model_path.is_dir() else model_path.parent
     files = RunFolder(folder)
+    file = files.model if model_path.is_dir() else model_path
+    measured = _version(file)
+    model, info = load_model(model_path)
     config = override(portable(load(files.config if files.config.is_file() else None)), overrides)
     trained_on = Provenance.load(folder).data if files.provenance.is_file() else None
     if manifest is None:
@@ -81,12 +87,26 @@ def evaluate(
     if not processes.first:
         return metrics
     if output is None:
+        if _version(file) != measured:
+            raise DataError(
+                "is another model now: its run has gone on while this one was measured",
+                where=file,
+                remedy="repeat this",
+            )
         own = split == "test" and (trained_on is None or trained_on.fingerprint == manifest.fingerprint())
         output = files.metrics if own else files.other_metrics(manifest.source, split)
     metrics.save(output)
     console.print(table(metrics))
-    console.print(f"written to {output}", highlight=False, soft_wrap=True)
+    console.print(f"written to {output}", soft_wrap=True)
     return metrics
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """What tells one writing of a file from the next; nothing where there is none."""
+    with suppress(OSError):
+        status = file.stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size
+    return ()
 
 
 def metrics_of(
@@ -124,5 +144,5 @@ def embed_manifest(
     with console.status(f"embedding {len(manifest):,} images"):
         vectors = embed(model, manifest, transform=transform, hardware=hardware)
     for error in vectors.failed:
-        console.print(f"left out: {error.where}: {error.what}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"left out: {error.where}: {error.what}", soft_wrap=True)
     return vectors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
@@ -24,7 +25,7 @@ def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> 
     """That of a run that begins now."""
     model = job.learning.model
     return Provenance(
-        command=" ".join(sys.argv),
+        command=shlex.join(sys.argv),
         started=now(),
         seed=config.seed,
         device=_device_name(job.hardware.device),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from bier.data import Manifest, open_source
 from bier.data.datasets import memory, open_table
@@ -18,12 +16,14 @@ from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
 from bier.records.folder import RunFolder, new_folder, refuse_to_overwrite
 from bier.records.history import Epoch, read_history
+from bier.records.lock import held
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance, is_finished
 from bier.report import write_report
 from bier.runs import evaluation, trainer
 from bier.settings.reading import from_table, load
 from bier.settings.schema import Config
+from bier.system.console import plain_console
 from bier.system.hardware import DeviceName, Hardware, PrecisionName
 from bier.system.processes import Processes
 from bier.training.callbacks import Callback
@@ -65,10 +65,10 @@ def train(
     options: dict[str, Any] = {"processes": processes, "callbacks": watching}
     if in_memory:
         open_table(source, config.data)  # a mistake in it is told before anything is written
-        with _saved(source, folder, processes) as file:
-            trainer.train(str(file), config, folder, Console(quiet=quiet), **options)
+        with held(folder, processes), _saved(source, folder, processes) as file:
+            trainer.train(str(file), config, folder, plain_console(quiet=quiet), **options)
     else:
-        trainer.train(str(source), config, folder, Console(quiet=quiet), **options)
+        trainer.train(str(source), config, folder, plain_console(quiet=quiet), **options)
     return Run(folder)
 
 
@@ -153,7 +153,7 @@ class Run:
         return evaluation.evaluate(
             self.folder,
             None if source is None or in_memory else str(source),
-            Console(quiet=quiet),
+            plain_console(quiet=quiet),
             manifest=self._other_table(source) if in_memory else None,
             split=split,
             recall_at=sorted(set(recall_at)),
@@ -183,7 +183,7 @@ class Run:
             ModelError: there is no checkpoint.
         """
         watching = _callbacks(callbacks)
-        trainer.resume(self.folder, Console(quiet=quiet), processes=Processes.joined(), callbacks=watching)
+        trainer.resume(self.folder, plain_console(quiet=quiet), processes=Processes.joined(), callbacks=watching)
         return Run(self.folder)
 
 
@@ -215,7 +215,7 @@ def _callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
 def _saved(source: Any, folder: Path, processes: Processes) -> Iterator[Path]:
     """The file of a table that was in memory. It goes again if no run has begun that could need it."""
     refuse_to_overwrite(folder)
-    file, made = RunFolder(folder).table, not folder.exists()
+    file = RunFolder(folder).table
     if processes.first:
         memory.save(source, file)
     processes.wait()
@@ -224,7 +224,4 @@ def _saved(source: Any, folder: Path, processes: Processes) -> Iterator[Path]:
     except BaseException:
         if processes.first and not RunFolder(folder).provenance.exists():
             file.unlink(missing_ok=True)
-            with suppress(OSError):
-                if made:
-                    folder.rmdir()
         raise

@@ -13,8 +13,9 @@ import torch
 from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, open_source, with_distractors
-from bier.errors import ConfigError, DataError, ModelError
+from bier.errors import ConfigError, DataError, ModelError, quoted
 from bier.records.folder import RunFolder, refuse_to_overwrite
+from bier.records.lock import held
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import build, optimization
@@ -25,6 +26,7 @@ from bier.runs.splits import has_test, held_out, test_part
 from bier.runs.start import prepare_head
 from bier.settings.reading import load, save
 from bier.settings.schema import Config
+from bier.system.console import plain_console
 from bier.system.files import write_atomically
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
@@ -61,11 +63,28 @@ def train(
         evaluate_after: measure the model on test images at the end.
 
     Raises:
-        BierError: any of its kinds.
+        BierError: any of its kinds; ConfigError where another process works in the folder.
         Interrupted: after a checkpoint was saved on request.
     """
+    with held(folder, processes):
+        return _train(
+            source, config, folder, console, processes, callbacks, resume=resume, evaluate_after=evaluate_after
+        )
+
+
+def _train(
+    source: str,
+    config: Config,
+    folder: Path,
+    console: Console,
+    processes: Processes,
+    callbacks: Sequence[Callback],
+    *,
+    resume: bool,
+    evaluate_after: bool,
+) -> Metrics | None:
     began = time.monotonic()
-    console = console if processes.first else Console(quiet=True)
+    console = console if processes.first else plain_console(quiet=True)
     manifest = held_out(open_source(source, config.data), config, console)
     hardware = build.hardware(config, processes)
     config = resolved(config, hardware)
@@ -112,17 +131,24 @@ def evaluate_if_tested(folder: Path, console: Console, processes: Processes = AL
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
-def resume(folder: Path, console: Console, **options: Any) -> Metrics | None:
+def resume(folder: Path, console: Console, *, processes: Processes = ALONE, **options: Any) -> Metrics | None:
     """Go on with an interrupted run from its last checkpoint, with its own settings and source.
 
-    Options are those of `train`: processes, callbacks, evaluate_after.
+    Options are those of `train`: callbacks, evaluate_after.
     """
+    with held(folder, processes):
+        source = _interrupted(folder).data.path
+        config = load(RunFolder(folder).config)
+        return train(source, config, folder, console, processes=processes, resume=True, **options)
+
+
+def _interrupted(folder: Path) -> Provenance:
     provenance = Provenance.load(folder)
     if provenance.finished is not None:
-        raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {folder}")
+        raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {quoted(folder)}")
     if not RunFolder(folder).checkpoints:
         raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
-    return train(provenance.data.path, load(RunFolder(folder).config), folder, console, resume=True, **options)
+    return provenance
 
 
 def announce(job: Job, manifest: Manifest, console: Console) -> None:
@@ -137,14 +163,13 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         )
         if len(part)
     )
-    console.print(f"{manifest.source}: {counts}", highlight=False, soft_wrap=True)
+    console.print(f"{manifest.source}: {counts}", soft_wrap=True)
     for line in manifest.remarks():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     console.print(
         f"{learning.model.backbone.name} at {pictures.test_view.size} px, learners of "
         f"{' + '.join(map(str, learning.model.head.sizes))} dimensions, {type(learning.boost.loss).__name__} boosted "
         f"{learning.boost.schedule}, {job.epochs} epochs of {len(pictures.plan)} batches on {job.hardware.device.type}",
-        highlight=False,
         soft_wrap=True,
     )
 

@@ -21,6 +21,7 @@ from bier.data import open_source
 from bier.errors import ConfigError
 from bier.records.folder import RunFolder, refuse_to_overwrite
 from bier.records.history import validation_score
+from bier.records.lock import held
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance, is_finished
 from bier.records.tries import Tries
@@ -29,6 +30,7 @@ from bier.runs.splits import held_out
 from bier.runs.trainer import evaluate_if_tested
 from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
+from bier.system.console import plain_console
 from bier.system.files import write_atomically
 from bier.system.processes import ALONE, Processes
 from bier.training.callbacks import Callback
@@ -69,19 +71,20 @@ def train(
     combinations = [list(chosen) for chosen in itertools.product(*map(_values, tries))]
     for chosen in combinations:
         override(config, chosen, OPTION)  # a mistake in the last is told before the first is trained
-    if not len(held_out(open_source(source, config.data), config, Console(quiet=True)).only("val")):
+    if not len(held_out(open_source(source, config.data), config, plain_console(quiet=True)).only("val")):
         raise ConfigError(
             "there are no validation classes to choose by",
             where=OPTION,
             remedy="use more classes, or set data.validation_classes",
         )
-    refuse_to_overwrite(folder)
-    processes.wait()  # nobody writes before all have looked
-    if processes.first:
-        write_atomically(RunFolder(folder).config, lambda file: save(config, file))
-        Tries(source=str(Path(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
-    processes.wait()
-    return resume(folder, console, processes=processes, callbacks=callbacks)
+    with held(folder, processes):
+        refuse_to_overwrite(folder)
+        processes.wait()  # nobody writes before all have looked
+        if processes.first:
+            write_atomically(RunFolder(folder).config, lambda file: save(config, file))
+            Tries(source=str(Path(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
+        processes.wait()
+        return resume(folder, console, processes=processes, callbacks=callbacks)
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -93,7 +96,12 @@ def resume(
     folder: Path, console: Console, *, processes: Processes = ALONE, callbacks: Sequence[Callback] = ()
 ) -> Metrics | None:
     """Make the tries that are missing, and keep the best; see `train`."""
-    console = console if processes.first else Console(quiet=True)
+    with held(folder, processes):
+        return _resume(folder, console, processes, callbacks)
+
+
+def _resume(folder: Path, console: Console, processes: Processes, callbacks: Sequence[Callback]) -> Metrics | None:
+    console = console if processes.first else plain_console(quiet=True)
     request = Tries.load(folder)
     config = load(RunFolder(folder).config)
     options = {"processes": processes, "callbacks": callbacks, "evaluate_after": False}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from bier.data import train_loader
 from bier.errors import ImageError, NonFiniteLossError
@@ -102,13 +102,21 @@ class _Epoch:
             progress.batch += 1
             self._tell_step()
             if self.processes.any(stop()):
-                save_checkpoint(job, progress)
-                self.processes.wait()  # whoever leaves first has the others stopped
-                raise Interrupted
+                self._interrupt()
             if time.monotonic() - saved >= job.checkpoint_seconds:
                 save_checkpoint(job, progress)
                 saved = time.monotonic()
-        self._finish()
+        try:
+            self._finish(stop)
+        except Interrupted:  # while validating, which a resumed run does again
+            self._interrupt()
+        if self.processes.any(stop()):
+            raise Interrupted
+
+    def _interrupt(self) -> NoReturn:
+        save_checkpoint(self.job, self.progress)
+        self.processes.wait()  # whoever leaves first has the others stopped
+        raise Interrupted
 
     def _step(self, batch: WholeBatch, began: float) -> None:
         job, progress = self.job, self.progress
@@ -149,14 +157,14 @@ class _Epoch:
             remedy="look at these images; lower optimizer.learning_rate, or set optimizer.clip_norm=1",
         )
 
-    def _finish(self) -> None:
+    def _finish(self, stop: Callable[[], bool]) -> None:
         job, progress = self.job, self.progress
         self._gather_unreadable()
         peak = max(group["peak_lr"] for group in job.learning.optimizer.param_groups)
         record = progress.record(self.pictures.train, job.rate(progress.step - 1) * peak)
         keep = True  # with nothing to choose by, the last epoch
         if self.pictures.validation is not None:
-            record["validation"], by_class = validate(job, self.pictures.validation)
+            record["validation"], by_class = validate(job, self.pictures.validation, stop)
             self.callbacks.on_validation(self.running, record["validation"])
             keep = progress.best.offer(progress.epoch + 1, by_class)
         if keep and self.processes.first:

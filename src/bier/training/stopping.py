@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run stops after the step, with a checkpoint."""
+"""Ctrl-C and SIGTERM: a run stops after the step in hand, or while validating, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ class Interrupted(Exception):
 
 @contextlib.contextmanager
 def stop_requested(alone: bool) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM set a flag that is looked at after each step; a second Ctrl-C is not waited for.
+    """Ctrl-C and SIGTERM set a flag that is looked at after each step, and while validating.
 
-    ``torchrun`` passes Ctrl-C on to processes that have had it already, so there the second means nothing.
+    A second Ctrl-C is not waited for. ``torchrun`` passes Ctrl-C on to processes that have had it already, so there the
+    second means nothing.
     """
     asked = False
 

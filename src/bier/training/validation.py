@@ -2,34 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from bier.data import Manifest
 from bier.evaluate import evaluate_retrieval
+from bier.system.processes import Processes
 from bier.training.job import Job
+from bier.training.stopping import Interrupted
 from bier.vectors.embed import embed
 
+BATCH = 64
+"""Pictures at once."""
 
-def validate(job: Job, manifest: Manifest) -> tuple[dict[str, float], dict[str, float]]:
-    """Recall@1 and MAP@R of the ensemble, and MAP@R of each class: each picture of ``val`` searches all others."""
-    model = job.learning.model
-    vectors = embed(model, manifest, transform=job.pictures.test_view, hardware=job.hardware)
+
+def validate(
+    job: Job, manifest: Manifest, stop: Callable[[], bool] = lambda: False
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Recall@1 and MAP@R of the ensemble, and MAP@R of each class: each picture of ``val`` searches all others.
+
+    Args:
+        job: whose model is measured.
+        manifest: the pictures.
+        stop: whether this process was asked to stop; heard after each batch.
+
+    Raises:
+        Interrupted: one of the processes was asked to stop.
+    """
+    model, asking = job.learning.model, _Asking(job.hardware.processes, stop, len(manifest))
+    vectors = embed(
+        model,
+        manifest,
+        transform=job.pictures.test_view,
+        hardware=job.hardware,
+        batch_size=BATCH,
+        progress=asking.after_a_batch,
+    )
+    asking.ask()
     scales = model.head.scales().cpu()
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
     labels = manifest.codes()[vectors.index]
-    asking = np.flatnonzero(manifest.split[vectors.index] == "val")
+    queries = np.flatnonzero(manifest.split[vectors.index] == "val")
     result = evaluate_retrieval(
-        ensemble[asking],
-        labels[asking],
+        ensemble[queries],
+        labels[queries],
         gallery=ensemble,
         gallery_labels=labels,
-        ids=asking,
+        ids=queries,
         gallery_ids=np.arange(len(labels)),
         recall_at=(1,),
         similarity="dot",
         distributed=job.hardware.processes.world > 1,
     )
+    asking.ask()
     assert result.map_at_r is not None
     by_class = {str(label): figures["map_at_r"] for label, figures in result.per_class().items()}
     return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}, by_class
+
+
+class _Asking:
+    """Asks all processes whether to stop, as often in each: their shares may differ by one batch."""
+
+    def __init__(self, processes: Processes, stop: Callable[[], bool], images: int) -> None:
+        self.processes, self.stop = processes, stop
+        self.questions = images // processes.world // BATCH
+
+    def after_a_batch(self, images: int) -> None:
+        self.questions -= 1
+        if self.questions >= 0:
+            self.ask()
+
+    def ask(self) -> None:
+        if self.processes.any(self.stop()):
+            raise Interrupted

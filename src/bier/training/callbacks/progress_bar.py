@@ -6,8 +6,10 @@ import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from bier.records.history import Epoch
+from bier.system.console import plain_console
 from bier.training.callbacks import Callback, Running, Step
 
 LINE_SECONDS = 30.0
@@ -18,11 +20,11 @@ class ProgressBar(Callback):
     """Shows a run on a console."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or plain_console()
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=8),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[text]}"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[text]}", markup=False),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -54,7 +56,7 @@ class ProgressBar(Callback):
         self.bar.stop()
 
     def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(Text(text), soft_wrap=True)
 
 
 def describe_epoch(run: Running, epoch: Epoch) -> str:
