@@ -168,6 +168,34 @@ def test_two_sources_in_one_index_do_not_take_each_others_ids(photos, model, tmp
     assert f"0 added, {len(list(moved.glob('*.jpg')))} replaced" in out
 
 
+def test_pictures_that_have_gone_are_told_and_removed_when_asked(photos, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    index = tmp_path / "index"
+    one, two = sorted(photos.iterdir())[:2]
+    command = ["index", photos, "-o", index, "--model", model, "--engine", "exact"]
+    run(capsys, *command)
+    run(capsys, "index", two, "-o", index, "--model", model, "--prefix", "again/")
+    deleted, renamed = sorted(one.glob("*.jpg"))[:2]
+    deleted.unlink()
+    renamed.rename(renamed.with_name("renamed.jpg"))
+    sorted(two.glob("*.jpg"))[0].write_bytes(b"no longer a picture")  # it has not gone
+    code, out, _ = run(capsys, *command)
+    assert (code, "1 added, 0 replaced" in out, "left out: " in out) == (0, True, True)
+    assert f"2 of the index are no longer in {photos}, such as {one.name}/{deleted.name}" in out
+    assert "repeat the command with --prune" in out
+    _, out, _ = run(capsys, *command, "--prune")
+    assert f"2 removed: {photos} no longer has them" in out
+    assert "holds 15 pictures" in out  # 12 of photos, and the three of the other source
+    _, out, _ = run(capsys, *command, "--prune")
+    assert "no longer" not in out
+    _, out, _ = run(capsys, "index", "check", index)
+    assert re.search(r"sound: 15 pictures were read, \d+ files", out)
+    log = index / "rows.log"
+    log.write_bytes(log.read_bytes()[:-1])
+    code, _, error = run(capsys, "index", "check", index)
+    assert (code, "bytes were acknowledged" in error) == (2, True)
+
+
 def test_tar_files_are_indexed_and_their_pictures_shown(photos, model, tmp_path, capsys):
     file = tmp_path / "birds.tar"
     with tarfile.open(file, "w") as tar:

@@ -110,6 +110,9 @@ def test_several_examples_and_less_like_this(client: httpx.Client, cars: list[Pa
     nothing = client.post("/api/search", json={"ids": [first], "unlike_ids": [first], "unlike_weight": 1})
     assert nothing.status_code == 422
     assert "cancel" in nothing.json()["error"]
+    zero = client.post("/api/search", json={"vectors": [[0.0] * 96]})
+    assert zero.status_code == 422
+    assert "all zeros" in zero.json()["error"]
 
 
 def test_a_vector_of_zeros_is_like_nothing(client: httpx.Client, encoder: Encoder) -> None:

@@ -69,7 +69,7 @@ def embed(
             batch_size=batch_size,
             workers=hardware.workers,
             progress=progress.show,
-            remark=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+            remark=lambda line: console.print(line, soft_wrap=True),
         )
     speed = f", {progress.speed():.0f} images/s" if progress.done else " (they were there already)"
     console.print(

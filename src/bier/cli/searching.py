@@ -33,6 +33,7 @@ def fill_index(
     uri: Annotated[str | None, Parameter(help="The server, for milvus: http://HOST:19530")] = None,
     prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
+    prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
     trust_code: TrustCode = False,
 ) -> None:
@@ -44,15 +45,24 @@ def fill_index(
     from bier.search.fill import fill
 
     console = terminal()
-    info, count, batches = _source(source, model, device, trust_code)
-    with _opened_or_new(out, info, engine, uri) as opened, _progress(count) as progress:
-        filled = fill(opened, batches, progress, prefix=prefix, moved=moved)
+    unread: list[str] = []
+    info, count, batches = _source(source, model, device, trust_code, unread)
+    with _opened_or_new(out, info, engine, uri) as opened, _progress("indexing", count) as progress:
+        filled = fill(opened, batches, progress, prefix=prefix, moved=moved, prune=prune, unread=unread)
         total = opened.count()
-    console.print(
+    lines = [
         f"{filled.added:,} added, {filled.replaced:,} replaced, {filled.unchanged:,} unchanged; "
-        f"{out} holds {total:,} pictures\nnext: bier search {quoted(out)} QUERY.jpg",
-        soft_wrap=True,
-    )
+        f"{out} holds {total:,} pictures"
+    ]
+    if filled.gone and prune:
+        lines.append(f"{len(filled.gone):,} removed: {source} no longer has them")
+    elif filled.gone:
+        lines.append(
+            f"{len(filled.gone):,} of the index are no longer in {source}, such as {filled.gone[0]}\n"
+            "to remove them, repeat the command with --prune"
+        )
+    lines.append(f"next: bier search {quoted(out)} QUERY.jpg")
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 @index.command
@@ -63,6 +73,18 @@ def remove(folder: IndexFolder, ids: Annotated[tuple[str, ...], Parameter(name="
     with open_index(folder) as opened:
         count = opened.delete(ids)
         terminal().print(f"{count:,} removed, {opened.count():,} left")
+
+
+@index.command
+def check(folder: IndexFolder) -> None:
+    """Read all of an index: are files, ids, metadata and vectors what they were?"""
+    from bier.search import open_index
+    from bier.search.check import check_index
+
+    with open_index(folder) as opened, _progress("checking", opened.count()) as progress:
+        checked = check_index(opened, progress)
+    files = f"{checked.files:,} files have their checksums" if checked.files else "no checksums of files are kept"
+    terminal().print(f"sound: {checked.pictures:,} pictures were read, {files}")
 
 
 @index.command(name="info")
@@ -141,9 +163,12 @@ def duplicates(
 
 
 def _source(
-    source: str, model: Path | None, device: Literal["auto", "cpu", "cuda", "mps"], trust_code: bool
+    source: str, model: Path | None, device: Literal["auto", "cpu", "cuda", "mps"], trust_code: bool, unread: list[str]
 ) -> tuple[Any, int | None, Iterator[VectorBatch]]:
-    """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors."""
+    """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors.
+
+    Paths of what cannot be read go to ``unread``.
+    """
     from bier.errors import ConfigError
     from bier.export import load_encoder
     from bier.network.hub import absolute
@@ -163,12 +188,13 @@ def _source(
     console = terminal()
 
     def failed(image: str, what: str) -> None:
+        unread.append(image)
         console.print(f"left out: {image}: {what}", soft_wrap=True)
 
     def told() -> Iterator[VectorBatch]:
         yield from embedded(encoder, catalogue, failed, workers=hardware.workers)
         for line in catalogue.remarks():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
     return info, catalogue.total, told()
 
@@ -243,10 +269,10 @@ def _print_hits(hits: Sequence[Hit]) -> None:
 
 
 @contextmanager
-def _progress(count: int | None) -> Iterator[Any]:
+def _progress(work: str, count: int | None) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(work), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=terminal(), transient=True) as progress:
-        task = progress.add_task("indexing", total=count)
+        task = progress.add_task(work, total=count)
         yield lambda done: progress.advance(task, done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bier.errors import SearchError, nearest
+from bier.vectors.layout import check_layout, wrong_length
 
 Item = TypeVar("Item")
 Vectors = NDArray[np.float32]
@@ -26,8 +27,14 @@ LONGEST_ID = 4096
 LONGEST_VALUE = 8192
 """Bytes of a metadata value in UTF-8."""
 
+LONGEST_FIELD = 63
+"""Bytes of a field's name in UTF-8."""
+
+RESTORE = "restore the index from a backup, or index again"
+"""What to do about damage."""
+
 _SPARE = 16
-_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,8 @@ class IndexInfo:
     """What an index is for; it stands in the folder's index.json.
 
     Raises:
-        SearchError: sizes and scales do not belong together, or a field has a name that an engine cannot have.
+        SearchError: sizes and scales do not belong together, a field cannot have its name, or something is of another
+            type.
     """
 
     model: str
@@ -55,13 +63,18 @@ class IndexInfo:
     """The name there."""
 
     def __post_init__(self) -> None:
-        if not self.sizes or len(self.sizes) != len(self.scales):
-            raise SearchError(f"{len(self.scales)} scales for {len(self.sizes)} learners")
+        try:
+            check_layout(self.sizes, self.scales)
+        except ValueError as error:
+            raise SearchError(str(error), remedy="give those of the model") from None
+        for name in ("model", "engine", "model_path", "uri", "collection"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name in ("model", "engine")):
+                raise SearchError(f"{name} is {str(value)[:80]}, which is no text", remedy="give a text")
+        if not isinstance(self.fields, tuple) or len(set(map(str, self.fields))) < len(self.fields):
+            raise SearchError(f"fields are {str(self.fields)[:80]}", remedy="give a tuple of names, each once")
         for field in self.fields:
-            if not _FIELD.fullmatch(field) or field in ("id", "vector"):
-                raise SearchError(
-                    f"a field cannot be called {field!r}", remedy="use small letters, digits and _; not id nor vector"
-                )
+            _check_field(field)
 
     @property
     def dimensions(self) -> int:
@@ -126,7 +139,7 @@ class Index(ABC):
 
         Args:
             ids: of the caller's choice; of one that occurs twice, the last counts.
-            vectors: (n, D), finite.
+            vectors: (n, D), as a model gives them: each learner's part has its length ``s_m``.
             metadata: of each, a text or None for some of the index's fields.
 
         Raises:
@@ -138,15 +151,18 @@ class Index(ABC):
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove pictures, durably; gives the number of those that were there."""
-        return self._delete(_checked_ids(ids)) if ids else 0
+        return self._delete(checked_ids(ids)) if ids else 0
 
     def search(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
         """The pictures of the highest scores for each query, best first, equal scores by id.
 
         Args:
-            queries: (q, D), finite; or (D,), one query.
+            queries: (q, D), finite and not zero; or (D,), one query.
             top: hits per query; fewer where fewer are stored.
             where: only pictures whose fields have these values: field to a value or to a list of allowed ones.
+
+        Raises:
+            SearchError: a query does not fit the index, a picture that was found is damaged, or the engine fails.
         """
         asked, filters = self.checked_query(queries, top, where)
         hits: list[list[Hit]] = [[] for _ in asked]
@@ -163,6 +179,9 @@ class Index(ABC):
     def checked_query(self, queries: ArrayLike, top: int, where: Mapping[str, Any] | None) -> tuple[Vectors, Filters]:
         """The arguments of `search`, found sound; raises as it does."""
         asked = self._checked_vectors(np.atleast_2d(np.asarray(queries)), "queries")
+        zero = np.flatnonzero(~asked.any(1))
+        if len(zero):
+            raise SearchError(f"row {zero[0]} of the queries is all zeros: nothing is like it", remedy="give a vector")
         filters = self._filters(where)
         if not 1 <= top <= self.most:
             raise SearchError(f"top {top:,} is out of range", remedy=f"choose 1 to {self.most:,}")
@@ -170,15 +189,37 @@ class Index(ABC):
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:
         """The pictures of these ids, in this order; None where there is none."""
-        found = {record.id: record for record in self._get(_checked_ids(ids)).records()} if ids else {}
+        found = {record.id: record for record in self.sound(self._get(checked_ids(ids))).records()} if ids else {}
         return [found.get(name) for name in ids]
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """The number of pictures, or of those whose fields have these values."""
         return self._count(self._filters(where))
 
+    def check_files(self) -> int:
+        """Compare every file of which a checksum was kept with it; gives their number. Engines do more where they can.
+
+        Raises:
+            SearchError: a file is damaged or cut short.
+        """
+        return 0
+
+    def sound(self, rows: Rows) -> Rows:
+        """Rows that an engine has read, as they are.
+
+        Raises:
+            SearchError: a vector is not one that a model gave: a learner's part has not its length ``s_m``.
+        """
+        wrong = wrong_length(rows.vectors, self.info.sizes, self.info.scales)
+        if wrong is not None:
+            raise SearchError(
+                f"the vector of {rows.ids[wrong.row][:80]!r} is damaged: {wrong}", where=self.folder, remedy=RESTORE
+            )
+        return rows
+
     def _rank(self, query: Vectors, rows: Rows, hits: list[Hit], top: int, fetched: int) -> bool:
         """Fill in the hits; False if more candidates are needed to tell who shares the last place."""
+        self.sound(rows)
         scores = exact_scores(query, rows.vectors)
         order = sorted(range(len(rows)), key=lambda row: (-scores[row], rows.ids[row]))
         hits[:] = [Hit(rows.ids[row], float(scores[row]), rows.metadata[row]) for row in order[:top]]
@@ -191,7 +232,14 @@ class Index(ABC):
         checked = self._checked_vectors(np.asarray(vectors), "vectors") if len(ids) else np.empty((0, 0), np.float32)
         if not len(ids) == len(checked) == len(metadata):
             raise SearchError(f"{len(ids):,} ids, {len(checked):,} vectors and {len(metadata):,} metadata do not match")
-        _checked_ids(ids)
+        checked_ids(ids)
+        wrong = wrong_length(checked, self.info.sizes, self.info.scales) if len(ids) else None
+        if wrong is not None:
+            raise SearchError(
+                f"row {wrong.row} of the vectors does not fit the index: {wrong}",
+                where=self.folder,
+                remedy="give vectors as the model's encoder returns them",
+            )
         last = {name: row for row, name in enumerate(ids)}
         rows = list(last.values())
         return Rows(list(last), checked[rows], [self._checked_metadata(metadata[row]) for row in rows])
@@ -212,12 +260,14 @@ class Index(ABC):
 
     def _checked_metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         self._check_fields(metadata)
-        return {field: _text(metadata.get(field), field) for field in self.info.fields}
+        return {field: checked_text(metadata.get(field), field) for field in self.info.fields}
 
     def _filters(self, where: Mapping[str, Any] | None) -> Filters:
         self._check_fields(where or {})
         return {
-            field: [_text(value, field) for value in (values if isinstance(values, (list, tuple, set)) else [values])]
+            field: [
+                checked_text(value, field) for value in (values if isinstance(values, (list, tuple, set)) else [values])
+            ]
             for field, values in (where or {}).items()
         }
 
@@ -240,7 +290,7 @@ class Index(ABC):
 
     @abstractmethod
     def scan(self, batch: int = 4096) -> Iterator[Rows]:
-        """Everything, in some order, in batches of at most so many."""
+        """Everything, in some order, in batches of at most so many; each goes through `sound`."""
 
     @abstractmethod
     def flush(self) -> None:
@@ -275,13 +325,23 @@ def exact_scores(query: Vectors, vectors: Vectors) -> NDArray[np.float64]:
     return scores
 
 
+def column(field: str, words: Set[str] = frozenset()) -> str:
+    """What an engine calls a field: its name, or a code that no plain name is.
+
+    Args:
+        field: any name.
+        words: names that mean something else to the engine, and that it cannot quote.
+    """
+    return field if _PLAIN.fullmatch(field) and field not in words else f"X{field.encode().hex()}"
+
+
 def portions(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Consecutive parts of at most ``size`` items."""
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _checked_ids(ids: Sequence[str]) -> list[str]:
-    """Each once."""
+def checked_ids(ids: Sequence[str]) -> list[str]:
+    """Each once; raises `SearchError` if one cannot be an id."""
     if isinstance(ids, str):
         raise SearchError("ids are a list of texts, not one text")
     for name in ids:
@@ -292,7 +352,19 @@ def _checked_ids(ids: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _text(value: Any, field: str) -> str | None:
+def _check_field(name: Any) -> None:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < _bytes(name) <= LONGEST_FIELD:
+        raise SearchError(
+            f"a field cannot be called {str(name)[:80]!r}", remedy=f"use 1 to {LONGEST_FIELD} bytes that can be printed"
+        )
+    if name in ("id", "vector"):
+        raise SearchError(
+            f"a field cannot be called {name!r}", remedy="use another name: each picture has one of its own"
+        )
+
+
+def checked_text(value: Any, field: str) -> str | None:
+    """The value; raises `SearchError` if it cannot be one of a field."""
     if value is None or (isinstance(value, str) and "\0" not in value and _bytes(value) <= LONGEST_VALUE):
         return value
     raise SearchError(

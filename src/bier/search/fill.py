@@ -1,9 +1,9 @@
-"""Filling an index: what is new is added, what has changed is replaced, the rest is left alone."""
+"""Filling an index: what is new is added, what has changed is replaced, what has gone is told or removed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bier.errors import SearchError
 from bier.search.base import Index, Rows
+from bier.search.gone import SourceWatch
 
 ROWS_AT_ONCE = 2048
 """Rows of one change of the index: each change costs a version and a sync."""
@@ -34,6 +35,8 @@ class Filled:
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
+    gone: list[str] = field(default_factory=list)
+    """Ids in the index that came from this source, and that it no longer has."""
 
 
 def fill(
@@ -43,6 +46,8 @@ def fill(
     *,
     prefix: str = "",
     moved: bool = False,
+    prune: bool = False,
+    unread: Collection[str] = (),
 ) -> Filled:
     """Bring the index up to date with these pictures; it may be repeated after an interruption.
 
@@ -52,15 +57,20 @@ def fill(
         progress: called with the number of rows that are done since the last call.
         prefix: put before every id.
         moved: a known id with the path of another file is the same picture, elsewhere.
+        prune: remove what has gone from the source.
+        unread: paths of what the source has and could not be read, known once the batches are at their end.
 
     Raises:
         SearchError: an id stands for another file in the index; rows before it are stored.
     """
-    filled = Filled()
+    filled, watch = Filled(), SourceWatch(prefix)
     for rows in _gathered(batches, prefix):
         before = index.get(rows.ids)
         changed = []
         for row, record in enumerate(before):
+            watch.note(rows.ids[row], rows.metadata[row])
+            if moved and record is not None:
+                watch.note_place(record.id, record.metadata)
             if record is None:
                 filled.added += 1
             elif record.metadata != rows.metadata[row] or not np.array_equal(record.vector, rows.vectors[row]):
@@ -74,6 +84,9 @@ def fill(
         index.add([rows.ids[row] for row in changed], rows.vectors[changed], [rows.metadata[row] for row in changed])
         if progress is not None:
             progress(len(rows))
+    filled.gone = watch.gone(index, unread)
+    if prune:
+        index.delete(filled.gone)
     index.flush()
     return filled
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 from bier.errors import SearchError, nearest
 from bier.search.base import Index, IndexInfo
+from bier.search.writers import index_error
 from bier.system.files import write_json
+from bier.system.json_files import read_object
 from bier.system.registry import Registry
 
 FORMAT = "bier-index-1"
@@ -47,6 +49,7 @@ def open_index(path: Path | str) -> Index:
 
     Raises:
         SearchError: there is none, it is damaged, or its server cannot be reached.
+        StorageError: the system refuses to open its files.
     """
     folder = Path(path).resolve()
     info = read_info(folder)
@@ -57,17 +60,29 @@ def read_info(folder: Path) -> IndexInfo:
     """What index.json says; raises as `open_index`."""
     file = folder / "index.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT:
-            raise SearchError("is an index of another version", where=file, remedy=f"this program reads {FORMAT}")
-        lists = {name: tuple(content[name]) for name in ("sizes", "scales", "fields")}
-        return IndexInfo(**{**content, **lists})
+        content = read_object(file)
     except (FileNotFoundError, NotADirectoryError):
         raise SearchError(
             "is no index: it has no index.json", where=folder, remedy="make one: bier index SOURCE -o INDEX --model RUN"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise SearchError(f"cannot be read ({error})", where=file, remedy="restore the file from a backup") from error
+    except ValueError as error:
+        raise _unreadable(file, error) from error
+    except OSError as error:
+        raise index_error(file, error) from error
+    if content.pop("format", None) != FORMAT:
+        raise SearchError("is an index of another version", where=file, remedy=f"this program reads {FORMAT}")
+    known = {field.name for field in fields(IndexInfo)}
+    if not known >= set(content) >= {"model", "sizes", "scales", "fields"}:
+        raise _unreadable(file, "names are missing, or too many")
+    values: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
+    try:
+        return IndexInfo(**values)
+    except SearchError as error:
+        raise _unreadable(file, error.what) from error
+
+
+def _unreadable(file: Path, reason: object) -> SearchError:
+    return SearchError(f"cannot be read ({reason})", where=file, remedy="restore the file from a backup")
 
 
 def _engine(name: str, where: Path) -> type[Index]:

@@ -105,8 +105,7 @@ class Service:
     ) -> list[Hit]:
         """The `top` nearest pictures, leaving out those `without`."""
         asked = self._chosen(query, learners)[None]
-        if np.linalg.norm(asked) < EPSILON:
-            raise Refusal(422, "a vector of zeros is like nothing", "take it from /api/embed, or choose other learners")
+        self.index.checked_query(asked, 1, None)  # an error of the query, and not of the engine: 422
         searcher = self._whole if learners is None else self.index
         answer: list[list[Hit]] = await self._asked(
             searcher.search, asked, min(top + len(without), self.index.most), self._checked(where)

@@ -4,7 +4,8 @@
     part-00000.parquet   id, image, label, vector (and scale, for int8), in the order of the source
     failed.csv           pictures that could not be read, and why
 
-A part says in its metadata where in the source it ends, so that the parts alone tell where to go on.
+A part says in its metadata where in the source it ends, so that the parts alone tell where to go on. Pages of a part
+have checksums, and so has what it says. Both are compared when they are read, and the lengths of vectors are looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 
 from bier.errors import DataError
 from bier.system.files import write_atomically, write_json, write_text
+from bier.system.json_files import parse_object, read_object
+from bier.vectors.layout import check_layout, wrong_length
 
 VectorType = Literal["float32", "float16", "int8"]
 TYPES: tuple[VectorType, ...] = get_args(VectorType)
@@ -44,7 +48,7 @@ class VectorsInfo:
     type: VectorType
     source: str
     source_fingerprint: str
-    """Of the names in the source, in order."""
+    """Of names, sizes and times of the source's files, in order; so a file that was replaced is noticed."""
     precision: str
     """In which the backbone computed."""
     batch_size: int
@@ -53,6 +57,19 @@ class VectorsInfo:
     failed: int = 0
     """Pictures that could not be read."""
     complete: bool = False
+
+    def __post_init__(self) -> None:
+        check_layout(self.sizes, self.scales)
+        texts = (self.model, self.source, self.source_fingerprint, self.precision)
+        counts = (self.count, self.failed, self.batch_size)
+        if (
+            not all(isinstance(text, str) for text in texts)
+            or self.type not in TYPES
+            or type(self.complete) is not bool
+        ):
+            raise ValueError("a text, the type or 'complete' is something else")
+        if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+            raise ValueError("a number is not one that counts")
 
     @property
     def learners(self) -> int:
@@ -99,12 +116,12 @@ def read_info(folder: Path | str) -> VectorsInfo:
     """
     file = Path(folder) / INFO
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content.pop("format") != _FORMAT:
+        content: dict[str, Any] = read_object(file)
+        if content.pop("format", None) != _FORMAT:
             raise ValueError("of another format")
-        del content["learners"]
+        content.pop("learners", None)
         return VectorsInfo(**{**content, "sizes": tuple(content["sizes"]), "scales": tuple(content["scales"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             "is not a folder of vectors" if not file.is_file() else f"cannot be read: {error or 'damaged'}",
             where=folder if not file.is_file() else file,
@@ -124,10 +141,15 @@ def read_vectors(folder: Path | str, batch: int = 4096) -> Iterator[VectorBatch]
     info = read_info(folder)
     for path in part_files(Path(folder)):
         try:
-            with parquet.ParquetFile(path) as file:
+            with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+                _check_columns(file.schema_arrow, info)
+                left = file.metadata.num_rows
                 for rows in file.iter_batches(batch):
                     yield _to_batch(rows, info)
-        except (OSError, arrow.ArrowException, KeyError) as error:
+                    left -= len(rows)
+                if left:
+                    raise ValueError(f"{left:,} rows are missing")
+        except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error
 
 
@@ -168,9 +190,11 @@ def write_part(path: Path, rows: VectorBatch, type: VectorType, part: Part) -> N
         columns["scale"] = arrow.array(scale)
     values = values.astype(type)
     columns["vector"] = arrow.FixedSizeListArray.from_arrays(arrow.array(values.ravel()), values.shape[1])
-    about = {"bier": json.dumps({"end": part.end, "failed": part.failed})}
+    says = json.dumps({"end": part.end, "failed": part.failed})
+    about = {"bier": says, "bier-crc32": f"{zlib.crc32(says.encode()):08x}"}
     table = arrow.table(columns).replace_schema_metadata(about)
-    write_atomically(path, lambda file: parquet.write_table(table, file, use_dictionary=["label"]))
+    options = {"use_dictionary": ["label"], "write_page_checksum": True}
+    write_atomically(path, lambda file: parquet.write_table(table, file, **options))
 
 
 def read_part(path: Path) -> Part:
@@ -184,10 +208,22 @@ def read_part(path: Path) -> Part:
 
     try:
         about = parquet.read_metadata(path)
-        content = json.loads(about.metadata[b"bier"])
-        return Part(about.num_rows, tuple(content["end"]), [tuple(row) for row in content["failed"]])
+        says = about.metadata[b"bier"]
+        kept = about.metadata.get(b"bier-crc32")  # none in a part of an earlier version
+        if kept is not None and kept != b"%08x" % zlib.crc32(says):
+            raise ValueError("what it says has another checksum")
+        content = parse_object(says)
+        file, position = content["end"]
+        if type(file) is not int or type(position) is not int:
+            raise ValueError("it ends at no place")
+        return Part(about.num_rows, (file, position), [_failure(row) for row in content["failed"]])
     except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def _failure(row: Any) -> tuple[str, str]:
+    image, what = row
+    return str(image), str(what)
 
 
 def write_failed(folder: Path, failed: Sequence[tuple[str, str]]) -> None:
@@ -204,13 +240,30 @@ def quantize(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     return np.rint(vectors / scale[:, None]).astype(np.int8), scale
 
 
+def _check_columns(schema: Any, info: VectorsInfo) -> None:
+    """A footer has no checksum, and may read columns as something else."""
+    import pyarrow as arrow
+
+    texts = [schema.field(name) for name in ("id", "image", "label")]
+    vector = schema.field("vector").type
+    if not all(field.type == arrow.string() and field.nullable for field in texts):
+        raise ValueError("a column of texts is something else")
+    numbers = arrow.from_numpy_dtype(np.dtype(info.type))
+    if getattr(vector, "list_size", 0) != info.dimensions or vector.value_type != numbers:
+        raise ValueError("the vectors are of another type")
+
+
 def _to_batch(rows: Any, info: VectorsInfo) -> VectorBatch:
     values = rows.column("vector").flatten().to_numpy(zero_copy_only=False)
     vectors = values.reshape(len(rows), info.dimensions).astype(np.float32)
     if info.type == "int8":
         vectors *= rows.column("scale").to_numpy()[:, None]
     metadata = rows.select(["image", "label"]).to_pylist()
-    return VectorBatch(rows.column("id").to_pylist(), vectors, metadata)
+    batch = VectorBatch(rows.column("id").to_pylist(), vectors, metadata)
+    wrong = wrong_length(vectors, info.sizes, info.scales)
+    if wrong is not None:
+        raise ValueError(f"the vector of {batch.ids[wrong.row]}: {wrong}")
+    return batch
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

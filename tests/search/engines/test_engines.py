@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ensembles import fitted
 
 from bier.errors import SearchError
 from bier.search import IndexInfo, create_index, open_index
@@ -18,8 +19,7 @@ ODD_IDS += ["a') OR ('1'='1", '"] or id != "', "{id}%_", "\n\t", "x" * 4096]
 
 
 def vectors(count, seed=0):
-    drawn = np.random.default_rng(seed).standard_normal((count, 6))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return fitted(np.random.default_rng(seed).standard_normal((count, 6)), INFO)
 
 
 def fill(index, count=60, seed=0, labels="abc"):
@@ -95,11 +95,61 @@ def test_no_id_or_value_is_ever_taken_for_a_command(index):
     )
 
 
+ODD_FIELDS = (
+    "select",
+    "order",
+    "group",
+    "from",
+    "where",
+    "null",
+    "true",
+    "in",
+    "and",
+    "not",
+    "like",
+    "exists",
+    "table",
+)
+ODD_FIELDS += (
+    "a b",
+    "Shop",
+    "ID",
+    "it's",
+    'say "hi"',
+    "`tick`",
+    "a.b",
+    "größe",
+    "1st",
+    "X61",
+    "_distance",
+    "$(x)",
+    "x" * 63,
+)
+
+
+def test_a_field_may_be_called_anything(make):
+    index = make(info=replace(INFO, fields=ODD_FIELDS))
+    rows = [{field: f"{field} of {row}" for field in ODD_FIELDS} for row in range(3)]
+    rows[2] |= dict.fromkeys(ODD_FIELDS[::2])
+    index.add(["0", "1", "2"], vectors(3), rows)
+    for opened in (index, open_index(index.folder)):
+        assert [record.metadata for record in opened.get(["0", "1", "2"])] == rows
+        assert [record.metadata for batch in opened.scan() for record in batch.records() if record.id == "2"] == rows[
+            2:
+        ]
+        for place, field in enumerate(ODD_FIELDS):
+            assert opened.count({field: f"{field} of 1"}) == 1
+            assert opened.count({field: None}) == (place % 2 == 0)
+            [hits] = opened.search(vectors(1), where={field: [f"{field} of 0", f"{field} of 1"]})
+            assert sorted(names(hits)) == ["0", "1"]
+    opened.close()
+
+
 def test_equal_scores_come_in_the_order_of_their_ids(index):
     # More of them than are fetched at first, and not in the order of insertion.
     ids = [f"{row:03}" for row in np.random.default_rng(0).permutation(100)]
-    index.add(ids, np.tile(vectors(1), (100, 1)), [{}] * 100)
-    index.add(["best"], 2 * vectors(1), [{}])
+    index.add(ids, np.tile(vectors(1, seed=7), (100, 1)), [{}] * 100)
+    index.add(["best"], vectors(1), [{}])
     [hits] = index.search(vectors(1)[0], top=4)
     assert names(hits) == ["best", "000", "001", "002"]
 
@@ -130,19 +180,28 @@ def test_what_does_not_fit_is_refused_and_nothing_is_stored(index):
         (["a", "b"], broken, good, "NaN or infinity in row 1"),
         (["a", "b"], np.full((2, 6), 1e39), good, "NaN or infinity in row 0"),
         (["a", "b"], np.ones((2, 5)), good, "6 dimensions"),
-        (["a"], np.ones((2, 6)), good, "do not match"),
-        (["a", ""], np.ones((2, 6)), good, "cannot be an id"),
-        (["a", "b\0"], np.ones((2, 6)), good, "cannot be an id"),
-        (["a", "\udcff"], np.ones((2, 6)), good, "cannot be an id"),
-        (["a", "y" * 4097], np.ones((2, 6)), good, "cannot be an id"),
-        (["a", "b"], np.ones((2, 6)), [{}, {"lable": "x"}], "did you mean 'label'"),
-        (["a", "b"], np.ones((2, 6)), [{}, {"label": 3}], "cannot be a value"),
+        (
+            ["a", "b"],
+            vectors(2) * [[1], [2]],
+            good,
+            "row 1 of the vectors does not fit .* learner 1 has the length 1, n",
+        ),
+        (["a", "b"], np.zeros((2, 6)), good, "learner 1 has the length 0, not 0.5"),
+        (["a"], vectors(2), good, "do not match"),
+        (["a", ""], vectors(2), good, "cannot be an id"),
+        (["a", "b\0"], vectors(2), good, "cannot be an id"),
+        (["a", "\udcff"], vectors(2), good, "cannot be an id"),
+        (["a", "y" * 4097], vectors(2), good, "cannot be an id"),
+        (["a", "b"], vectors(2), [{}, {"lable": "x"}], "did you mean 'label'"),
+        (["a", "b"], vectors(2), [{}, {"label": 3}], "cannot be a value"),
     ]:
         with pytest.raises(SearchError, match=message):
             index.add(ids, given, metadata)
     for query, options, message in [
         (np.full(6, np.inf), {}, "NaN or infinity"),
         (np.ones(7), {}, "6 dimensions"),
+        (np.zeros(6), {}, "row 0 of the queries is all zeros"),
+        ([vectors(1)[0], np.zeros(6)], {}, "row 1 of the queries is all zeros"),
         (np.ones(6), {"where": {"price": "1"}}, "no field 'price'"),
         (np.ones(6), {"where": {"id' OR 1=1 --": "1"}}, "no field"),
         (np.ones(6), {"top": 0}, "out of range"),
@@ -214,5 +273,6 @@ def test_an_index_is_never_made_over_something_else(tmp_path):
         create_index(tmp_path, INFO, "exact")
     with pytest.raises(SearchError, match="did you mean 'lancedb'"):
         create_index(tmp_path / "other", INFO, "lancedbb")
-    with pytest.raises(SearchError, match="cannot be called"):
-        replace(INFO, fields=("id; DROP TABLE",))
+    for fields in (("id",), ("vector",), ("",), ("a\0b",), ("\n",), ("\udcff",), ("x" * 64,), (3,), ("a", "a"), "ab"):
+        with pytest.raises(SearchError, match=r"cannot be called|fields are"):
+            replace(INFO, fields=fields)

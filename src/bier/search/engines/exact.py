@@ -2,13 +2,13 @@
 
 The log is a sequence of blocks: a header (length and CRC-32 of what follows, CRC-32 of these two), then a table in
 Arrow's stream format; a table without the column ``vector`` lists ids to delete. A block counts once it is whole on the
-disk; what a killed writer left of one is cut off by the next writer. What other processes write is seen at the next
-call.
+disk. ``durable.json`` says up to which byte the log was acknowledged, and the checksum of the headers up to there: a
+shorter or another log is damaged. What a killed writer left behind that byte is cut off by the next writer, unless it
+is a whole block. What other processes write is seen at the next call.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 import threading
@@ -22,12 +22,19 @@ import numpy as np
 import pyarrow as pa
 
 from bier.errors import SearchError
-from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors
-from bier.system.files import storage_errors, sync, write_atomically
+from bier.search.base import RESTORE, Filters, Index, IndexInfo, Rows, Vectors, portions
+from bier.search.durable import DURABLE, damaged, read_durable, write_durable
+from bier.search.writers import index_errors, only_writer
+from bier.system.files import sync, write_atomically
 
 _FRAME = struct.Struct("<QII")
 _CHECKED = 12  # bytes of it that its own checksum covers
 _BLOCK_ROWS = 65536
+
+Log = tuple[int, int]
+"""A log up to some byte: its length, and the CRC-32 of the headers in it, which hold those of the rest."""
+
+_EMPTY: Log = (0, 0)
 
 
 class ExactIndex(Index):
@@ -37,6 +44,7 @@ class ExactIndex(Index):
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
         write_atomically(folder / "rows.log", Path.touch)
         sync(folder)
+        _acknowledge(folder, _EMPTY)
         return info
 
     def __init__(self, folder: Path, info: IndexInfo) -> None:
@@ -57,21 +65,33 @@ class ExactIndex(Index):
                 self._log.close()
             self._log = None
 
+    def check_files(self) -> int:
+        """Read the log anew."""
+        with self._lock:
+            self.close()
+            with self._current():
+                return int(bool(_acknowledged(self.folder)))
+
     def flush(self) -> None:
         """Write the log anew if more than half of it is of the past."""
         with self._writing():
             if self._written > 2 * len(self._row):
-                batches = list(self.scan(_BLOCK_ROWS))
-                write_atomically(self._file, lambda file: file.write_bytes(b"".join(map(self._block, batches))))
+                blocks = [self._block(rows) for rows in self.scan(_BLOCK_ROWS)]
+                new = _EMPTY
+                for block in blocks:
+                    new = _longer(new, block)
+                # Both, for a moment: whichever log is there when the power fails was acknowledged.
+                _acknowledge(self.folder, self._log_read, new)
+                write_atomically(self._file, lambda file: file.write_bytes(b"".join(blocks)))
                 sync(self.folder)
 
     def scan(self, batch: int = 4096) -> Iterator[Rows]:
         with self._current():
-            rows = sorted(self._row.values())
-        for start in range(0, len(rows), batch):
-            with self._lock:
-                part = self._take(np.array(rows[start : start + batch]))
-            yield part
+            names = list(self._row)
+        for part in portions(names, batch):
+            rows = self._get(list(part))  # wherever they are by now: the log may have been written anew
+            if len(rows):
+                yield self.sound(rows)
 
     def _add(self, rows: Rows) -> None:
         with self._writing():
@@ -124,74 +144,99 @@ class ExactIndex(Index):
     @contextmanager
     def _current(self) -> Iterator[None]:
         """What is in memory is what is on the disk."""
-        with self._lock, storage_errors(self._file):
+        with self._lock, index_errors(self._file):
             self._catch_up()
             yield
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """The same, and no other process writes."""
-        with self._lock, storage_errors(self._file), (self.folder / "lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """The same, and nobody else writes. What was written is acknowledged in the end."""
+        with self._lock, only_writer(self.folder), index_errors(self._file):
             self._catch_up()
             yield
             self._catch_up()
+            if _acknowledged(self.folder) != [self._log_read]:
+                _acknowledge(self.folder, self._log_read)
 
     def _append(self, block: bytes) -> None:
+        before = self._log_read[0]
         with self._file.open("rb+") as file:
-            file.seek(self._read)
+            file.seek(before)
             try:
                 file.write(block)
                 file.truncate()
                 file.flush()
                 os.fsync(file.fileno())
             except OSError:
-                os.truncate(self._file, self._read)
+                os.truncate(self._file, before)
                 raise
 
     def _catch_up(self) -> None:
+        acknowledged = _acknowledged(self.folder)
+        while not self._read_on(acknowledged):
+            before, acknowledged = acknowledged, _acknowledged(self.folder)
+            if acknowledged == before:  # and not just because the log was written anew meanwhile
+                self._refuse(before)
+
+    def _read_on(self, acknowledged: list[Log]) -> bool:
+        """Read what is new; whether the log is, or begins with, one that was acknowledged."""
         try:
             status = self._file.stat()
         except FileNotFoundError:
-            raise SearchError(
-                "is missing", where=self._file, remedy="restore it from a backup, or index again"
-            ) from None
-        if self._log is None or os.fstat(self._log.fileno()).st_ino != status.st_ino:
-            self._start_over()
-        assert self._log is not None
-        while (block := self._next_block(self._log, status.st_size)) is not None:
-            self._apply(block)
+            raise SearchError("is missing", where=self._file, remedy=RESTORE) from None
+        log = self._log
+        if log is None or os.fstat(log.fileno()).st_ino != status.st_ino or status.st_size < self._log_read[0]:
+            log = self._start_over()
+        while (block := self._next_block(log, status.st_size, bool(acknowledged))) is not None:
+            try:
+                self._apply(block)
+            except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+                raise damaged(self._file, f"before byte {self._log_read[0]:,}, {error}") from error
+        return not acknowledged or any(self._headers.get(length) == checksum for length, checksum in acknowledged)
 
-    def _start_over(self) -> None:
+    def _refuse(self, acknowledged: list[Log]) -> None:
+        sound, size = self._log_read[0], self._file.stat().st_size
+        length = min(length for length, _ in acknowledged)
+        if size < length:
+            raise damaged(self._file, f"it ends at byte {size:,}, and {length:,} bytes were acknowledged")
+        if sound < length:
+            raise damaged(self._file, f"at byte {sound:,}")
+        raise damaged(self._file, f"it is not the log that {DURABLE} tells of")
+
+    def _start_over(self) -> BinaryIO:
         self.close()
         self._log = self._file.open("rb")
-        self._read = self._written = 0
+        self._log_read = _EMPTY
+        self._headers = dict([_EMPTY])
+        self._written = 0
         self._ids: list[str] = []
         self._row: dict[str, int] = {}
         self._metadata: list[dict[str, Any]] = []
         self._vectors = np.zeros((0, self.info.dimensions), dtype=np.float32)
         self._alive = np.zeros(0, dtype=bool)
+        return self._log
 
-    def _next_block(self, log: BinaryIO, size: int) -> bytes | None:
-        """The next whole block; None at the end, or before what is still being written or was never finished."""
-        log.seek(self._read)
+    def _next_block(self, log: BinaryIO, size: int, known: bool) -> bytes | None:
+        """The next whole block; None at the end, or before what is still being written or was never finished.
+
+        Where it is not known what was acknowledged, a block in the middle that is not whole is damage.
+        """
+        start = self._log_read[0]
+        log.seek(start)
         header = log.read(_FRAME.size)
         if len(header) < _FRAME.size or not any(header):
             return None
         length, checksum, own = _FRAME.unpack(header)
-        end = self._read + _FRAME.size + length
+        end = start + _FRAME.size + length
         sound = zlib.crc32(header[:_CHECKED]) == own
-        if sound and end > size:
-            return None
-        block = log.read(length) if sound else b""
-        if sound and zlib.crc32(block) == checksum:
-            self._read = end
+        block = log.read(length) if sound and end <= size else b""
+        if sound and end <= size and zlib.crc32(block) == checksum:
+            self._log_read = _longer(self._log_read, header + block)
+            self._headers.update([self._log_read])
             return block
-        if sound and end == size:
+        if known or (sound and end >= size):
             return None
-        raise SearchError(
-            f"is damaged at byte {self._read:,}", where=self._file, remedy="restore it from a backup, or index again"
-        )
+        raise damaged(self._file, f"at byte {start:,}")
 
     def _apply(self, block: bytes) -> None:
         table = pa.ipc.open_stream(block).read_all()
@@ -219,6 +264,31 @@ class ExactIndex(Index):
             more = max(len(self._ids), 2 * len(self._vectors)) - len(self._vectors)
             self._vectors = np.concatenate([self._vectors, np.zeros((more, self.info.dimensions), np.float32)])
             self._alive = np.concatenate([self._alive, np.zeros(more, dtype=bool)])
+
+
+def _longer(log: Log, block: bytes) -> Log:
+    """The log with one more block."""
+    length, checksum = log
+    return length + len(block), zlib.crc32(block[: _FRAME.size], checksum)
+
+
+def _acknowledge(folder: Path, *logs: Log) -> None:
+    write_durable(folder, {"logs": logs})
+
+
+def _acknowledged(folder: Path) -> list[Log]:
+    """The logs that may be there; none are known of an index of an earlier version."""
+    content = read_durable(folder)
+    if content is None:
+        return []
+    logs = content.get("logs")
+    if not isinstance(logs, list) or not logs or not all(map(_is_log, logs)):
+        raise damaged(folder / DURABLE, "no lengths in 'logs'")
+    return [(length, checksum) for length, checksum in logs]
+
+
+def _is_log(entry: Any) -> bool:
+    return isinstance(entry, list) and len(entry) == 2 and all(type(number) is int for number in entry)
 
 
 def _framed(table: Any) -> bytes:

@@ -1,33 +1,56 @@
 """The default engine: LanceDB, embedded, a table of files in the index's folder.
 
 LanceDB commits each change as a new version, whole or not at all, but leaves it to the system when its files reach the
-disk. So every file of a version is synced before the change counts as done, and ``durable.json`` names the last such
-version. After a power failure a newer version may be damaged; it was acknowledged to nobody, and is put aside when the
-index is opened.
+disk. So every file of a version is synced before the change counts as done. ``durable.json`` then names the version,
+and the checksums of the files. After a power failure a newer version may be damaged; it was acknowledged to nobody. It
+is put aside when the index is opened, while nobody writes, and only if the acknowledged version can be read. Reading
+changes nothing else.
 """
 
 from __future__ import annotations
 
-import json
-import threading
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from bier.errors import BierError, SearchError
-from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors, portions
+from bier.errors import SearchError
+from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors, column, portions
+from bier.search.durable import (
+    DURABLE,
+    Checksums,
+    check_files,
+    checksum,
+    checksums_in,
+    damaged,
+    read_durable,
+    write_durable,
+)
+from bier.search.lance_errors import REMEDY, BusyError, is_damage, lance_errors, try_again
+from bier.search.writers import only_writer
 from bier.system.extras import need
-from bier.system.files import disk_is_full, storage_error, sync, write_json
+from bier.system.files import sync
+
+BYTES_AT_OPENING = 256 * 2**20
+"""So many are compared with their checksums when an index is opened: 100,000 pictures of 512 dimensions."""
 
 _TABLE = "pictures"
 _IDS_PER_STATEMENT = 500
 _WORTH_AN_INDEX = 50_000
 _NEWEST_NAME = 2**64 - 1
-_REMEDY = "if files of the index are missing or damaged, restore them from a backup, or index again"
+
+
+class Durable(NamedTuple):
+    """What ``durable.json`` says."""
+
+    version: int
+    """The last acknowledged one; 0 if none is known."""
+    files: Checksums
 
 
 class LanceIndex(Index):
@@ -35,139 +58,184 @@ class LanceIndex(Index):
 
     @classmethod
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
-        with _lance_errors(folder):
+        with lance_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            _connect(folder).create_table(_TABLE, schema=_schema(info))
+            need("lancedb", "search").connect(str(folder)).create_table(_TABLE, schema=_schema(info))
+        with cls(folder, info)._writing():
+            pass
         return info
 
     def __init__(self, folder: Path, info: IndexInfo) -> None:
         super().__init__(folder, info)
         self._schema = _schema(info)
+        self._columns = [column(field) for field in info.fields]
         self._root = folder / f"{_TABLE}.lance"
-        self._lock = threading.Lock()
-        self._synced: set[Path] = set()
-        with _lance_errors(folder):
+        durable = self._durable()
+        with lance_errors(folder):
+            check_files(folder, durable.files, BYTES_AT_OPENING)
             self._table = self._open()
             version = self._table.version
-        if version < self._durable():
+        if version < durable.version:
             raise SearchError(
-                f"version {self._durable()} is gone, {version} is the newest", where=self._root, remedy=_REMEDY
+                f"version {durable.version} is gone, {version} is the newest", where=self._root, remedy=REMEDY
             )
-        self._settle()
 
     def flush(self) -> None:
-        with _lance_errors(self.folder):
-            self._table.optimize(cleanup_older_than=timedelta(hours=1))
+        with self._writing():
+            with suppress(BusyError):  # the next one may tidy up
+                try_again(lambda: self._table.optimize(cleanup_older_than=timedelta(hours=1)))
             if self._table.count_rows() >= _WORTH_AN_INDEX and not self._table.list_indices():
                 self._table.create_scalar_index("id")
-        self._settle()
 
     def close(self) -> None:
         self._table = None
 
+    def check_files(self) -> int:
+        with lance_errors(self.folder):
+            return check_files(self.folder, self._durable().files)
+
     def scan(self, batch: int = 4096) -> Iterator[Rows]:
-        with _lance_errors(self.folder):
+        with lance_errors(self.folder):
             for part in self._table.search().to_batches(batch):
-                yield self._rows(pa.table(part))
+                yield self.sound(self._rows(pa.table(part)))
 
     def _add(self, rows: Rows) -> None:
-        with _lance_errors(self.folder):
-            merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(self._arrow(rows))
-        self._settle()
+        with self._writing():
+            try_again(lambda: self._merge().execute(self._arrow(rows)))
+
+    def _merge(self) -> Any:
+        return self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
 
     def _delete(self, ids: list[str]) -> int:
-        count = 0
-        with _lance_errors(self.folder):
-            for part in portions(ids, _IDS_PER_STATEMENT):
-                count += self._table.delete(_among("id", part)).num_deleted_rows
-        self._settle()
-        return count
+        with self._writing():
+            return sum(
+                int(try_again(partial(self._table.delete, _among("id", part))).num_deleted_rows)
+                for part in portions(ids, _IDS_PER_STATEMENT)
+            )
 
     def _get(self, ids: list[str]) -> Rows:
-        with _lance_errors(self.folder):
+        with lance_errors(self.folder):
+            table = self._table
             parts = [
-                self._table.search().where(_among("id", part)).limit(len(part)).to_arrow()
+                table.search().where(_among("id", part)).limit(len(part)).to_arrow()
                 for part in portions(ids, _IDS_PER_STATEMENT)
             ]
         return self._rows(pa.concat_tables(parts))
 
     def _count(self, filters: Filters) -> int:
-        with _lance_errors(self.folder):
+        with lance_errors(self.folder):
             return int(self._table.count_rows(_condition(filters)))
 
     def _nearest(self, queries: Vectors, count: int, filters: Filters) -> list[Rows]:
-        with _lance_errors(self.folder):
-            return [self._nearest_to(query, count, _condition(filters)) for query in queries]
+        with lance_errors(self.folder):
+            table = self._table
+            return [self._nearest_to(table, query, count, _condition(filters)) for query in queries]
 
-    def _nearest_to(self, query: Vectors, count: int, condition: str | None) -> Rows:
-        search = self._table.search(query, vector_column_name="vector").distance_type("dot").limit(count)
+    def _nearest_to(self, table: Any, query: Vectors, count: int, condition: str | None) -> Rows:
+        search = table.search(query, vector_column_name="vector").distance_type("dot").limit(count)
         search = search.bypass_vector_index().select([*self._schema.names, "_distance"])
         return self._rows((search if condition is None else search.where(condition)).to_arrow())
 
     def _arrow(self, rows: Rows) -> Any:
         flat = pa.array(rows.vectors.reshape(-1))
         vectors = pa.FixedSizeListArray.from_arrays(flat, self.info.dimensions)
-        fields = {field: [row[field] for row in rows.metadata] for field in self.info.fields}
+        fields = {column(field): [row[field] for row in rows.metadata] for field in self.info.fields}
         return pa.table({"id": rows.ids, "vector": vectors, **fields}, schema=self._schema)
 
     def _rows(self, table: Any) -> Rows:
         vectors = table["vector"].combine_chunks()
         flat = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.info.dimensions)
-        return Rows(table["id"].to_pylist(), flat, table.select(list(self.info.fields)).to_pylist())
+        metadata = table.select(self._columns).rename_columns(list(self.info.fields)).to_pylist()
+        return Rows(table["id"].to_pylist(), flat, metadata)
 
-    # --- power failures ---
+    # --- one writer at a time, and power failures ---
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Nobody else writes; what was written is on the disk in the end, and acknowledged."""
+        with only_writer(self.folder), lance_errors(self.folder):
+            yield
+            self._settle()
 
     def _settle(self) -> None:
         """Have everything up to the present version on the disk."""
-        with self._lock:
-            try:
-                with _lance_errors(self.folder):
-                    version = self._table.version
-                self._sync_files()
-            except OSError as error:
-                raise storage_error(self._root, error, "cannot be used") from error
-            if version != self._durable():
-                write_json(self.folder / "durable.json", {"version": version})
-
-    def _sync_files(self) -> None:
-        files = {path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(".tmp")}
-        new = files - self._synced
+        version, before = self._table.version, self._durable()
+        there = {path.relative_to(self.folder).as_posix(): path for path in _kept(self._root)}
+        new = [path for name, path in there.items() if name not in before.files]
         for path in new:
-            try:
-                sync(path)
-            except FileNotFoundError:  # another process has tidied up
-                files.discard(path)
+            sync(path)
         for folder in {parent for path in new for parent in (path.parent, self._root, self.folder)}:
             sync(folder)
-        # The hint is written again and again.
-        self._synced = {path for path in files if path.suffix != ".json"}
+        files = {name: entry for name, entry in before.files.items() if name in there}
+        files |= {path.relative_to(self.folder).as_posix(): checksum(path) for path in new}
+        if (version, files) != before:
+            write_durable(self.folder, {"version": version, "files": files})
 
-    def _durable(self) -> int:
-        try:
-            return int(json.loads((self.folder / "durable.json").read_text())["version"])
-        except FileNotFoundError:
-            return 0
+    def _durable(self) -> Durable:
+        with lance_errors(self.folder):
+            content = read_durable(self.folder)
+        if content is None:
+            return Durable(0, {})
+        version = content.get("version")
+        if type(version) is not int or not 0 < version < _NEWEST_NAME:
+            raise damaged(self.folder / DURABLE, "no number in 'version'")
+        return Durable(version, checksums_in(self.folder, content))
 
     def _open(self) -> Any:
-        durable = self._durable()
-        newer = [path for path in self._root.glob("_versions/*.manifest") if _NEWEST_NAME - int(path.stem) > durable]
-        if not newer or not durable:
-            return _connect(self.folder).open_table(_TABLE)
+        """The table at its newest version, but for one that nobody acknowledged and that is damaged."""
+        if not self._unacknowledged():
+            return self._connected()
         try:
-            table = _connect(self.folder).open_table(_TABLE)
-            for _ in table.search().to_batches(4096):
-                pass
+            return self._read_through()
+        except Exception as error:
+            if not is_damage(error):
+                raise
+        with only_writer(self.folder):  # nobody is about to acknowledge what is put aside
+            return self._put_aside()
+
+    def _put_aside(self) -> Any:
+        try:
+            return self._read_through()
+        except Exception as error:
+            if not is_damage(error):
+                raise
+        renamed = {path: path.with_suffix(".damaged") for path in self._unacknowledged()}
+        for path, aside in renamed.items():
+            path.rename(aside)
+        try:
+            return self._read_through()  # which proves that it was not for lack of something else
         except Exception:
-            for path in newer:
-                path.rename(path.with_suffix(".damaged"))
-            table = _connect(self.folder).open_table(_TABLE)
+            for path, aside in renamed.items():
+                aside.rename(path)
+            raise
+
+    def _unacknowledged(self) -> list[Path]:
+        version = self._durable().version
+        manifests = self._root.glob("_versions/*.manifest")
+        return [path for path in manifests if version and _NEWEST_NAME - int(path.stem) > version]
+
+    def _read_through(self) -> Any:
+        table = self._connected()
+        for part in table.search().to_batches(4096):
+            self.sound(self._rows(pa.table(part)))
         return table
 
+    def _connected(self) -> Any:
+        # No interval: each call sees what other processes have written.
+        lancedb = need("lancedb", "search")
+        return lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0)).open_table(_TABLE)
 
-def _connect(folder: Path) -> Any:
-    # No interval: each call sees what other processes have written.
-    return need("lancedb", "search").connect(str(folder), read_consistency_interval=timedelta(0))
+
+def _kept(root: Path) -> Iterator[Path]:
+    """The files of a table that never change, and are whole since they have their name."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, _, names in os.walk(root, onerror=fail):
+        for name in names:
+            if not name.startswith(".tmp") and "#" not in name and not name.endswith((".json", ".damaged")):
+                yield Path(folder, name)
 
 
 def _schema(info: IndexInfo) -> Any:
@@ -175,7 +243,7 @@ def _schema(info: IndexInfo) -> Any:
         [
             pa.field("id", pa.string(), nullable=False),
             pa.field("vector", pa.list_(pa.float32(), info.dimensions), nullable=False),
-            *(pa.field(field, pa.string()) for field in info.fields),
+            *(pa.field(column(field), pa.string()) for field in info.fields),
         ]
     )
 
@@ -185,26 +253,10 @@ def _condition(filters: Filters) -> str | None:
 
 
 def _among(field: str, values: Sequence[str | None]) -> str:
+    name = f"`{column(field)}`"  # quoted: it may be a word of SQL
     texts = ", ".join("'" + value.replace("'", "''") + "'" for value in values if value is not None)
-    either = [f"{field} IN ({texts})"] * bool(texts) + [f"{field} IS NULL"] * (None in values)
+    either = [f"{name} IN ({texts})"] * bool(texts) + [f"{name} IS NULL"] * (None in values)
     return f"({' OR '.join(either) or 'false'})"
-
-
-@contextmanager
-def _lance_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BierError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) or disk_is_full(error):
-            raise storage_error(folder, error, "cannot be used") from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SearchError(
-            f"LanceDB cannot go on: {reason}",
-            where=folder,
-            remedy=_REMEDY,
-        ) from error
 
 
 MEMBERS = {"lancedb": LanceIndex}

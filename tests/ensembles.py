@@ -1,0 +1,19 @@
+"""Vectors as a model gives them: each learner's part has its length."""
+
+import numpy as np
+
+
+def fitted(drawn, info):
+    """(n, D) numbers as retrieval vectors of an index's model, float32."""
+    parts = np.split(np.asarray(drawn, dtype=np.float64), np.cumsum(info.sizes)[:-1], axis=1)
+    scaled = [
+        scale * part / np.linalg.norm(part, axis=1, keepdims=True)
+        for part, scale in zip(parts, info.scales, strict=True)
+    ]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
+
+
+def numbered(number, count, info):
+    """The same vector ``count`` times, another for each number."""
+    drawn = np.random.default_rng(number).standard_normal((1, info.dimensions))
+    return fitted(np.tile(drawn, (count, 1)), info)
