@@ -129,7 +129,7 @@ def _unread(kind: str) -> ImageError:
 
 
 def _into_memory(file: BinaryIO, size: int, announced: tuple[int, int] | None, max_pixels: int) -> BinaryIO:
-    most = readable_bytes(*announced) if announced else readable_bytes(max_pixels, 1)
+    most = readable_bytes(announced[0] * announced[1] if announced else max_pixels, frames=True)
     if size > most:
         raise ImageError(f"its {size:,} bytes are far more than such a picture needs")
     return io.BytesIO(file.read()) if not isinstance(file, io.BytesIO) else file
@@ -172,9 +172,10 @@ _TURNING = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type")
 
 
 def _decode_fast(decoder: ModuleType, opened: Opened) -> Tensor:
-    picture, file, _ = opened
+    picture, file, size = opened
+    data = bytearray(min(size, readable_bytes(picture.width * picture.height)))
     file.seek(0)
-    data = bytearray(file.read(readable_bytes(*picture.size)))
+    del data[file.readinto(data) :]  # type: ignore[attr-defined]
     if picture.format == "PNG":
         if any(mark in data for mark in _TURNING):
             raise ValueError("for Pillow")

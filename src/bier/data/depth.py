@@ -10,6 +10,8 @@ from PIL import Image
 
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO = 0
+_INFINITE = 1e6
+"""Stands for infinity: white in every range, and still finite when it is multiplied."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class GreyScale:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """uint8 of the same shape."""
         if values.dtype.kind == "f":
-            values = np.nan_to_num(values)
+            values = np.nan_to_num(values, posinf=_INFINITE, neginf=0)
         elif self.unsigned:
             values = values.view(np.uint32)
         grey = np.rint(values * self.factor).clip(0, 255).astype(np.uint8)

@@ -18,8 +18,8 @@ MAX_PIXELS = 100_000_000
 MAX_SIDE = 100_000
 """So is a picture with a longer side: each row costs memory of its own."""
 
-MAX_SPARE = 256 * 2**20
-"""Bytes of a file beyond 8 for each of its pixels that may be read into memory: metadata, further frames."""
+_METADATA, _FRAMES = 16 * 2**20, 256 * 2**20
+"""Bytes of a file beyond 8 for each of its pixels that are read into memory."""
 
 _DEFLATE = 1032
 _LZW = 4096
@@ -47,9 +47,9 @@ def refuse_large(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
 _SMALLER = "scale the picture down, or remove its row from the source"
 
 
-def readable_bytes(width: int, height: int) -> int:
-    """How much of a file is read at most for a picture of this size, whatever stands behind it."""
-    return 8 * width * height + MAX_SPARE
+def readable_bytes(pixels: int, *, frames: bool = False) -> int:
+    """How much of a file is read into memory at most, whatever stands behind the picture, or its first frame."""
+    return 8 * pixels + (_FRAMES if frames else _METADATA)
 
 
 def refuse_impossible(picture: ImageFile, file: BinaryIO, size: int) -> None:
@@ -115,14 +115,13 @@ def _from(file: BinaryIO, offset: int, size: int) -> bytes:
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 4, "PA": 4, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 """What Pillow takes for a pixel of a mode, where it is not four bytes."""
 
-_RESULT = 6
-"""Bytes of the result and of its turned copy."""
+_RESULT = 3
 
-_WORK = {"WEBP": 12, "AVIF": 16, "HEIF": 20, "JXL": 40, "JPEG2000": 24, "TIFF": 8, "ICO": 8}
+_WORK = {"WEBP": 12, "AVIF": 12, "HEIF": 12, "JXL": 24, "JPEG2000": 16, "TIFF": 8, "ICO": 8}
 """Bytes for each pixel that decoders take beside, as measured; the others work row by row."""
 
-_PIECES = 64 * 2**20
-"""Bytes that conversions take at once, however large the picture."""
+_PIECE, _CONVERTING = 2**22, 16
+"""Pixels that are converted at once, and bytes that each takes, where a picture is more than RGB."""
 
 
 def decoding_bytes(picture: ImageFile, size: int) -> int:
@@ -130,15 +129,13 @@ def decoding_bytes(picture: ImageFile, size: int) -> int:
 
     Args:
         picture: opened and not yet loaded.
-        size: bytes of its file, as far as they are read.
+        size: bytes of its file.
     """
-    width, height = picture.size
-    pixel = _BYTES_PER_PIXEL.get(picture.mode, 4) + _RESULT + _WORK.get(picture.format or "", 0)
+    pixels = picture.width * picture.height
+    each = _BYTES_PER_PIXEL.get(picture.mode, 4) + _RESULT + _WORK.get(picture.format or "", 0)
+    if {"exif", "xmp"} & picture.info.keys():
+        each += _RESULT  # a turned copy
     if picture.info.get("progressive"):
-        pixel += 2 * len(picture.getbands())  # libjpeg keeps all coefficients
-    return (
-        width * height * pixel
-        + 8 * height
-        + min(size, readable_bytes(width, height))
-        + min(_PIECES, 64 * width * height)
-    )
+        each += 2 * len(picture.getbands())  # libjpeg keeps all coefficients
+    piece = 0 if picture.mode == "RGB" and "icc_profile" not in picture.info else min(pixels, _PIECE) * _CONVERTING
+    return pixels * each + piece + min(size, readable_bytes(pixels, frames=True))
