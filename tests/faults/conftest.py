@@ -1,4 +1,4 @@
-"""What the experiments share: a warm process, things made by real commands, chance with a seed, and a note of it all."""
+"""What the experiments share: a warm process, things made by real commands, chance with a seed, and notes."""
 
 from __future__ import annotations
 

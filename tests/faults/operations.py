@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,4 +95,5 @@ def write(folder: str, seed: str, skipped: int, count: int) -> None:
     with open_index(Path(folder)) as index:
         for _ in range(count):
             do(index, next(made))
-            print("done", flush=True)
+            sys.stdout.write("done\n")
+            sys.stdout.flush()

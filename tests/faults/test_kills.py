@@ -24,6 +24,7 @@ from bier.records.metrics import Metrics
 from bier.search import create_index, open_index
 
 Tried = Callable[[str], None]
+pytestmark = pytest.mark.timeout(900)
 
 
 def killed(warm: Warm, chance: random.Random, words: list[object], steps: int, seconds: float) -> Ended:
@@ -57,7 +58,7 @@ def gone_on(warm: Warm, made: Made, run: Path) -> Path:
     return another
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(24, marks=pytest.mark.slow)])
 def test_a_training_goes_on_bit_for_bit(
     warm: Warm, made: Made, tmp_path: Path, chance: random.Random, tried: Tried, count: int
 ) -> None:
@@ -74,7 +75,7 @@ def test_a_training_goes_on_bit_for_bit(
     tried(f"train: {kills} kills and {twice} during --resume, {count} of {count} runs equal bit for bit")
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(15, marks=pytest.mark.slow)])
 def test_embedding_goes_on_bit_for_bit(
     warm: Warm, made: Made, tmp_path: Path, chance: random.Random, tried: Tried, count: int
 ) -> None:
@@ -98,7 +99,7 @@ def contents(index: Path) -> Any:
         return sorted((record.id, record.vector.tobytes(), json.dumps(record.metadata)) for record in records)
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("engine", ["exact", "lancedb"])
 def test_indexing_again_completes_it(
     warm: Warm, made: Made, tmp_path: Path, chance: random.Random, tried: Tried, engine: str, count: int
@@ -120,7 +121,7 @@ def test_indexing_again_completes_it(
     tried(f"index, {engine}: {kills} kills, {count - fresh} completed, {fresh} to begin again")
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [5, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("engine", ["exact", "lancedb"])
 def test_what_an_index_acknowledged_is_there(
     warm: Warm, tmp_path: Path, chance: random.Random, tried: Tried, engine: str, count: int

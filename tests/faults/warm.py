@@ -89,6 +89,7 @@ class Warm:
         environment = {key: value for key, value in os.environ.items() if key not in ("BIER_TOKEN", "FORCE_COLOR")}
         self._folder = tempfile.TemporaryDirectory(prefix="bier-faults-")
         self._children = 0
+        self._child: Child | None = None
         path = os.pathsep.join([str(ROOT / "tests"), *sys.path])
         environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
         if disk is not None:
@@ -109,6 +110,8 @@ class Warm:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
+        if self._child is not None:  # a test has failed, and left it
+            self._child.kill()
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(60)
@@ -121,10 +124,16 @@ class Warm:
         self._children += 1
         folder = Path(self._folder.name, str(self._children))
         folder.mkdir()
+        for name in ("out", "err"):
+            (folder / name).touch()
         request = {"call": call, "arguments": arguments, "cwd": cwd, "env": dict(env or {}), "folder": folder}
+        if self._child is not None:  # a test has failed, and left it
+            self._child.kill()
+            self._child.wait()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request, default=str) + "\n")
-        return Child(self._read()["pid"], folder, self._read)
+        self._child = Child(self._read()["pid"], folder, self._ended)
+        return self._child
 
     def run(self, call: str, *arguments: object, **options: Any) -> Ended:
         return self.start(call, *arguments, **options).wait()
@@ -135,6 +144,10 @@ class Warm:
 
     def start_command(self, *words: object, **options: Any) -> Child:
         return self.start("bier.cli:main", [str(word) for word in words], **options)
+
+    def _ended(self) -> dict[str, int]:
+        self._child = None
+        return self._read()
 
     def _read(self) -> dict[str, int]:
         assert self._process.stdout is not None
@@ -173,6 +186,7 @@ def _serve() -> None:
         os.write(answers, f'{{"pid": {pid}}}\n'.encode())
         _, status = os.waitpid(pid, 0)
         os.write(answers, f'{{"code": {os.waitstatus_to_exitcode(status)}}}\n'.encode())
+    os._exit(0)  # nothing of its own is left to be put away
 
 
 def memory(what: str, pid: int | str = "self") -> int:
