@@ -33,3 +33,13 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=found, args=flags)
         yield chromium
         chromium.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the experiments of tests/faults have tried."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    tried = [value for report in reports for name, value in report.user_properties if name == "tried"]
+    if tried:
+        terminalreporter.section("what was tried")
+    for text in tried:
+        terminalreporter.write_line(text)
