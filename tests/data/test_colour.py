@@ -85,7 +85,7 @@ def test_profiles_are_heeded(name: str, suffix: str, decoder: str, tmp_path: Pat
     assert errors(path).mean() < 2.5, errors(path).mean()
 
 
-@pytest.mark.parametrize("kind", ["alpha", "palette", "grey", "grey with alpha", "16 bits of grey", "CMYK", "LAB"])
+@pytest.mark.parametrize("kind", ["alpha", "palette", "grey", "grey with alpha", "16 bits of grey", "LAB"])
 def test_profiles_are_heeded_in_every_mode(kind: str, decoder: str, tmp_path: Path) -> None:
     path, seen = tmp_path / "scene.png", SCENE.copy()
     grey = np.repeat(SCENE[..., 1:2], 3, axis=2)
@@ -105,11 +105,6 @@ def test_profiles_are_heeded_in_every_mode(kind: str, decoder: str, tmp_path: Pa
         ImageCms.profileToProfile(Image.fromarray(SCENE), ImageCms.createProfile("sRGB"), lab, outputMode="LAB").save(
             path
         )
-    elif kind == "CMYK":
-        pytest.importorskip("PIL.ImageCms")
-        path = tmp_path / "scene.tif"
-        # Without a press's profile at hand: one that is broken, and so the plain values.
-        Image.fromarray(SCENE).convert("CMYK").save(path, icc_profile=b"broken" * 50)
     else:
         seen = grey
         eight = (linear_grey / 257).round().astype(np.uint8)
@@ -121,6 +116,33 @@ def test_profiles_are_heeded_in_every_mode(kind: str, decoder: str, tmp_path: Pa
         else:
             Image.fromarray(linear_grey.astype(np.uint16)).save(path, icc_profile=profile("grey"))
     assert errors(path, seen).mean() < 3
+
+
+def press() -> bytes:
+    """A CMYK profile whose cyan is dull, as ink on paper is; every other ink and mixture is black."""
+    corners = np.full((2, 2, 2, 2, 3), (0, 128, 128), np.uint8)  # L, a and b of each mixture of C, M, Y and K
+    corners[0, 0, 0, 0], corners[1, 0, 0, 0] = (255, 128, 128), (140, 90, 80)
+    table = struct.pack(">4sIBBBB", b"mft1", 0, 4, 3, 2, 0)
+    table += struct.pack(">9i", *(65536 * value for value in (1, 0, 0, 0, 1, 0, 0, 0, 1)))
+    ramp = bytes(range(256))
+    table += ramp * 4 + corners.tobytes() + ramp * 3
+    text = b"desc" + bytes(4) + struct.pack(">I", 2) + b"x\0" + bytes(78)
+    content = bytearray(icc(b"CMYK", {b"desc": text, b"wtpt": xyz(D50), b"A2B0": table}))
+    content[12:16], content[20:24] = b"prtr", b"Lab "
+    return bytes(content)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jpg"])
+def test_a_presss_profile_is_heeded_and_without_one_inks_are_pure(suffix: str, decoder: str, tmp_path: Path) -> None:
+    cyan = Image.new("CMYK", (32, 32), (255, 0, 0, 0))
+    found = {}
+    for name, settings in (("press", {"icc_profile": press()}), ("plain", {}), ("broken", {"icc_profile": b"no" * 99})):
+        cyan.save(tmp_path / f"{name}.{suffix}", **settings)
+        found[name] = read_image(tmp_path / f"{name}.{suffix}")[:, 16, 16].tolist()
+    assert found["plain"] == found["broken"]
+    assert found["plain"] == pytest.approx((0, 255, 255), abs=2)
+    # L 54.9, a -38, b -48 by the formulas of CIELAB; its red lies outside of sRGB and ends at 0.
+    assert found["press"] == pytest.approx((0, 151, 214), abs=6)
 
 
 def test_plain_values_where_there_is_no_profile_to_heed(decoder: str, tmp_path: Path) -> None:
@@ -203,5 +225,6 @@ def test_a_bitmaps_alpha_of_nothing_is_no_alpha(tmp_path: Path) -> None:
         path.write_bytes(
             b"BM" + struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head)) + head + pixels
         )
-        assert Image.open(path).mode == "RGBA"
+        with Image.open(path) as picture:
+            assert picture.mode == "RGBA"
         assert errors(path).max() == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 Converter = Callable[[Image.Image], Image.Image]
 """From a picture in the mode of its profile to an RGB picture of the same size."""
 
-_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
+_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 """Modes of Pillow that a profile can speak of, with the profile's name for its colours."""
 
 LARGEST = 4 * 2**20
@@ -31,14 +31,12 @@ def srgb_converter(profile: object, mode: str) -> Converter | None:
 
     Args:
         profile: the ICC profile as it stands in the file, if there is one.
-        mode: Pillow's mode: RGB, L, CMYK or LAB.
+        mode: Pillow's mode: RGB, L or CMYK.
 
     Returns:
         none where the values are to be taken as they are: there is no profile, it is sRGB, it is damaged, or it
         speaks of other colours than the picture has.
     """
-    if mode == "LAB":
-        return _lab()
     if not isinstance(profile, bytes) or mode not in _SPACES or not 128 < len(profile) <= LARGEST:
         return None
     return _converter(profile, mode)
@@ -54,11 +52,6 @@ def _converter(profile: bytes, mode: str) -> Converter | None:
         return None if _changes_nothing(convert, mode) else convert
     except Exception:  # littleCMS meets damaged profiles with every kind of error
         return None
-
-
-@cache
-def _lab() -> Converter:
-    return _transform(ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")), "LAB")
 
 
 def _transform(source: ImageCms.ImageCmsProfile, mode: str) -> Converter:
