@@ -20,13 +20,13 @@ import pytest
 import torch
 from PIL import Image
 
+from bier.data.references import tar_uri
 from bier.search import Index
 from bier.serve import ServeSettings
 from bier.serve.batching import Batches
 from bier.serve.decoding import Decoder
 from bier.serve.thumbnails import Thumbnails, thumbnail
 from bier.vectors.encoder import Encoder
-from bier.vectors.parts import tar_uri
 
 Serve = Callable[..., httpx.Client]
 
