@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -46,9 +47,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
 
 
 @pytest.fixture
-def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and its address."""
-    command = [sys.executable, "-m", "bier.cli", "serve", str(folder / "index"), "--port", "0"]
+def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its address; a parameter gives it more options."""
+    options = getattr(request, "param", [])
+    command = [sys.executable, "-m", "bier.cli", "serve", str(folder / "index"), "--port", "0", *options]
     environment = {key: value for key, value in os.environ.items() if key != "BIER_TOKEN"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None
@@ -94,6 +96,42 @@ def test_it_serves_and_finishes_what_is_in_flight(server: tuple[subprocess.Popen
     assert process.stdout.read().rstrip().endswith("stopped")
     with pytest.raises(httpx.ConnectError):
         httpx.get(address, trust_env=False)
+
+
+@pytest.mark.parametrize("server", [["--timeout", "8"]], indirect=True)
+def test_a_stop_takes_no_longer_than_a_request_may(server: tuple[subprocess.Popen[str], str], folder: Path) -> None:
+    """Beside full load: half a header, an upload at a byte a second, and answers that nobody takes."""
+    process, address = server
+    port, picture = int(address.rsplit(":", 1)[1]), folder / "noise.png"
+    Image.effect_noise((1000, 1000), 80).save(picture)
+    length = f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {10**6}\r\n\r\n--x"
+    contents = [
+        "GET /health HTTP/1.1\r\nHost: local",
+        "POST /api/embed HTTP/1.1\r\nHost: localhost\r\n" + length,
+        "GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000,
+    ]
+    answers: list[int] = []
+    with httpx.Client(base_url=address, timeout=60, trust_env=False) as client, ExitStack() as slow:
+
+        def ask() -> None:
+            answers.append(client.post("/api/embed", files={"picture": picture.read_bytes()}).status_code)
+
+        connections = [slow.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in contents]
+        for connection, content in zip(connections, contents, strict=True):
+            connection.sendall(content.encode())
+        asking = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in asking:
+            thread.start()
+        deadline = time.monotonic() + 60
+        while "bier_uploads 6.0" not in client.get("/metrics").text and not answers and time.monotonic() < deadline:
+            time.sleep(0.01)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert time.monotonic() - started < 8 + 3, "and a little for the process itself"
+        for thread in asking:
+            thread.join(60)
+    assert answers == [200] * 6
 
 
 def message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -282,6 +282,19 @@ def test_an_unreadable_picture_spoils_no_other(serve: Serve, visit: Open, cars: 
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
+def test_a_picture_that_the_browser_cannot_show_is_searched(
+    serve: Serve, visit: Open, cars: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    Image.open(cars[0]).convert("RGB").save(tmp_path / "phone.heic")
+    page = visit(serve())
+    assert ".heic" in page.locator("#files").get_attribute("accept")
+    page.set_input_files("#files", tmp_path / "phone.heic")
+    expect(page.locator(".example .lost")).to_have_text("no preview")
+    expect(page.locator(".example img")).to_have_count(0)
+    expect(page.locator("#pictures .label").first).to_have_text(cars[0].parent.name)
+
+
 def test_the_page_asks_for_the_token(serve: Serve, visit: Open, tmp_path: Path) -> None:
     page = visit(serve(token="sesame"))
     for attempt in ("wrong", "sesame"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from bier.search import load_encoder, open_index
 from bier.serve.app import create_app
 from bier.serve.connections import protocol
 from bier.serve.settings import LOOPBACK_NAMES, ServeSettings
+
+FILES = 500
+"""Open files that are left to the index and to pictures."""
 
 
 def serve(
@@ -41,7 +45,8 @@ def serve(
         SearchError, ModelError: the index cannot be opened, or its model is missing or another.
     """
     with closing(listen(host, port)) as server, open_index(folder) as index:
-        settings = replace(settings, hosts=_names(server, settings, anonymous))
+        connections = _connections_that_fit(settings.connections)
+        settings = replace(settings, hosts=_names(server, settings, anonymous), connections=connections)
         app = create_app(index, load_encoder(index, device, model, trust_code=trust_code), settings)
         _run(Server(app, settings, lambda: listening(_address(server))), server)
 
@@ -90,6 +95,16 @@ def listen(host: str, port: int) -> socket.socket:
         remedy = f"choose another, such as --port {port + 1}" if taken else "choose another --host or --port"
         raise ConfigError(what, where=f"{host}:{port}", remedy=remedy) from error
     return server
+
+
+def _connections_that_fit(wanted: int) -> int:
+    """How many connections leave open files for the index, once the system's limit is raised as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 2 * wanted + FILES  # some connections are only told to come back
+    if soft != resource.RLIM_INFINITY and soft < files:
+        soft = files if hard == resource.RLIM_INFINITY else min(files, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, (soft - FILES) // 2))
 
 
 def _names(server: socket.socket, settings: ServeSettings, anonymous: bool) -> tuple[str, ...] | None:
