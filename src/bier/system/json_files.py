@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NoReturn
+
+from bier.system.json_values import parse
 
 LARGEST = 64 * 2**20
 """Bytes of a file that is read."""
@@ -24,10 +25,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 def parse_object(data: bytes | str) -> dict[str, Any]:
     """The same, of bytes or a text."""
-    try:
-        content = json.loads(data, parse_constant=_refuse)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    content = parse(data, constants=_refuse)
     if not isinstance(content, dict):
         raise ValueError(f"no JSON object, but {type(content).__name__}")
     return content

@@ -14,14 +14,14 @@ from typing import Any
 Check = Callable[[Any, str], Any]
 
 
-def parse(text: str) -> Any:
-    """What JSON text holds.
+def parse(data: bytes | str, constants: Callable[[str], object] | None = None) -> Any:
+    """What JSON text holds; ``constants`` takes the names NaN, Infinity and -Infinity, which Python reads as numbers.
 
     Raises:
         ValueError: it is broken, or nested too deeply.
     """
     try:
-        return json.loads(text)
+        return json.loads(data, parse_constant=constants)
     except json.JSONDecodeError as error:
         raise ValueError(f"broken JSON: {error.msg} (character {error.pos})") from error
     except RecursionError as error:
