@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bier.errors import ModelError
+from bier.network.model_description import IMAGE, MOST_DIMENSIONS, SIZES, WEIGHTING
+from bier.system import json_values
+from bier.system.json_values import anything, list_of, number, record, text, whole
 from bier.vectors.encoder import Encoder
 
 FORMAT = "bier-export-1"
@@ -17,6 +21,11 @@ FILE = "bier.json"
 """Likewise in a torch program."""
 
 INPUT, OUTPUT = "images", "vector"
+
+NO_CHECKSUM = "00000000"
+"""What the checksum is computed with in its own place."""
+LONGEST = 1 << 20
+"""Most characters of a description."""
 
 
 def describe_encoder(encoder: Encoder) -> dict[str, Any]:
@@ -68,20 +77,73 @@ def to_json(description: Mapping[str, Any]) -> str:
     return json.dumps(description, allow_nan=False)
 
 
-def from_json(text: str | None, where: Path | str) -> dict[str, Any]:
-    """What `to_json` wrote.
+def from_json(content: str | None, where: Path | str) -> dict[str, Any]:
+    """What `to_json` wrote, every value checked.
 
     Raises:
-        ModelError: there is none, or it is of another kind.
+        ModelError: there is none, it is of another kind, or it does not fit.
     """
     try:
-        description: dict[str, Any] = json.loads(text or "{}")
-    except ValueError:
-        description = {}
-    if description.get("format") != FORMAT:
+        found = json_values.parse(content or "{}") if len(content or "") <= LONGEST else None
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            raise ModelError(
+                "was not written by this version's `bier export`", where=where, remedy="export the model again"
+            )
+        return _sound(_DESCRIPTION(found, ""))
+    except ValueError as error:
         raise ModelError(
-            "was not written by this version's `bier export`",
-            where=where,
-            remedy="export the model again",
-        )
+            f"its description cannot be used: {error}", where=where, remedy="export the model again"
+        ) from error
+
+
+def _sound(description: dict[str, Any]) -> dict[str, Any]:
+    """The description, if its numbers agree."""
+    learners = len(description["sizes"])
+    counts = [len(scales) for scales in description["prefix_scales"]]
+    if len(description["scales"]) != learners or counts != list(range(1, learners + 1)):
+        raise ValueError(f"'scales' or 'prefix_scales' are not those of {learners} learners")
+    if description["dimensions"] != sum(description["sizes"]):
+        raise ValueError(f"'sizes' sum to {sum(description['sizes']):,}, not to {description['dimensions']:,}")
     return description
+
+
+def seal(content: bytes) -> bytes:
+    """A file whose description says `NO_CHECKSUM`, with the CRC-32 of its content in that place."""
+    return content.replace(_entry(NO_CHECKSUM), _entry(f"{zlib.crc32(content):08x}"))
+
+
+def check_seal(content: bytes, description: Mapping[str, Any], where: Path | str) -> None:
+    """Compare a file with its checksum; one of an older version has none.
+
+    Raises:
+        ModelError: it has changed since it was written.
+    """
+    if "checksum" not in description:
+        return
+    before, entry, after = content.rpartition(_entry(description["checksum"]))
+    found = zlib.crc32(after, zlib.crc32(_entry(NO_CHECKSUM), zlib.crc32(before)))
+    if not entry or f"{found:08x}" != description["checksum"]:
+        raise ModelError(
+            "is damaged: it is not what was written", where=where, remedy="copy it again, or export the model again"
+        )
+
+
+def _entry(checksum: str) -> bytes:
+    return json.dumps({"checksum": checksum})[1:-1].encode()
+
+
+_SCALE = number(1e-9, 1e9)
+_DESCRIPTION = record(
+    {
+        **dict.fromkeys(("format", "fingerprint", "model", "backbone"), text()),
+        "dimensions": whole(1, MOST_DIMENSIONS),
+        "sizes": SIZES,
+        "scales": list_of(_SCALE),
+        "prefix_scales": list_of(list_of(_SCALE)),
+        "weighting": WEIGHTING,
+        "image": IMAGE,
+        "preprocessing": list_of(text(10_000)),
+        **dict.fromkeys(("normalization", "input", "output", "quantization"), anything),
+    },
+    optional={"opset": whole(1, 10_000), "checksum": text(8)},
+)

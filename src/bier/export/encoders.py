@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
+import re
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +22,8 @@ from bier.system.extras import need
 from bier.vectors.encoder import Encoder
 
 PROGRAM_SUFFIX = ".pt2"
+LARGEST = 1 << 31
+"""Bytes of an ONNX file: the format allows no more in one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,21 +95,25 @@ class OnnxEncoder(ExportedEncoder):
             ModelError: no such file, a damaged one, or one of another kind.
             ConfigError: onnxruntime is not installed.
         """
-        return cls.of(_read(path), path)
+        return cls.of(_read(path, LARGEST), path)
 
     @classmethod
     def of(cls, content: bytes, where: Path | str) -> OnnxEncoder:
         """The same, of the file's bytes; messages call it ``where``."""
+        refuse_other_files(content, where)
         runtime = need("onnxruntime", "export")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors; they are raised as well
         try:
             session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            text = session.get_modelmeta().custom_metadata_map.get(descriptions.KEY)
         except Exception as error:  # onnxruntime has a class of its own for each kind of damage
             raise _unusable(where, "ONNX", error) from error
-        text = session.get_modelmeta().custom_metadata_map.get(descriptions.KEY)
-        return cls(descriptions.from_json(text, where), session)
+        description = descriptions.from_json(text, where)
+        descriptions.check_seal(content, description, where)
+        _compare(session, description, where)
+        return cls(description, session)
 
     def _run(self, images: Tensor) -> Tensor:
         [vectors] = self.session.run([descriptions.OUTPUT], {descriptions.INPUT: images.cpu().numpy()})
@@ -123,13 +132,18 @@ class ProgramEncoder(ExportedEncoder):
     @classmethod
     def load(cls, path: Path | str) -> ProgramEncoder:
         """Of a file of ``bier export --to torch``; raises as `OnnxEncoder.load`."""
+        return cls.of(_read(path), path)
+
+    @classmethod
+    def of(cls, content: bytes, where: Path | str) -> ProgramEncoder:
+        """The same, of the file's bytes; messages call it ``where``."""
         texts = {descriptions.FILE: ""}
-        content = io.BytesIO(_read(path))
         try:
-            program = torch.export.load(content, extra_files=texts)
+            _check_archive(content)
+            program = torch.export.load(io.BytesIO(content), extra_files=texts)
         except Exception as error:  # a damaged archive ends in many kinds of error
-            raise _unusable(path, "torch program", error) from error
-        return cls(descriptions.from_json(texts[descriptions.FILE], path), program.module())
+            raise _unusable(where, "torch program", error) from error
+        return cls(descriptions.from_json(texts[descriptions.FILE], where), program.module())
 
     def _run(self, images: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -169,10 +183,63 @@ def load_encoder(
     return ProgramEncoder.load(path)
 
 
-def _read(path: Path | str) -> bytes:
-    if not Path(path).is_file():
-        raise ModelError("no such file", where=path, remedy="give a file that `bier export` wrote")
-    return Path(path).read_bytes()
+def refuse_other_files(content: bytes, where: Path | str) -> None:
+    """Raise ModelError where an ONNX file keeps weights in other files, which may lie anywhere on this machine.
+
+    Whatever it does so with, it has an entry with the key ``location``: a string in its first field.
+    """
+    place = content.find(b"location")
+    while place >= 0:
+        if _KEY.search(content, max(0, place - 24), place):
+            raise ModelError(
+                "keeps weights in other files, and these are not read",
+                where=where,
+                remedy="export the model again with `bier export --to onnx`, which writes one file",
+            )
+        place = content.find(b"location", place + 1)
+
+
+_KEY = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)\Z")
+"""What stands before it: the number of the field and a length of 8, each of which may be written longer."""
+
+
+def _compare(session: Any, description: Mapping[str, Any], where: Path | str) -> None:
+    """The graph's input and output with what the description says of them."""
+    size, dimensions = description["image"]["size"], description["dimensions"]
+    [*inputs], [*outputs] = session.get_inputs(), session.get_outputs()
+    found = [(each.name, each.type, each.shape[1:]) for each in (*inputs, *outputs)]
+    expected = [
+        (descriptions.INPUT, "tensor(uint8)", [3, size, size]),
+        (descriptions.OUTPUT, "tensor(float)", [dimensions]),
+    ]
+    if found != expected:
+        raise ModelError(
+            f"does not fit its own description: it has {found!r:.300}, not {expected}",
+            where=where,
+            remedy="export the model again",
+        )
+
+
+def _check_archive(content: bytes) -> None:
+    """Compare a zip archive with its checksums, which torch does not look at."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
+
+
+def _read(path: Path | str, largest: float = math.inf) -> bytes:
+    remedy = "give a file that `bier export` wrote"
+    try:
+        if not Path(path).is_file():
+            raise ModelError("no such file", where=path, remedy=remedy)
+        if (size := Path(path).stat().st_size) > largest:
+            raise ModelError(f"has {size / 1e9:.1f} GB, too much for one ONNX file", where=path, remedy=remedy)
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot be read: {error.strerror}", where=path, remedy="check the file's permissions"
+        ) from error
 
 
 def _unusable(where: Path | str, kind: str, error: Exception) -> ModelError:

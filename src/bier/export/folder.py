@@ -57,5 +57,5 @@ def _refuse_foreign(out: Path) -> None:
 def _is_ours(file: Path) -> bool:
     try:
         return bool(json.loads(file.read_text(encoding="utf-8"))["format"] == descriptions.FORMAT)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -109,9 +109,9 @@ def finish(graph: Any, described: Mapping[str, Any], *, keep_scopes: bool = Fals
             del part.metadata_props[:]
     graph.producer_name = PRODUCER
     del graph.metadata_props[:]
+    described = {**described, "checksum": descriptions.NO_CHECKSUM}
     graph.metadata_props.add(key=descriptions.KEY, value=descriptions.to_json(described))
-    content: bytes = graph.SerializeToString(deterministic=True)
-    return content
+    return descriptions.seal(graph.SerializeToString(deterministic=True))
 
 
 def cannot_export(encoder: Encoder, error: Exception) -> ModelError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -29,13 +30,9 @@ def write_program(encoder: Encoder, out: Path, images: Tensor) -> Parity:
     except Exception as error:  # from the depths of the tracer
         raise cannot_export(encoder, error) from error
     program.example_inputs = None  # they would be pickled
-    described = descriptions.describe_encoder(encoder)
-    found: list[Parity] = []
-
-    def write(file: Path) -> None:
-        with file.open("wb") as stream:
-            torch.export.save(program, stream, extra_files={descriptions.FILE: descriptions.to_json(described)})
-        found.append(parity.check(encoder, ProgramEncoder.load(file), images, out))
-
-    write_atomically(out, write)
-    return found[0]
+    texts = {descriptions.FILE: descriptions.to_json(descriptions.describe_encoder(encoder))}
+    content = io.BytesIO()  # a full disk would end torch's own writing in C++, where nobody can tell of it
+    torch.export.save(program, content, extra_files=texts)
+    found = parity.check(encoder, ProgramEncoder.of(content.getvalue(), out), images, out)
+    write_atomically(out, lambda file: file.write_bytes(content.getbuffer()))
+    return found

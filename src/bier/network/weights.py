@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,16 +14,22 @@ from torch import Tensor, nn
 
 from bier.errors import ModelError
 from bier.network.backbone import LITE0
+from bier.system.tensors import refuse_non_finite
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; nothing in it is executed."""
+    """The tensors of a file; nothing in it is executed, and they take no more memory than the file is large.
+
+    Raises:
+        ModelError: no such file, a damaged one, or tensors that are not finite.
+    """
     if not path.is_file():
         raise ModelError(
             "no such file of weights",
             where=path,
             remedy="give an existing .safetensors or .pth file, 'default' or 'none'",
         )
+    _refuse_packed(path)
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # damaged files end in errors of the zip, pickle and safetensors readers
@@ -33,13 +40,40 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     for key in ("state_dict_ema", "state_dict", "model"):
         state = state[key] if isinstance(state, Mapping) and isinstance(state.get(key), Mapping) else state
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+    if not isinstance(state, Mapping) or not all(map(_is_named_tensor, state.items())):
         raise ModelError(
             "does not hold tensors by name",
             where=path,
             remedy="save model.state_dict() alone",
         )
+    refuse_non_finite(state.items(), path)
     return {key.removeprefix("_orig_mod.").removeprefix("module."): tensor for key, tensor in state.items()}
+
+
+def _refuse_packed(path: Path) -> None:
+    """Raise ModelError where a file grows when it is read: torch writes archives that are not compressed."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # torch says what is wrong with it
+    if unpacked > path.stat().st_size:
+        raise ModelError(
+            f"is a compressed archive, of {unpacked:,} bytes when it is unpacked",
+            where=path,
+            remedy="save it again with torch.save, or export it as .safetensors",
+        )
+
+
+def _is_named_tensor(item: tuple[object, object]) -> bool:
+    """Whether it is a name and a tensor whose entries are all there: not sparse, nor one entry said to be many."""
+    name, tensor = item
+    if not isinstance(name, str) or not isinstance(tensor, Tensor):
+        return False
+    there = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return there and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def without(state: Mapping[str, Tensor], *prefixes: str) -> dict[str, Tensor]:
