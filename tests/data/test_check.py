@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from bier.data import Manifest, open_source
@@ -101,10 +102,10 @@ def test_every_fault_is_found_in_one_go(folder: Path) -> None:
 def test_an_interrupt_does_not_wait_for_the_rest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
 
-    def slow(path: Path) -> np.ndarray:
+    def slow(path: Path) -> torch.Tensor:
         read.append(path)
         time.sleep(0.01)
-        return np.zeros((3, 6, 8))
+        return torch.zeros(3, 6, 8, dtype=torch.uint8)
 
     def stop(done: int, of: int) -> None:
         raise KeyboardInterrupt
@@ -186,3 +187,63 @@ def test_two_boxes_in_one_photograph_are_two_pictures(folder: Path) -> None:
     boxed = replace(table(folder, *rows), bbox=np.array([[0, 0, 4, 6], [4, 0, 4, 6], [0, 0, 8, 6], [0, 0, 8, 6]]))
     assert check(boxed) == []
     assert [fault.kind for fault in check(replace(boxed, bbox=None))] == ["duplicate across classes"]
+
+
+def of_pictures(manifest: Manifest) -> list[Fault]:
+    """Faults of single pictures and of what they show."""
+    return [fault for fault in check(manifest) if fault.kind != "single class"]
+
+
+def photograph(seed: int, width: int = 480, height: int = 360) -> Image.Image:
+    """Smooth and colourful, and no two alike."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def test_copies_of_a_class_at_another_size_are_noted(tmp_path: Path) -> None:
+    rows: list[Row] = []
+    for label, seed in (("boots", 0), ("shoes", 100)):
+        for number in range(6):
+            rows.append((f"{label}{number}.jpg", label, "train"))
+            photograph(seed + number).save(tmp_path / rows[-1][0])
+    for number in range(4):
+        rows.append((f"@eaDir{number}.jpg", "boots", "train"))
+        photograph(number).resize((160, 120)).save(tmp_path / rows[-1][0], quality=60)
+    notes = of_pictures(table(tmp_path, *rows))
+    assert [fault.kind for fault in notes] == ["copy at another size"]
+    assert notes[0].note
+    assert "4 of the 10 pictures of class 'boots' are near-copies at another size" in notes[0].message
+    assert "(480 x 360) and" in notes[0].message
+
+
+def test_pictures_of_one_size_or_other_sights_are_no_copies(tmp_path: Path) -> None:
+    rows: list[Row] = [(f"{number}.jpg", "boots", "train") for number in range(12)]
+    for number, (name, _, _) in enumerate(rows[:6]):
+        photograph(number).save(tmp_path / name)
+    for number, (name, _, _) in enumerate(rows[6:9]):  # a burst
+        photograph(number).save(tmp_path / name, quality=50)
+    for number, (name, _, _) in enumerate(rows[9:]):
+        photograph(50 + number, 160, 120).save(tmp_path / name)
+    assert of_pictures(table(tmp_path, *rows)) == []
+
+
+def test_pictures_that_show_nothing_are_noted(tmp_path: Path) -> None:
+    rows: list[Row] = [(f"{number}.tif", "boots", "train") for number in range(4)]
+    dim = np.random.default_rng(0).integers(0, 4096, (300, 400), dtype=np.uint16)  # 12 bits in 16
+    night = np.zeros((300, 400), np.uint8)
+    night[150, 201] = 255  # a single star
+    for values, (name, _, _) in zip((dim, np.full((300, 400), 7, np.uint8), night, dim * 16), rows, strict=True):
+        Image.fromarray(values).save(tmp_path / name)
+    notes = of_pictures(table(tmp_path, *rows))
+    assert found(notes) == [("blank", 2), ("blank", 3)]
+    assert notes[0].message == "it is nearly black: no value is above 16 of 255"
+    assert notes[1].message == "it has one colour only (7, 7, 7 of 255)"
+
+
+def test_a_cell_that_is_no_path_is_shown_in_short(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "a.png", "b.png")
+    faults = of_pictures(
+        table(tmp_path, ("a.png", "a", "train"), ("b.png", "a", "train"), ("x" * 100_000, "a", "train"))
+    )
+    assert found(faults) == [("unreadable image", 4)]
+    assert sum(map(len, describe_faults(faults))) < 600

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from bier.data.manifest import UNDECIDED, Manifest, natural
 from bier.data.references import is_reference, located, picture_bytes, short_name
 from bier.errors import DataError, ImageError
 from bier.settings.schema import DataConfig
+
+if TYPE_CHECKING:
+    from bier.data.looks import Look
 
 KINDS = {
     "faulty": "faults of the source itself",
@@ -34,10 +38,12 @@ KINDS = {
     "duplicate": "exact duplicates within a split and class",
     "names alike": "classes whose names look the same",
     "gallery only": "test classes with one image, which no query asks for",
+    "blank": "pictures that show nothing",
+    "copy at another size": "classes with the same pictures at two sizes",
 }
 """Every kind of fault, in the order in which they are told, with its heading."""
 
-NOTES = frozenset({"duplicate", "names alike", "gallery only"})
+NOTES = frozenset({"duplicate", "names alike", "gallery only", "blank", "copy at another size"})
 """Kinds that are worth knowing and no reason to stop."""
 
 LONGEST = 300
@@ -101,7 +107,7 @@ def describe_faults(faults: Iterable[Fault]) -> list[str]:
         lines.append(f"{'note: ' if found[0].note else ''}{KINDS[kind]}: {len(found):,}")
         for fault in found:
             where = "" if fault.row is None else f"row {fault.row}: "
-            image = "" if fault.image is None else f"{fault.image}: "
+            image = "" if fault.image is None else f"{_short(fault.image)}: "
             lines.append(f"  {where}{image}{fault.message}")
     return lines
 
@@ -160,11 +166,14 @@ def _positives(manifest: Manifest) -> Iterator[Fault]:
 
 def _files(manifest: Manifest, workers: int | None, progress: Callable[[int, int], None] | None) -> Iterator[Fault]:
     same: dict[bytes, list[int]] = defaultdict(list)
+    looks: dict[str, list[tuple[int, Look]]] = defaultdict(list)
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         results = pool.map(lambda index: _inspect(manifest, index), range(len(manifest)))
-        for index, (digest, faults) in enumerate(results):
+        for index, (digest, look, faults) in enumerate(results):
             yield from faults
+            if look is not None:
+                looks[manifest.label[index]].append((index, look))
             if digest is not None:
                 box = b"" if manifest.bbox is None else manifest.bbox[index].tobytes()
                 same[digest + box].append(index)
@@ -176,29 +185,49 @@ def _files(manifest: Manifest, workers: int | None, progress: Callable[[int, int
     for first, *others in same.values():
         for index in others:
             yield _duplicate(manifest, first, index)
+    for label in sorted(looks, key=natural):
+        yield from _sizes(manifest, label, looks[label])
 
 
-def _inspect(manifest: Manifest, index: int) -> tuple[bytes | None, list[Fault]]:
-    """The digest of a picture's file (none where there is no file), and what is wrong with the picture."""
-    from bier.data.images import read_image
+def _sizes(manifest: Manifest, label: str, found: list[tuple[int, Look]]) -> Iterator[Fault]:
+    """A note on a class that holds small copies of its own pictures, as some devices make them."""
+    from bier.data.looks import copies_at_other_sizes
+
+    pairs = list(copies_at_other_sizes([look for _, look in found]))
+    if pairs:
+        smaller = {small for _, small in pairs}
+        ends = [found[place] for place in pairs[0]]
+        pair = " and ".join(f"{manifest.image[index]} ({look.width} x {look.height})" for index, look in ends)
+        message = f"{len(smaller):,} of the {len(found):,} pictures of class {label!r} are near-copies at another size"
+        yield Fault("copy at another size", None, None, f"{message}, such as {pair}")
+
+
+def _inspect(manifest: Manifest, index: int) -> tuple[bytes | None, Look | None, list[Fault]]:
+    """The digest of a picture's file (none where there is no file), its look, and what is wrong with the picture."""
+    from bier.data.images import REMEDY, read_image
+    from bier.data.looks import look_at, why_blank
 
     try:
         picture, digest = _content(manifest.reference(index))
     except ImageError as error:
-        return None, [_fault(manifest, index, "unreadable image", error.what)]
+        return None, None, [_fault(manifest, index, "unreadable image", error.what)]
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
         kind = "missing file" if isinstance(error, FileNotFoundError) else "unreadable image"
-        return None, [_fault(manifest, index, kind, getattr(error, "strerror", None) or str(error))]
+        return None, None, [_fault(manifest, index, kind, getattr(error, "strerror", None) or str(error))]
     try:
-        height, width = read_image(picture).shape[-2:]
+        image = read_image(picture)
     except DataError as error:
-        return digest, [_fault(manifest, index, "unreadable image", error.what)]
+        message = error.what if error.remedy in (None, REMEDY) else f"{error.what} ({error.remedy})"
+        return digest, None, [_fault(manifest, index, "unreadable image", message)]
+    height, width = image.shape[-2:]
+    look = look_at(image)
+    blank = why_blank(image, look)
     box = np.full(4, np.nan) if manifest.bbox is None else manifest.bbox[index]
     x, y, w, h = box.tolist()
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         message = f"x {x:g}, y {y:g}, width {w:g}, height {h:g} in an image of {width} x {height}"
-        return digest, [_fault(manifest, index, "box outside", message)]
-    return digest, []
+        return digest, look, [_fault(manifest, index, "box outside", message)]
+    return digest, look, [] if blank is None else [_fault(manifest, index, "blank", blank)]
 
 
 def _content(image: str) -> tuple[Path | bytes, bytes]:

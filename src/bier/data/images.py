@@ -31,8 +31,9 @@ MARGIN = 256 / 224
 """How much larger than the network's input a picture is scaled before it is cut."""
 
 _WHITE = 255
-_REMEDY = "replace the file, or remove its row from the source"
-_LONGEST_NAME = 300
+REMEDY = "replace the file, or remove its row from the source"
+LONGEST_NAME = 300
+"""Characters of a name that messages show: what stands for a path may be a whole picture."""
 
 
 def read_image(
@@ -73,7 +74,7 @@ def decode_cost(source: Path | bytes, name: str = "", *, max_pixels: int = MAX_P
 
 def _name_of(source: Path | bytes, name: str) -> str:
     name = name or ("the picture" if isinstance(source, bytes) else str(source))
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}... ({len(name):,} characters)"
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}... ({len(name):,} characters)"
 
 
 def _read(source: Path | bytes, name: str, max_pixels: int, use: Callable[[Opened], Result]) -> Result:
@@ -82,15 +83,15 @@ def _read(source: Path | bytes, name: str, max_pixels: int, use: Callable[[Opene
         with _open(source) as file, quiet():
             return use(open_picture(file, max_pixels))
     except ImageError as error:
-        raise ImageError(error.what, where=name, remedy=error.remedy or _REMEDY) from error.__cause__
+        raise ImageError(error.what, where=name, remedy=error.remedy or REMEDY) from error.__cause__
     # Decoders meet hostile bytes with every kind of exception; each of them means "this picture cannot be read".
     except Exception as error:
-        raise ImageError(_reason(error), where=name, remedy=_REMEDY) from error
+        raise ImageError(_reason(error), where=name, remedy=REMEDY) from error
     except BaseException as error:
         # A decoder in Rust that gives up raises what is no Exception.
         if type(error).__name__ != "PanicException":
             raise
-        raise ImageError(_reason(error), where=name, remedy=_REMEDY) from error
+        raise ImageError(_reason(error), where=name, remedy=REMEDY) from error
 
 
 def _open(source: Path | bytes) -> BinaryIO:
@@ -131,7 +132,7 @@ def _cut(image: Tensor, bbox: np.ndarray, name: str) -> Tensor:
         raise ImageError(
             f"box ({box}) outside the picture of {width} x {height}",
             where=name,
-            remedy=_REMEDY,
+            remedy=REMEDY,
         )
     return image[:, top:bottom, left:right]
 
