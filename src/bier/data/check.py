@@ -107,14 +107,19 @@ def describe_faults(faults: Iterable[Fault]) -> list[str]:
         lines.append(f"{'note: ' if found[0].note else ''}{KINDS[kind]}: {len(found):,}")
         for fault in found:
             where = "" if fault.row is None else f"row {fault.row}: "
-            image = "" if fault.image is None else f"{_short(fault.image)}: "
+            image = "" if fault.image is None else f"{fault.image}: "
             lines.append(f"  {where}{image}{fault.message}")
     return lines
 
 
 def _fault(manifest: Manifest, index: int, kind: str, message: str) -> Fault:
-    image = short_name(str(manifest.image[index]))
-    return Fault(kind, int(manifest.row[index]), image[:LONGEST] + "..." * (len(image) > LONGEST), message)
+    return Fault(kind, int(manifest.row[index]), _name(manifest, index), message)
+
+
+def _name(manifest: Manifest, index: int) -> str:
+    """What a person calls the picture, or the beginning of what is no name: a cell may hold a whole picture."""
+    name = short_name(str(manifest.image[index]))
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}... ({len(name):,} characters)"
 
 
 def _classes(manifest: Manifest) -> Iterator[Fault]:
@@ -197,7 +202,7 @@ def _sizes(manifest: Manifest, label: str, found: list[tuple[int, Look]]) -> Ite
     if pairs:
         smaller = {small for _, small in pairs}
         ends = [found[place] for place in pairs[0]]
-        pair = " and ".join(f"{manifest.image[index]} ({look.width} x {look.height})" for index, look in ends)
+        pair = " and ".join(f"{_name(manifest, index)} ({look.width} x {look.height})" for index, look in ends)
         message = f"{len(smaller):,} of the {len(found):,} pictures of class {label!r} are near-copies at another size"
         yield Fault("copy at another size", None, None, f"{message}, such as {pair}")
 
@@ -249,7 +254,7 @@ def _digest(path: Path) -> bytes:
 def _duplicate(manifest: Manifest, first: int, index: int) -> Fault:
     """How a picture repeats the first one of the same content."""
     columns = {"duplicate across splits": manifest.split, "duplicate across classes": manifest.label}
-    message = f"same file as row {manifest.row[first]}, {manifest.image[first]}"
+    message = f"same file as row {manifest.row[first]}, {_name(manifest, first)}"
     for kind, column in columns.items():
         if column[first] != column[index]:
             return _fault(manifest, index, kind, f"{message} ({column[first]!r} there, {column[index]!r} here)")
