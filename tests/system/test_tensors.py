@@ -13,7 +13,14 @@ from safetensors.torch import save_file
 
 from bier.errors import ModelError
 from bier.system.json_values import anything
-from bier.system.tensors import MODEL_FORMAT, STATE_FORMAT, load_tensors, save_tensors, tensor_checksum
+from bier.system.tensors import (
+    MODEL_FORMAT,
+    STATE_FORMAT,
+    load_tensors,
+    refuse_non_finite,
+    save_tensors,
+    tensor_checksum,
+)
 
 CONTENT = {"sizes": (8, 16), "name": "größe", "history": [{"loss": 0.1, "score": float("nan")}]}
 
@@ -109,3 +116,10 @@ def test_the_mode_is_that_of_other_files(umask: int, tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_is_no_file() -> None:
     with pytest.raises(ModelError, match="File name too long"):
         load_tensors(Path("x" * 300), STATE_FORMAT, anything)
+
+
+def test_a_sum_that_is_too_large_is_no_infinity() -> None:
+    refuse_non_finite([("large", torch.full((4,), 3e38)), ("half", torch.full((9,), 6e4).half())], "model")
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ModelError, match=r"model: the tensor 'w' holds NaN or infinity \(1 of 3 entries\)"):
+            refuse_non_finite([("w", torch.tensor([1.0, bad, -3e38]))], "model")

@@ -6,6 +6,7 @@ The checksums tell damage: a bad disk, a copy that broke off. They are no signat
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -122,8 +123,8 @@ def refuse_non_finite(tensors: Iterable[tuple[str, Tensor]], where: Path | str) 
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    # The ends tell: NaN goes through to both. Asking every entry takes 25 times as long.
-    return all(bool(end.isfinite()) for end in torch.aminmax(tensor))
+    # NaN and infinity go through to the sum, which takes a thirtieth of the time; it may be infinite of itself, too.
+    return math.isfinite(tensor.sum().item()) or bool(tensor.isfinite().all())
 
 
 def _description(text: str | None, format: str, path: Path, names: list[str], content: Check) -> dict[str, Any]:
