@@ -7,7 +7,7 @@
     ├─ LossError              a loss that breaks its contract (shape, type, no gradient)
     │  └─ NonFiniteLossError  training stopped before an update with NaN or infinity
     ├─ ModelError             a model or backbone that cannot be built or loaded
-    ├─ ProcessError           another of several processes has ended
+    ├─ ProcessError           another process has ended, or failed
     ├─ SearchError            an index, engine or query that cannot be used
     └─ StorageError           a file that cannot be written (disk full, no permission)
 
@@ -73,7 +73,7 @@ class ModelError(BierError):
 
 
 class ProcessError(BierError):
-    """Another of several processes has ended."""
+    """Another process has ended, or failed."""
 
 
 class SearchError(BierError):

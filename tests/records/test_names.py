@@ -47,8 +47,8 @@ def test_the_folder_knows_all_files_of_a_run(real_run: Path) -> None:
     there = {path.name for path in real_run.iterdir()} - {"tries"}
     assert there <= FILES
     asked_for = {FOLDER.table.name, FOLDER.report.name}
-    checkpoints = {FOLDER.checkpoint.name, FOLDER.previous_checkpoint.name}
-    assert FILES - there == checkpoints | asked_for, "checkpoints go when a run has ended"
+    gone = {FOLDER.checkpoint.name, FOLDER.previous_checkpoint.name, FOLDER.lock.name}
+    assert FILES - there == gone | asked_for, "checkpoints and lock go when a run has ended"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,11 +10,12 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from bier import __version__
-from bier.cli.entry import is_rank_0
+from bier.cli.launched import is_rank_0
 from bier.cli.launching import print_error
 from bier.errors import BierError
 from bier.system.allocator import keep_freed_memory
 from bier.system.console import plain_console
+from bier.training.stopping import Interrupted
 
 app = App(
     name="bier",
@@ -53,6 +54,8 @@ def run(arguments: list[str]) -> NoReturn:
     except BierError as error:
         print_error(str(error))
         sys.exit(error.exit_code)
+    except Interrupted:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
         sys.exit(0)
     sys.exit(result if isinstance(result, int) else 0)

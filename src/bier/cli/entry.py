@@ -10,12 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from bier.cli.launched import LAUNCHER, STOPPED, is_launched, is_rank_0
 from bier.system.parent import end_with
-
-LAUNCHER = "BIER_LAUNCHER"
-"""The environment variable with the number of the process that started this one and its like."""
-STOPPED = 130
-"""The exit code of a command that was asked to stop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,16 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if is_rank_0():  # all have the same command line
             sys.stderr.write(f"stopped; the same command goes on, or starts again:\n  {shlex.join(['bier', *given])}\n")
         sys.exit(STOPPED)
-
-
-def is_rank_0() -> bool:
-    """Whether this process speaks where all of them have the same to say, before they have joined."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def is_launched() -> bool:
-    """Whether this process is one of several that were started together."""
-    return "WORLD_SIZE" in os.environ
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bier.cli.entry import LAUNCHER
+from bier.cli.launched import LAUNCHER
 from bier.errors import BierError
 from bier.system.console import plain_console
 

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import app, output, terminal
-from bier.cli.entry import STOPPED, is_launched
+from bier.cli.launched import STOPPED, is_launched
 from bier.cli.launching import joined, launch
 
 if TYPE_CHECKING:

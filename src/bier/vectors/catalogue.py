@@ -18,6 +18,7 @@ from bier.data import TestTransform
 from bier.data.references import read_picture
 from bier.data.workers import from_workers, memory_to_share
 from bier.errors import DataError, ImageError, nearest
+from bier.system.files import tidy
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.parts import (
     INFO,
@@ -144,6 +145,7 @@ def _begin(
     if (out / INFO).is_file():
         begun = read_info(out)
         _refuse_other(begun, info, out)
+        tidy(out)
         return begun
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("is there already, and no folder of vectors", where=out, remedy="give a new folder")
