@@ -174,7 +174,9 @@ def stop(served: Served) -> str:
     slow += [served.connect(asking * 100) for _ in range(5)]
     with ThreadPoolExecutor(1) as threads:
         load = threads.submit(_overloaded, served, 40)
-        time.sleep(2)
+        with served.client() as client:
+            while not re.search(r"^bier_uploads [1-9]", client.get("/metrics").text, re.M) and not load.done():
+                time.sleep(0.01)
         served.done.set()
         started = time.monotonic()
         served.process.send_signal(signal.SIGTERM)
@@ -200,7 +202,9 @@ def _status(served: Served, path: str, **content: Any) -> int:
 def _overloaded(served: Served, requests: int) -> Counter[int]:
 
     def ask(turn: int) -> int:
-        return _status(served, "/api/embed", files={"picture": _photograph(turn)})
+        return _status(served, "/api/embed", files={"picture": photographs[turn % len(photographs)]})
+
+    photographs = [_photograph(seed) for seed in range(5)]
 
     with ThreadPoolExecutor(5 * QUEUE) as threads:
         return Counter(threads.map(ask, range(requests)))

@@ -18,6 +18,7 @@ from bier.search import Index
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
+expect.set_options(timeout=30_000)  # a busy machine
 Serve = Callable[..., httpx.Client]
 Open = Callable[..., Any]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

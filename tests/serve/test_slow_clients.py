@@ -181,10 +181,10 @@ def test_uploads_that_come_share_a_limit_of_memory(serve: Serve, connect: Connec
     assert client.post("/api/embed", files={"picture": cars[0].read_bytes()}).status_code == 200
 
 
-@pytest.mark.parametrize("separator", [b'"a"', b"[]", b"1"])
-def test_faulty_json_holds_nobody_up(serve: Serve, separator: bytes) -> None:
+@pytest.mark.parametrize("part", ['"a"', "[]", "1", '{"a":1}'])
+def test_faulty_json_holds_nobody_up(serve: Serve, part: str) -> None:
     client = serve()
-    body = b'{"vectors": [[' + separator + (b"," + separator) * (980_000 // (len(separator) + 1)) + b"]]}"
+    body = '{"vectors": [[' + ",".join([part] * (980_000 // (len(part) + 1))) + "]]}"
     ended = threading.Event()
     waits: list[float] = []
 

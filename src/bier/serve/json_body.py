@@ -15,8 +15,8 @@ from bier.serve.threads import Threads
 
 SMALL = 16_384
 """Bytes that are parsed at once, in less than a millisecond."""
-MOST_BRACKETS = 10_000
-"""Lists and objects; more than any request needs, few enough to be built fast."""
+MOST_PARTS = 20_000
+"""Lists, objects and names in them; more than any request needs, few enough to be built fast."""
 _NAMED = 100
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -59,8 +59,8 @@ def _check_type(content_type: str) -> None:
 
 
 def _checked(model: type[Model], body: bytes) -> Model:
-    if body.count(b"[") + body.count(b"{") > MOST_BRACKETS:
-        raise Refusal(422, f"more than {MOST_BRACKETS:,} lists and objects", "see /api for what a request may hold")
+    if sum(body.count(sign) for sign in (b"[", b"{", b":")) > MOST_PARTS:
+        raise Refusal(422, f"more than {MOST_PARTS:,} lists, objects and names", "see /api for what a request may hold")
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints
 
 from bier.search.base import LONGEST_ID
 
@@ -24,6 +24,9 @@ FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Value = Annotated[str, StringConstraints(max_length=LONGEST_ID), AfterValidator(_storable)] | None
 Where = dict[FieldName, Value | Annotated[list[Value], Field(min_length=1, max_length=1000)]]
 Component = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+# The first fault is enough: of a body full of faults each would take a kilobyte.
+Vectors = Annotated[list[Annotated[list[Component], FailFast()]], FailFast()]
+Ids = Annotated[list[Id], FailFast()]
 Top = Annotated[int, Field(ge=1, le=MOST_HITS, description="How many hits.")]
 Learners = Annotated[
     str | None,
@@ -47,10 +50,10 @@ class Problem(BaseModel):
 class SearchRequest(Strict):
     """Examples of what is looked for, by id or as vectors of `/api/embed`; several are averaged."""
 
-    ids: list[Id] = Field(default=[], max_length=MOST_EXAMPLES)
-    vectors: list[list[Component]] = Field(default=[], max_length=MOST_EXAMPLES)
-    unlike_ids: list[Id] = Field(default=[], max_length=MOST_EXAMPLES, description="Less like these.")
-    unlike_vectors: list[list[Component]] = Field(default=[], max_length=MOST_EXAMPLES)
+    ids: Ids = Field(default=[], max_length=MOST_EXAMPLES)
+    vectors: Vectors = Field(default=[], max_length=MOST_EXAMPLES)
+    unlike_ids: Ids = Field(default=[], max_length=MOST_EXAMPLES, description="Less like these.")
+    unlike_vectors: Vectors = Field(default=[], max_length=MOST_EXAMPLES)
     unlike_weight: UnlikeWeight = 0.5
     top: Top = 24
     learners: Learners = None
@@ -117,7 +120,7 @@ class Mark(Strict):
 
 
 class Marks(Strict):
-    marks: list[Mark] = Field(min_length=1, max_length=1000)
+    marks: Annotated[list[Mark], FailFast()] = Field(min_length=1, max_length=1000)
 
 
 class Saved(BaseModel):
