@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import logging
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
+from bier.errors import StorageError
 from bier.records.history import Epoch
+from bier.system.files import storage_errors
 from bier.training.callbacks import Callback, Running
 from bier.training.callbacks.progress_bar import describe_epoch
 
 
 class LogFile(Callback):
-    """Appends to a file; a run that goes on goes on in it."""
+    """Appends to a file; a run that goes on goes on in it. Raises StorageError where that is not possible."""
 
     def __init__(self, path: Path) -> None:
-        self.log = logging.getLogger(f"bier.run.{path.parent}")
-        self.log.propagate = False
-        self.log.setLevel(logging.INFO)
         self.path = path
 
-    def on_start(self, run: Running) -> None:
-        handler = logging.FileHandler(self.path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        self.log.addHandler(handler)
-
     def on_epoch(self, run: Running, epoch: Epoch) -> None:
-        self.log.info(describe_epoch(run, epoch))
+        self._append(describe_epoch(run, epoch))
 
     def on_message(self, run: Running, text: str) -> None:
-        self.log.info(text)
+        self._append(text)
 
     def on_end(self, run: Running, error: BaseException | None) -> None:
         if error is not None:
-            self.log.info("stopped: %s %s", type(error).__name__, error)
-        for handler in list(self.log.handlers):
-            handler.close()
-            self.log.removeHandler(handler)
+            with suppress(StorageError):  # what ended the run matters more
+                self._append(f"stopped: {type(error).__name__} {error}")
+
+    def _append(self, text: str) -> None:
+        now = datetime.now().isoformat(sep=" ", timespec="milliseconds")
+        with storage_errors(self.path, "cannot be written"), self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{now} {text}\n")
