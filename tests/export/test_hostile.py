@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import zlib
@@ -189,27 +190,40 @@ from bier.vectors.encoder import Encoder
 encoder = Encoder.load(sys.argv[1])
 size = encoder.transform.size
 images = torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+if len(sys.argv) > 3:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
     write_program(encoder, Path(sys.argv[2]), images)
 except StorageError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
 """
+SMALL_DISK = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
 
 
-def test_a_program_on_a_full_disk_ends_in_a_message(run_folder: Path, tmp_path: Path) -> None:
-    """No file may have more than a megabyte, so that writing breaks off in its midst."""
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(run_folder), str(tmp_path / "m.pt2")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[0] == f"{tmp_path / 'm.pt2'}: cannot be written: File too large"
-    assert len(done.stderr.splitlines()) == 2
+def test_a_program_that_breaks_off_in_its_midst(run_folder: Path, tmp_path: Path) -> None:
+    """No file may have more than a megabyte."""
+    message = printed([sys.executable, "-c", FULL, str(run_folder), str(tmp_path / "m.pt2"), "1000000"])
+    assert message[0] == f"{tmp_path / 'm.pt2'}: cannot be written: File too large"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_program_on_a_full_disk(run_folder: Path, tmp_path: Path) -> None:
+    """A disk of one megabyte."""
+    small = ["unshare", "-Urm", "sh", "-c", SMALL_DISK, str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run([*small, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    message = printed([*small, sys.executable, "-c", FULL, str(run_folder), str(tmp_path / "m.pt2")])
+    assert message[0] == f"{tmp_path / 'm.pt2'}: cannot be written: the disk is full"
+
+
+def printed(command: list[str]) -> list[str]:
+    """The two lines of an error: what and where, and the remedy."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2, done.stderr
+    return lines
 
 
 def test_the_checksum_is_that_of_the_whole_file(onnx_file: Path) -> None:

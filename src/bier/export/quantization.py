@@ -23,6 +23,7 @@ from bier.evaluate import evaluate_retrieval
 from bier.export import description as descriptions
 from bier.export.encoders import OnnxEncoder
 from bier.system.extras import need
+from bier.system.files import storage_errors
 
 CALIBRATION = 128
 """Pictures from which ranges are read."""
@@ -73,7 +74,7 @@ def quantize(graph: Any, calibration: Tensor) -> Any:
     tools = need("onnxruntime.quantization", "export")
     # Shapes are inferred and batch norm is folded already; else the quantiser logs advice to do so.
     onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with tempfile.TemporaryDirectory() as folder:
+    with storage_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "int8.onnx"
         tools.quantize_static(
             graph,
