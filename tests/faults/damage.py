@@ -31,6 +31,11 @@ def flip(content: bytes, chance: random.Random) -> bytes:
     return content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
 
 
+def flip_early(content: bytes, chance: random.Random) -> bytes:
+    """The same near the beginning, where descriptions stand."""
+    return flip(content[:2000], chance) + content[2000:]
+
+
 def cut(content: bytes, chance: random.Random) -> bytes:
     """The beginning alone: often all but a byte, sometimes nothing."""
     return content[: chance.choice([0, len(content) - 1, *(chance.randrange(len(content)) for _ in range(4))])]
@@ -69,7 +74,7 @@ def _swapped(value: Any, chance: random.Random) -> Any:
         at = at[key]
 
 
-DAMAGES = {damage.__name__: damage for damage in (flip, cut, zero, swap, deep)}
+DAMAGES = {damage.__name__: damage for damage in (flip, flip_early, cut, zero, swap, deep)}
 
 
 def trials(kind: str, folder: str, file: str, damages: list[str], seed: str, count: int) -> None:
@@ -171,6 +176,18 @@ def _index(folder: Path) -> str:
         return _digest([(record.id, record.metadata) for record in records], vectors, hits, info, index.count())
 
 
+def _checked(folder: Path) -> str:
+    """As `bier index check` finds it, where opening compares no checksums, as in the old files of a large index."""
+    from bier.search import open_index
+    from bier.search.check import check_index
+    from bier.search.engines import lance
+
+    lance.BYTES_AT_OPENING = 0
+    with open_index(folder) as index:
+        check_index(index)
+    return _index(folder)
+
+
 def _marks(folder: Path) -> str:
     from bier.serve.marks import MarksFile
 
@@ -183,5 +200,6 @@ ANSWERS: dict[str, Callable[[Path], str]] = {
     "run": _run,
     "vectors": _vectors,
     "index": _index,
+    "checked": _checked,
     "marks": _marks,
 }

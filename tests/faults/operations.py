@@ -11,7 +11,7 @@ import numpy as np
 
 from bier.search import Index, IndexInfo, open_index
 
-INFO = IndexInfo("fingerprint-of-a-model", sizes=(3, 5), scales=(0.6, 0.8))
+INFO = IndexInfo("fingerprint-of-a-model", sizes=(3, 5), scales=(5.0, 2.0))
 LABELS = ["boots", "", "Schühe", "a'b\"c", "%_", None]
 NAMES = 60
 """Few enough that many are added again, deleted, and deleted again."""
@@ -29,9 +29,12 @@ def operations(chance: random.Random) -> Iterator[Operation]:
 
 
 def vectors_of(operation: Operation) -> np.ndarray:
-    """Few values, so that many scores are equal, and their order by ids is tried."""
+    """Whole numbers: many scores are equal, and their order by ids is tried. Each learner's part has its length."""
     _, names, number = operation
-    return np.random.default_rng(number).integers(-2, 3, (len(names), INFO.dimensions)).astype(np.float32)
+    drawn = np.random.default_rng(number)
+    parts = [drawn.permuted(np.tile(part, (len(names), 1)), axis=1) for part in ([0, 3, 4], [0, 1, 1, 1, 1])]
+    vectors = np.concatenate(parts, axis=1)
+    return (vectors * drawn.choice([-1, 1], vectors.shape)).astype(np.float32)
 
 
 def label_of(operation: Operation, row: int) -> str | None:

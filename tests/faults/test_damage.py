@@ -16,7 +16,7 @@ import pytest
 from faults.conftest import SEED, Made, ended_well
 from faults.warm import Warm, failing
 
-BYTES = ["flip", "cut", "zero"]
+BYTES = ["flip", "flip_early", "cut", "zero"]
 WORDS = [*BYTES, "swap", "swap", "swap", "deep"]
 SLOW = pytest.mark.slow
 pytestmark = pytest.mark.timeout(900)
@@ -28,6 +28,7 @@ SEALED = [
     ("index", "exact", "rows.log", 60),
     ("index", "exact", "index.json", 40),
     ("index", "lancedb", "pictures.lance/data/*.lance", 40),
+    ("checked", "lancedb", "pictures.lance/data/*.lance", 20),
     pytest.param("index", "lancedb", "pictures.lance/_versions/*.manifest", 40, marks=SLOW),
     pytest.param("index", "lancedb", "pictures.lance/_transactions/*.txn", 40, marks=SLOW),
     pytest.param("index", "lancedb", "durable.json", 40, marks=SLOW),
@@ -105,7 +106,7 @@ def test_damage_to_what_is_sealed_is_noticed(
 ) -> None:
     damages = WORDS if file.endswith(".json") else BYTES
     found, wrong = damaged(warm, folders(folder), kind, file, damages, count)
-    tried(summary(f"{folder}/{file}", found))
+    tried(summary(f"{folder}/{file} ({kind})", found))
     assert wrong == [], f"{len(wrong)} of {count}"
 
 

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ensembles import numbered
 from faults.conftest import SEED
 from faults.operations import INFO, LABELS, Reference, do, operations, rows_of
 from faults.warm import Warm
 
 from bier.search import Index, create_index, open_index
+from bier.search.check import check_index
 
 SLOW = pytest.mark.slow
 pytestmark = pytest.mark.timeout(900)
 ENGINES = [
-    ("exact", 400),
-    ("lancedb", 60),
+    ("exact", 150),
+    ("lancedb", 30),
     pytest.param("exact", 5000, marks=SLOW),
     pytest.param("lancedb", 5000, marks=SLOW),
     pytest.param("milvus", 5000, marks=[SLOW, pytest.mark.milvus]),
@@ -28,7 +30,7 @@ ENGINES = [
 
 def compare(index: Index, reference: Reference, chance: random.Random) -> None:
     """A search, a look-up and a count."""
-    query = np.array([chance.randint(-3, 3) for _ in range(INFO.dimensions)], np.float32)
+    query = np.array([chance.randint(1, 3), *(chance.randint(-3, 3) for _ in range(INFO.dimensions - 1))], np.float32)
     label = chance.choice([(), (), *LABELS])
     where = {} if label == () else {"label": label}
     expected = reference.search(query, top := chance.choice([1, 3, 40]), label)
@@ -54,22 +56,29 @@ def test_random_operations_agree_with_a_dictionary(
     uri = request.getfixturevalue("milvus_server") if engine == "milvus" else None
     reference, sequence, opened, searched = Reference(), operations(chance), 1, 0
     index = create_index(tmp_path / "index", INFO, engine, uri=uri)
-    for number in range(count):
-        operation = next(sequence)
-        assert do(index, operation) == reference.do(operation), f"operation {number}: {operation}"
-        if chance.random() < 0.3:
-            compare(index, reference, chance)
-            searched += 1
-        if chance.random() < 0.02:
-            index.close()
-            index = open_index(tmp_path / "index")
-            opened += 1
-    assert rows_of(index) == reference.rows
-    index.close()
+    try:
+        for number in range(count):
+            operation = next(sequence)
+            assert do(index, operation) == reference.do(operation), f"operation {number}: {operation}"
+            if chance.random() < 0.3:
+                compare(index, reference, chance)
+                searched += 1
+            if chance.random() < 0.02:
+                index.close()
+                index = open_index(tmp_path / "index")
+                opened += 1
+        assert rows_of(index) == reference.rows
+        check_index(index)
+    finally:
+        index.close()
     tried(f"operations, {engine}: {count} with {opened} openings and {searched} searches, no difference")
 
 
 # --- two writers and readers ---
+
+
+def add_own(index: Index, writer: str, names: list[str], number: int) -> None:
+    index.add(names, numbered(number, len(names), INFO), [{"label": writer, "image": str(number)}] * len(names))
 
 
 def write_own(folder: str, writer: str, count: int) -> None:
@@ -78,12 +87,12 @@ def write_own(folder: str, writer: str, count: int) -> None:
     with open_index(Path(folder)) as index:
         for number in range(count):
             names = [f"{writer}-{row}" for row in range(8)]
-            index.add(names, np.full((8, INFO.dimensions), number + 1.0), [{"label": writer}] * 8)
+            add_own(index, writer, names, number + 1)
             if chance.random() < 0.2:
                 index.delete(names)
             if chance.random() < 0.1:
                 index.flush()
-        index.add(names, np.full((8, INFO.dimensions), count + 1.0), [{"label": writer}] * 8)
+        add_own(index, writer, names, count + 1)
 
 
 def write_both(folder: str, count: int) -> None:
@@ -97,15 +106,18 @@ def write_both(folder: str, count: int) -> None:
 
 def whole(index: Index, writer: str) -> int:
     """The number that all rows of a writer carry; 0 where there is none."""
-    [hits] = index.search(np.ones(INFO.dimensions), top=50, where={"label": writer})
-    scores = {hit.score for hit in hits}
-    assert len(hits) in (0, 8) and len(scores) <= 1, f"half an add: {hits}"
-    return round(scores.pop() / INFO.dimensions) if scores else 0
+    query = np.ones(INFO.dimensions)
+    [hits] = index.search(query, top=50, where={"label": writer})
+    numbers = {int(hit.metadata["image"]) for hit in hits}
+    assert len(hits) in (0, 8) and len(numbers) <= 1, f"half an add: {hits}"
+    number = numbers.pop() if numbers else 0
+    assert [hit.score for hit in hits] == pytest.approx((numbered(number, len(hits), INFO) @ query).tolist())
+    return number
 
 
 @pytest.mark.parametrize(
     ("engine", "count"),
-    [("exact", 30), pytest.param("exact", 300, marks=SLOW), pytest.param("lancedb", 100, marks=SLOW)],
+    [("exact", 8), pytest.param("exact", 300, marks=SLOW), pytest.param("lancedb", 100, marks=SLOW)],
 )
 def test_readers_beside_two_writers_see_whole_adds_in_their_order(
     warm: Warm, tmp_path: Path, tried: Callable[[str], None], engine: str, count: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,9 @@ def filled(folder: Path, engine: str) -> Path:
 def test_an_index_json_that_cannot_be_is_one_clear_error(tmp_path: Path, change: dict[str, object]) -> None:
     filled(tmp_path / "index", "exact")
     file = tmp_path / "index" / "index.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    content = json.loads(file.read_text())
+    del content["checksum"]  # what is tried is what comes after it
+    file.write_text(json.dumps(content | change))
     if change in ({"fields": []}, {"model": ""}, {"model": "\0"}, {"model": "a" * 10_000}, {"model": "../.."}):
         read_info(tmp_path / "index")  # which may be
         return
@@ -44,6 +47,24 @@ def test_an_index_json_that_cannot_be_is_one_clear_error(tmp_path: Path, change:
         open_index(tmp_path / "index")
     assert str(tmp_path) in str(raised.value)
     assert len(str(raised.value)) < 11_000
+
+
+@pytest.mark.parametrize("change", [{"scales": [0.5, 0.81]}, {"model_path": "/elsewhere"}, {"checksum": 7}])
+def test_an_index_json_that_was_changed_is_noticed_by_its_checksum(tmp_path: Path, change: dict[str, object]) -> None:
+    filled(tmp_path / "index", "exact")
+    file = tmp_path / "index" / "index.json"
+    content = json.loads(file.read_text()) | change
+    file.write_text(json.dumps(content))
+    with pytest.raises(SearchError, match="checksum"):
+        open_index(tmp_path / "index")
+    del content["checksum"]
+    file.write_text(json.dumps(content))
+    open_index(tmp_path / "index").close()  # as the message says, and as an earlier version left it
+
+
+def test_a_path_that_is_no_text_has_a_checksum_too(tmp_path: Path) -> None:
+    create_index(tmp_path / "index", replace(INFO, model_path="a\udcff"), "exact").close()
+    open_index(tmp_path / "index").close()
 
 
 @pytest.mark.parametrize("file", ["index.json", "durable.json"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,8 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
     kind = _engine(info.engine, folder)
     info = kind.create(folder, info)
     # Last: a folder without this file is no index, whatever else was interrupted.
-    write_json(folder / "index.json", {"format": FORMAT, **asdict(info)})
+    content = asdict(info)
+    write_json(folder / "index.json", {"format": FORMAT, **content, "checksum": _checksum(content)})
     return kind(folder, info)
 
 
@@ -71,14 +75,25 @@ def read_info(folder: Path) -> IndexInfo:
         raise index_error(file, error) from error
     if content.pop("format", None) != FORMAT:
         raise SearchError("is an index of another version", where=file, remedy=f"this program reads {FORMAT}")
+    checksum = content.pop("checksum", None)
     known = {field.name for field in fields(IndexInfo)}
     if not known >= set(content) >= {"model", "sizes", "scales", "fields"}:
         raise _unreadable(file, "names are missing, or too many")
     values: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
     try:
-        return IndexInfo(**values)
+        info = IndexInfo(**values)
     except SearchError as error:
         raise _unreadable(file, error.what) from error
+    if checksum not in (None, _checksum(content)):
+        remedy = "restore the file from a backup; if you have changed it yourself, remove 'checksum' from it"
+        raise SearchError("is damaged: its checksum is another", where=file, remedy=remedy)
+    return info
+
+
+def _checksum(content: Mapping[str, Any]) -> int:
+    """CRC-32 of what index.json says; that of a path with bytes that are no text is that of what is written."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return zlib.crc32(text.encode("utf-8", "replace"))
 
 
 def _unreadable(file: Path, reason: object) -> SearchError:

@@ -42,9 +42,10 @@ class ExactIndex(Index):
 
     @classmethod
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
-        write_atomically(folder / "rows.log", Path.touch)
-        sync(folder)
-        _acknowledge(folder, _EMPTY)
+        with index_errors(folder):
+            write_atomically(folder / "rows.log", Path.touch)
+            sync(folder)
+            _acknowledge(folder, _EMPTY)
         return info
 
     def __init__(self, folder: Path, info: IndexInfo) -> None:

@@ -160,8 +160,8 @@ class LanceIndex(Index):
     def _settle(self) -> None:
         """Have everything up to the present version on the disk."""
         version, before = self._table.version, self._durable()
-        there = {path.relative_to(self.folder).as_posix(): path for path in _kept(self._root)}
-        new = [path for name, path in there.items() if name not in before.files]
+        there = dict.fromkeys(_kept(self.folder, self._root))
+        new = [self.folder / name for name in there if name not in before.files]
         for path in new:
             sync(path)
         for folder in {parent for path in new for parent in (path.parent, self._root, self.folder)}:
@@ -226,16 +226,17 @@ class LanceIndex(Index):
         return lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0)).open_table(_TABLE)
 
 
-def _kept(root: Path) -> Iterator[Path]:
-    """The files of a table that never change, and are whole since they have their name."""
+def _kept(index: Path, root: Path) -> Iterator[str]:
+    """The files of a table that never change, and are whole since they have their name: paths within the index."""
 
     def fail(error: OSError) -> None:
         raise error
 
     for folder, _, names in os.walk(root, onerror=fail):
+        within = Path(folder).relative_to(index).as_posix()
         for name in names:
             if not name.startswith(".tmp") and "#" not in name and not name.endswith((".json", ".damaged")):
-                yield Path(folder, name)
+                yield f"{within}/{name}"
 
 
 def _schema(info: IndexInfo) -> Any:
