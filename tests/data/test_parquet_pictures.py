@@ -28,7 +28,9 @@ STRUCT = pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})
 
 def jpeg(number: int) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), (number * 20, 99, 9)).save(buffer, "JPEG")
+    picture = Image.new("RGB", (16, 16), (number * 20, 99, 9))
+    picture.paste((number * 20, 9, 99), (0, 0, 16, 8))
+    picture.save(buffer, "JPEG")
     return buffer.getvalue()
 
 

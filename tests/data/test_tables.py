@@ -29,8 +29,15 @@ def folder(tmp_path: Path) -> Path:
     """Eight pictures, no two alike."""
     (tmp_path / "img").mkdir()
     for number in ROWS:
-        Image.new("RGB", (8, 8), (number * 30, 9, 9)).save(tmp_path / "img" / f"{number}.png")
+        picture(number).save(tmp_path / "img" / f"{number}.png")
     return tmp_path
+
+
+def picture(number: int) -> Image.Image:
+    """Eight stripes of a colour of its own."""
+    return Image.frombytes(
+        "RGB", (8, 8), bytes((number * 30, 9, 31 * row)[k] for row in range(8) for _ in range(8) for k in range(3))
+    )
 
 
 def written(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
@@ -195,7 +202,7 @@ def test_a_path_may_be_spelled_in_another_way(tmp_path: Path, there: str, named:
     for number in ROWS:
         file = tmp_path / there.replace("0", str(number))
         file.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8), (number * 30, 9, 9)).save(file)
+        picture(number).save(file)
         rows.append(f"{named.replace('0', str(number))},{number // 2}")
     source = written(tmp_path, "image,label\n" + "\n".join(rows))
     manifest, faults = check_source(source)

@@ -22,6 +22,7 @@ app = App(
     version=__version__,
     help="Train image-retrieval embeddings by Boosting Independent Embeddings Robustly, and measure them honestly.",
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # which would end a command without a word
 )
 
 
