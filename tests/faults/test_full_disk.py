@@ -63,7 +63,6 @@ JOBS = {
     "export-torch": Job(export("torch", "model.pt2"), lambda folder: [path.name for path in folder.iterdir()]),
     "export-hub": Job(export("safetensors-hub", "hub"), bytes_of("hub/*.safetensors")),
 }
-QUICK = ("index-exact", "index-lancedb")
 
 
 def some_ids(made: Made) -> list[str]:
@@ -73,7 +72,7 @@ def some_ids(made: Made) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [*((name, 1) for name in QUICK), *(pytest.param(name, 5, marks=SLOW) for name in JOBS)],
+    [("index-exact", 1), *(pytest.param(name, 5, marks=SLOW) for name in JOBS)],
 )
 def test_a_full_disk_is_one_message_and_loses_nothing(
     warm: Warm,

@@ -75,7 +75,7 @@ def test_a_training_goes_on_bit_for_bit(
     tried(f"train: {kills} kills and {twice} during --resume, {count} of {count} runs equal bit for bit")
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(15, marks=pytest.mark.slow)])
 def test_embedding_goes_on_bit_for_bit(
     warm: Warm, made: Made, tmp_path: Path, chance: random.Random, tried: Tried, count: int
 ) -> None:
@@ -99,7 +99,7 @@ def contents(index: Path) -> Any:
         return sorted((record.id, record.vector.tobytes(), json.dumps(record.metadata)) for record in records)
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(12, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("engine", ["exact", "lancedb"])
 def test_indexing_again_completes_it(
     warm: Warm, made: Made, tmp_path: Path, chance: random.Random, tried: Tried, engine: str, count: int

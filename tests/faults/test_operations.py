@@ -20,12 +20,13 @@ from bier.search.check import check_index
 SLOW = pytest.mark.slow
 pytestmark = pytest.mark.timeout(900)
 ENGINES = [
-    ("exact", 150),
-    ("lancedb", 30),
-    pytest.param("exact", 5000, marks=SLOW),
-    pytest.param("lancedb", 5000, marks=SLOW),
-    pytest.param("milvus", 5000, marks=[SLOW, pytest.mark.milvus]),
+    ("exact", 150, 1),
+    ("lancedb", 30, 1),
+    pytest.param("exact", 5000, 1, marks=SLOW),
+    pytest.param("lancedb", 1000, 5, marks=SLOW),  # which keeps all versions of an hour, and gets slow with them
+    pytest.param("milvus", 5000, 1, marks=[SLOW, pytest.mark.milvus]),
 ]
+"""The engine, the operations on an index, and the number of indexes."""
 
 
 def compare(index: Index, reference: Reference, chance: random.Random) -> None:
@@ -44,18 +45,10 @@ def compare(index: Index, reference: Reference, chance: random.Random) -> None:
     assert index.count(where) == sum(label in ((), own) for _, own in reference.rows.values())
 
 
-@pytest.mark.parametrize(("engine", "count"), ENGINES)
-def test_random_operations_agree_with_a_dictionary(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    chance: random.Random,
-    tried: Callable[[str], None],
-    engine: str,
-    count: int,
-) -> None:
-    uri = request.getfixturevalue("milvus_server") if engine == "milvus" else None
+def work(folder: Path, engine: str, uri: str | None, count: int, chance: random.Random) -> tuple[int, int]:
+    """Make operations on a new index, and compare all the time; gives how often it was opened, and searched."""
     reference, sequence, opened, searched = Reference(), operations(chance), 1, 0
-    index = create_index(tmp_path / "index", INFO, engine, uri=uri)
+    index = create_index(folder, INFO, engine, uri=uri)
     try:
         for number in range(count):
             operation = next(sequence)
@@ -65,13 +58,29 @@ def test_random_operations_agree_with_a_dictionary(
                 searched += 1
             if chance.random() < 0.02:
                 index.close()
-                index = open_index(tmp_path / "index")
+                index = open_index(folder)
                 opened += 1
         assert rows_of(index) == reference.rows
         check_index(index)
     finally:
         index.close()
-    tried(f"operations, {engine}: {count} with {opened} openings and {searched} searches, no difference")
+    return opened, searched
+
+
+@pytest.mark.parametrize(("engine", "count", "indexes"), ENGINES)
+def test_random_operations_agree_with_a_dictionary(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    chance: random.Random,
+    tried: Callable[[str], None],
+    engine: str,
+    count: int,
+    indexes: int,
+) -> None:
+    uri = request.getfixturevalue("milvus_server") if engine == "milvus" else None
+    done = [work(tmp_path / str(number), engine, uri, count, chance) for number in range(indexes)]
+    opened, searched = (sum(numbers) for numbers in zip(*done, strict=True))
+    tried(f"operations, {engine}: {indexes * count} with {opened} openings and {searched} searches, no difference")
 
 
 # --- two writers and readers ---

@@ -17,7 +17,7 @@ HONEST = {"zeros.png"}
 HONEST_MEMORY = 1.5e9
 
 
-@pytest.mark.parametrize("count", [280, pytest.param(4200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [140, pytest.param(4200, marks=pytest.mark.slow)])
 def test_damaged_pictures_are_read_or_refused(warm: Warm, made: Made, tried: Callable[[str], None], count: int) -> None:
     ended = ended_well(warm.run("faults.pictures:read_mutants", str(made.picture), SEED, count))
     found, wrong, formats = json.loads(ended.out)
