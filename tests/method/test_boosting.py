@@ -242,7 +242,7 @@ def test_a_loss_that_breaks_its_contract_is_named(function: object, complaint: s
 def test_labels_that_do_not_fit() -> None:
     with pytest.raises(LossError, match="labels of shape"):
         OnlineBoosting(BinomialDeviance())(outputs(), LABELS[:5])
-    with pytest.raises(LossError, match="label 3 for 2 proxies"):
+    with pytest.raises(LossError, match="label 2 for 2 proxies"):
         OnlineBoosting(NormalizedSoftmax(2, (3, 4, 5)).double())(outputs(), LABELS)
     with pytest.raises(LossError, match="no learners"):
         OnlineBoosting(BinomialDeviance())([], LABELS)
