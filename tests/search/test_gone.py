@@ -10,7 +10,7 @@ from ensembles import numbered
 
 from bier.search import Index, IndexInfo, Rows, create_index
 from bier.search.fill import fill
-from bier.vectors.parts import tar_uri
+from bier.data.references import tar_uri
 
 INFO = IndexInfo("model", (2, 4), (0.5, 0.8), engine="exact")
 

@@ -45,7 +45,7 @@ def index(tmp_path: Path) -> Iterator[WatchedIndex]:
         made.free = threading.Event()
         made.free.set()
         metadata = [{"label": "abc"[n // 20]} for n in range(60)]
-        made.add([f"{n:02}" for n in range(60)], np.ones((60, 2)), metadata)
+        made.add([f"{n:02}" for n in range(60)], np.full((60, 2), 0.5**0.5), metadata)
         yield made
 
 

@@ -1,4 +1,7 @@
-"""How the learners' parts lie in a vector, and whether a vector is one: each part has the length ``s_m``."""
+"""How the learners' parts lie in a vector, and whether a vector is one: each part has the length ``s_m``.
+
+Vectors of one's own, which no model cut into learners, are taken if they have the length of an ensemble's.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,10 @@ MOST_DIMENSIONS = 65_536
 
 TOLERANCE = 0.1
 """The share of ``s_m`` by which a length may be off. Rounding to int8 takes up to some hundredths of it."""
+
+
+WHOLE_TOLERANCE = 0.05
+"""The same of a whole vector, where its parts have other lengths."""
 
 
 class WrongLength(NamedTuple):
@@ -46,17 +53,23 @@ def check_layout(sizes: Any, scales: Any) -> None:
 
 
 def wrong_length(vectors: NDArray[np.float32], sizes: Sequence[int], scales: Sequence[float]) -> WrongLength | None:
-    """The first part of (n, D) vectors whose length is not its learner's ``s_m``, up to `TOLERANCE`; None if all are.
+    """The first part of (n, D) vectors whose length is not its learner's ``s_m``; None if all are.
 
-    NaN and infinity are found as well.
+    A part may be off by `TOLERANCE`. Rows that are not cut into learners pass where the whole is off by
+    `WHOLE_TOLERANCE` at most. NaN and infinity are found as well.
     """
-    start = 0
-    for learner, (size, scale) in enumerate(zip(sizes, scales, strict=True)):
-        part = vectors[:, start : start + size]
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.einsum("nd,nd->n", part, part)
-            bad = np.flatnonzero(~(np.abs(np.sqrt(squares) - scale) <= TOLERANCE * scale))
-        if len(bad):
-            return WrongLength(int(bad[0]), learner, math.hypot(*part[bad[0]].tolist()), scale)
-        start += size
-    return None
+    ends = np.cumsum(sizes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = [vectors[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        squares = np.stack([np.einsum("nd,nd->n", part, part) for part in parts])
+        off = _is_off(np.sqrt(squares), np.array(scales)[:, None], TOLERANCE)
+        off &= _is_off(np.sqrt(squares.sum(0)), np.array(math.hypot(*scales)), WHOLE_TOLERANCE)
+    if not off.any():
+        return None
+    learner, row = (int(place) for place in np.argwhere(off)[0])
+    return WrongLength(row, learner, math.hypot(*parts[learner][row].tolist()), scales[learner])
+
+
+def _is_off(lengths: NDArray[Any], expected: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
+    near: NDArray[np.bool_] = np.abs(lengths - expected) <= tolerance * expected
+    return ~near
