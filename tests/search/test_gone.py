@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from ensembles import numbered
 
+from bier.data.references import tar_uri
 from bier.search import Index, IndexInfo, Rows, create_index
 from bier.search.fill import fill
-from bier.data.references import tar_uri
 
 INFO = IndexInfo("model", (2, 4), (0.5, 0.8), engine="exact")
 
