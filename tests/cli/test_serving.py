@@ -98,6 +98,7 @@ def test_it_serves_and_finishes_what_is_in_flight(server: tuple[subprocess.Popen
         httpx.get(address, trust_env=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", [["--timeout", "8"]], indirect=True)
 def test_a_stop_takes_no_longer_than_a_request_may(server: tuple[subprocess.Popen[str], str], folder: Path) -> None:
     """Beside full load: half a header, an upload at a byte a second, and answers that nobody takes."""

@@ -152,6 +152,7 @@ warnings.warn("so are its warnings")
 """
 
 
+@pytest.mark.slow
 def test_decoders_print_nothing_in_any_thread() -> None:
     kinds = ["jpeg", "png", "tiff", "webp", "gif", "bmp", "jpeg2000", "avif"]
     done = subprocess.run(

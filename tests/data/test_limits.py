@@ -238,6 +238,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @needs_proc
 def test_the_cost_is_told_before_and_is_never_less_than_the_memory(tmp_path: Path) -> None:
     paths = [honest(kind, tmp_path / kind.replace(" ", "")) for kind in KINDS]

@@ -175,6 +175,7 @@ print(local_path(sys.argv[1]))
 PUSH = "import sys; from pathlib import Path; from bier.network.hub import push; push(Path(sys.argv[1]), 'shop/cars')"
 
 
+@pytest.mark.slow
 def test_a_model_goes_to_the_hub_and_comes_back(
     hub: tuple[type[Hub], dict[str, str]], folder: Path, run_folder: Path, tmp_path: Path
 ) -> None:

@@ -201,6 +201,7 @@ except StorageError as error:
 SMALL_DISK = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
 
 
+@pytest.mark.slow
 def test_a_program_that_breaks_off_in_its_midst(run_folder: Path, tmp_path: Path) -> None:
     """No file may have more than a megabyte."""
     message = printed([sys.executable, "-c", FULL, str(run_folder), str(tmp_path / "m.pt2"), "1000000"])
@@ -208,6 +209,7 @@ def test_a_program_that_breaks_off_in_its_midst(run_folder: Path, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_program_on_a_full_disk(run_folder: Path, tmp_path: Path) -> None:
     """A disk of one megabyte."""
     small = ["unshare", "-Urm", "sh", "-c", SMALL_DISK, str(tmp_path)]
