@@ -273,6 +273,8 @@ def _progress(work: str, count: int | None) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn(work), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=terminal(), transient=True) as progress:
+    console = terminal()
+    # Where nobody watches, rich would print an empty line for the bar.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(work, total=count)
         yield lambda done: progress.advance(task, done)
