@@ -16,7 +16,8 @@ from pyarrow import parquet
 from bier.data import TestTransform, cells, image_loader, open_source
 from bier.data.check import check_source, describe_faults
 from bier.data.datasets import open_table
-from bier.data.references import absolute, parquet_uri, picture_bytes, read_picture, short_name, tar_uri
+from bier.data.images import read_image, read_picture
+from bier.data.references import absolute, parquet_uri, picture_bytes, short_name, tar_uri
 from bier.data.thumbnails import Thumbnails
 from bier.errors import DataError, ImageError
 from bier.settings.schema import DataConfig
@@ -66,6 +67,7 @@ def test_pictures_in_a_table_are_read_everywhere(tmp_path: Path, image: Any) -> 
         assert [shade(picture) for batch in batches for picture in batch.images] == list(range(COUNT))
     for row in (11, 0, 5):
         assert picture_bytes(manifest.reference(row)) == BYTES[row]
+        assert shade(read_image(manifest.path(row))) == row
     pictures = list(open_catalogue(source).pictures((0, 0)))
     assert [picture.id.startswith(f"train.parquet:{n + 1}") for n, picture in enumerate(pictures)] == [True] * COUNT
     assert [shade(read_picture(picture.image)) for picture in pictures] == list(range(COUNT))

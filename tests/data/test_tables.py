@@ -16,7 +16,7 @@ from pyarrow import parquet
 from bier.data import Manifest, open_source
 from bier.data.check import check_source
 from bier.data.datasets import open_table
-from bier.data.references import read_picture
+from bier.data.images import read_picture
 from bier.errors import DataError
 from bier.settings.schema import DataConfig
 from bier.vectors.sources import open_catalogue

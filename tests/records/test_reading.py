@@ -117,6 +117,7 @@ def test_no_broken_file_gives_a_traceback(name: str, text: str | bytes, tmp_path
     [
         ({"positive": [[1, 2, 3]]}, "must have 2 counts between its 3 edges"),
         ({"negative": []}, "more learners on one side"),
+        ({"edges": [0, None, 1]}, "must have edges that grow"),
         ({"positive": [[0.5, 2]]}, "'weights.positive[0][0]' does not fit: expected a whole number"),
     ],
 )

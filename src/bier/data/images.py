@@ -22,6 +22,7 @@ from torch.nn import functional
 from bier.data.decoding import Opened, decode, open_picture
 from bier.data.limits import MAX_PIXELS, decoding_bytes
 from bier.data.quiet import quiet
+from bier.data.references import is_reference, located, picture_bytes, short_name
 from bier.errors import ImageError
 
 Fit = Literal["crop", "pad"]
@@ -46,7 +47,8 @@ def read_image(
     """A picture as a person sees it: upright, in sRGB, on white where it is transparent, the first frame of many.
 
     Args:
-        source: a file in one of the usual formats, or what stands in one. Its name does not matter.
+        source: a file in one of the usual formats, or what stands in one. Its name does not matter. A path of
+            `Manifest.path` may also lead into a tar or Parquet file.
         bbox: x, y of the upper left corner, width and height in pixels of the upright picture; a box with NaN is none.
         name: what to call it in messages; by default its path.
         max_pixels: the largest picture that is decoded.
@@ -61,6 +63,22 @@ def read_image(
     name = _name_of(source, name)
     image = _read(source, name, max_pixels, decode)
     return image if bbox is None else _cut(image, np.asarray(bbox, dtype=float), name)
+
+
+def read_picture(image: Path | str, bbox: Sequence[float] | np.ndarray | None = None, name: str = "") -> Tensor:
+    """A picture wherever it is, as `read_image` reads one.
+
+    Args:
+        image: a path, or a reference into a tar or Parquet file.
+        bbox: as for `read_image`.
+        name: what to call it in messages; by default its path, or its `short_name`.
+
+    Raises:
+        ImageError: it is gone, or cannot be read.
+    """
+    if not is_reference(str(image)):
+        return read_image(located(Path(image)), bbox, name or str(image))
+    return read_image(picture_bytes(str(image)), bbox, name or short_name(str(image)))
 
 
 def decode_cost(source: Path | bytes, name: str = "", *, max_pixels: int = MAX_PIXELS) -> int:
@@ -97,6 +115,8 @@ def _read(source: Path | bytes, name: str, max_pixels: int, use: Callable[[Opene
 def _open(source: Path | bytes) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
+    if is_reference(str(source)) and not os.path.exists(source):
+        return io.BytesIO(picture_bytes(str(source)))
     try:
         mode = os.stat(source).st_mode
         if stat.S_ISREG(mode):

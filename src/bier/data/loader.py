@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bier.data.images import TestTransform, TrainTransform
+from bier.data.images import TestTransform, TrainTransform, read_picture
 from bier.data.manifest import Manifest
-from bier.data.references import read_picture
 from bier.data.sampler import BatchPlan
 from bier.data.workers import as_it_is, from_workers, memory_to_share
 from bier.errors import ImageError

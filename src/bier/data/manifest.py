@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bier.data.passed_over import in_words
-from bier.data.references import absolute
+from bier.data.references import absolute, is_reference
 from bier.errors import DataError
 from bier.system.files import write_atomically
 
@@ -154,11 +154,12 @@ class Manifest:
         return picture
 
     def path(self, index: int) -> Path:
-        """Where the picture at this position lies, if it is a file of its own."""
-        return self.root / str(self.image[index])
+        """Where the picture at this position lies; `read_image` also opens one that is inside another file."""
+        image = str(self.image[index])
+        return Path(self.reference(index)) if is_reference(image) else self.root / image
 
     def reference(self, index: int) -> str:
-        """Where the picture at this position is, from any folder: what `bier.data.references.read_picture` opens."""
+        """Where the picture at this position is, from any folder: what `bier.data.images.read_picture` opens."""
         return absolute(str(self.image[index]), self.root)
 
     def remarks(self) -> list[str]:

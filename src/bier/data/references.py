@@ -10,19 +10,13 @@ Everything that opens a picture of a manifest, a folder of vectors or an index g
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote
-
-import numpy as np
 
 from bier.data.cells import cell
 from bier.data.spelling import other_spelling
 from bier.errors import ImageError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TAR, PARQUET = "tar", "parquet"
 
@@ -57,9 +51,10 @@ def parquet_uri(file: Path | str, column: str, row: int, name: str = "") -> str:
 
 def parse(image: str) -> Place | None:
     """The parts of a reference into another file; none for the path of a file."""
-    kind, mark, rest = image.partition("://")
+    kind, mark, rest = image.partition(":/")
     if not mark or kind not in (TAR, PARQUET):
         return None
+    rest = rest[1:] if rest.startswith("/") else f"/{rest}"  # a Path makes one slash of several
     address, _, name = rest.partition("#")
     file, _, query = address.partition("?")
     fields = {key: values[0] for key, values in parse_qs(query).items()}
@@ -99,24 +94,6 @@ def short_name(image: str) -> str:
 def located(path: Path) -> Path:
     """The path itself; where nothing is there, that of the one file that a person would take it for."""
     return path if os.path.exists(path) else other_spelling(path) or path
-
-
-def read_picture(image: Path | str, bbox: Sequence[float] | np.ndarray | None = None, name: str = "") -> Tensor:
-    """A picture wherever it is, as `bier.data.images.read_image` reads one.
-
-    Args:
-        image: a path, or a reference into a tar or Parquet file.
-        bbox: as for `read_image`.
-        name: what to call it in messages; by default its path, or its `short_name`.
-
-    Raises:
-        ImageError: it is gone, or cannot be read.
-    """
-    from bier.data.images import read_image  # needs torch
-
-    if not is_reference(str(image)):
-        return read_image(located(Path(image)), bbox, name or str(image))
-    return read_image(picture_bytes(str(image)), bbox, name or short_name(str(image)))
 
 
 def picture_bytes(image: str) -> bytes:

@@ -9,8 +9,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from bier.data.images import read_image
-from bier.data.references import read_picture
+from bier.data.images import read_image, read_picture
 from bier.errors import ImageError
 
 QUALITY = 80

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ class Weights:
     """(M, bins) of pairs of two classes."""
 
     def __post_init__(self) -> None:
+        if not all(low < high for low, high in itertools.pairwise(self.edges)):
+            raise ValueError("'weights' must have edges that grow")
         if any(len(counts) != len(self.edges) - 1 for counts in self.positive + self.negative):
             raise ValueError(f"'weights' must have {len(self.edges) - 1} counts between its {len(self.edges)} edges")
         if len(self.positive) != len(self.negative):

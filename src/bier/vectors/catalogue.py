@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bier.data import TestTransform
-from bier.data.references import read_picture
+from bier.data.images import read_picture
 from bier.data.workers import from_workers, memory_to_share
 from bier.errors import DataError, ImageError, nearest
 from bier.system.files import tidy
