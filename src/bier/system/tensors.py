@@ -62,10 +62,7 @@ def save_tensors(
     metadata = {"bier": json.dumps({**description, "check": _text_checksum(description)})}
 
     def write(file: Path) -> None:
-        file.touch()
-        mode = file.stat().st_mode
         save_file(plain, file, metadata=metadata)
-        file.chmod(mode)  # safetensors makes files that nobody else can read
         if aside is not None and path.is_file():
             _keep(path, aside)
 

@@ -25,7 +25,7 @@ from bier.errors import SearchError
 from bier.search.base import RESTORE, Filters, Index, IndexInfo, Rows, Vectors, portions
 from bier.search.durable import DURABLE, damaged, read_durable, write_durable
 from bier.search.writers import index_errors, only_writer
-from bier.system.files import sync, write_atomically
+from bier.system.files import write_atomically
 
 _FRAME = struct.Struct("<QII")
 _CHECKED = 12  # bytes of it that its own checksum covers
@@ -44,7 +44,6 @@ class ExactIndex(Index):
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
         with index_errors(folder):
             write_atomically(folder / "rows.log", Path.touch)
-            sync(folder)
             _acknowledge(folder, _EMPTY)
         return info
 
@@ -84,7 +83,6 @@ class ExactIndex(Index):
                 # Both, for a moment: whichever log is there when the power fails was acknowledged.
                 _acknowledge(self.folder, self._log_read, new)
                 write_atomically(self._file, lambda file: file.write_bytes(b"".join(blocks)))
-                sync(self.folder)
 
     def scan(self, batch: int = 4096) -> Iterator[Rows]:
         with self._current():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bier.errors import SearchError
+from bier.errors import SearchError, quoted
 from bier.search.base import (
     LONGEST_ID,
     LONGEST_VALUE,
@@ -178,7 +177,7 @@ def token_for(uri: str) -> str:
         raise SearchError(
             f"the token in {TOKEN} is for {address or 'a server that is not named'}, and is not sent to this one",
             where=uri,
-            remedy=f"if it is for this server, set {ADDRESS}={shlex.quote(uri)}; else unset {TOKEN}",
+            remedy=f"if it is for this server, set {ADDRESS}={quoted(uri)}; else unset {TOKEN}",
         )
     return token
 
