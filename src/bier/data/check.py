@@ -16,7 +16,7 @@ import numpy as np
 from bier.data.datasets import open_faulty
 from bier.data.datasets.layout import looks
 from bier.data.manifest import UNDECIDED, Manifest, natural
-from bier.data.references import is_reference, located, picture_bytes, short_name
+from bier.data.references import clipped, is_reference, located, picture_bytes, short_name
 from bier.errors import DataError, ImageError
 from bier.settings.schema import DataConfig
 
@@ -45,9 +45,6 @@ KINDS = {
 
 NOTES = frozenset({"duplicate", "names alike", "gallery only", "blank", "copy at another size"})
 """Kinds that are worth knowing and no reason to stop."""
-
-LONGEST = 300
-"""Characters of a path that a line of text shows."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +114,8 @@ def _fault(manifest: Manifest, index: int, kind: str, message: str) -> Fault:
 
 
 def _name(manifest: Manifest, index: int) -> str:
-    """What a person calls the picture, or the beginning of what is no name: a cell may hold a whole picture."""
-    name = short_name(str(manifest.image[index]))
-    return name if len(name) <= LONGEST else f"{name[:LONGEST]}... ({len(name):,} characters)"
+    """What a person calls the picture."""
+    return clipped(short_name(str(manifest.image[index])))
 
 
 def _classes(manifest: Manifest) -> Iterator[Fault]:

@@ -22,7 +22,7 @@ from bier.data.colour import Converter, srgb_converter
 from bier.data.depth import GreyScale, grey_scale, is_deep
 from bier.data.formats import kind_is_known, kind_is_readable, kind_remedy
 from bier.data.headers import announced_size
-from bier.data.limits import readable_bytes, refuse_impossible, refuse_large
+from bier.data.limits import PIECE, readable_bytes, refuse_impossible, refuse_large
 from bier.data.orientation import orientation, upright
 from bier.data.signatures import START, content_kind
 from bier.errors import ImageError
@@ -45,9 +45,6 @@ _FORMATS = {
 
 _WHOLE = ("AVIF", "HEIC", "JPEG XL", "WebP")
 """Kinds that are read into memory to the end of their file."""
-
-_PIECE = 2**22
-"""Pixels that are converted at once."""
 
 
 class Opened(NamedTuple):
@@ -207,7 +204,7 @@ def _converted(image: Tensor, convert: Converter) -> Tensor:
 
 def _pieces(height: int, width: int) -> Iterator[slice]:
     """Rows that are worked on at once, so that what lies between costs the same for a picture of any size."""
-    rows = max(1, _PIECE // max(width, 1))
+    rows = max(1, PIECE // max(width, 1))
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from bier.data.decoding import Opened, decode, open_picture
 from bier.data.limits import MAX_PIXELS, decoding_bytes
 from bier.data.quiet import quiet
-from bier.data.references import is_reference, located, picture_bytes, short_name
+from bier.data.references import clipped, is_reference, located, picture_bytes, short_name
 from bier.errors import ImageError
 
 Fit = Literal["crop", "pad"]
@@ -33,8 +33,6 @@ MARGIN = 256 / 224
 
 _WHITE = 255
 REMEDY = "replace the file, or remove its row from the source"
-LONGEST_NAME = 300
-"""Characters of a name that messages show: what stands for a path may be a whole picture."""
 
 
 def read_image(
@@ -91,8 +89,7 @@ def decode_cost(source: Path | bytes, name: str = "", *, max_pixels: int = MAX_P
 
 
 def _name_of(source: Path | bytes, name: str) -> str:
-    name = name or ("the picture" if isinstance(source, bytes) else str(source))
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}... ({len(name):,} characters)"
+    return clipped(name or ("the picture" if isinstance(source, bytes) else str(source)))
 
 
 def _read(source: Path | bytes, name: str, max_pixels: int, use: Callable[[Opened], Result]) -> Result:

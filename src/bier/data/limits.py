@@ -120,8 +120,11 @@ _RESULT = 3
 _WORK = {"WEBP": 12, "AVIF": 12, "HEIF": 12, "JXL": 24, "JPEG2000": 16, "TIFF": 8, "ICO": 8}
 """Bytes for each pixel that decoders take beside, as measured; the others work row by row."""
 
-_PIECE, _CONVERTING = 2**22, 16
-"""Pixels that are converted at once, and bytes that each takes, where a picture is more than RGB."""
+PIECE = 2**22
+"""Pixels that are converted at once, where a picture is more than RGB."""
+
+_CONVERTING = 16
+"""Bytes that each of them takes."""
 
 
 def decoding_bytes(picture: ImageFile, size: int) -> int:
@@ -137,5 +140,5 @@ def decoding_bytes(picture: ImageFile, size: int) -> int:
         each += _RESULT  # a turned copy
     if picture.info.get("progressive"):
         each += 2 * len(picture.getbands())  # libjpeg keeps all coefficients
-    piece = 0 if picture.mode == "RGB" and "icc_profile" not in picture.info else min(pixels, _PIECE) * _CONVERTING
+    piece = 0 if picture.mode == "RGB" and "icc_profile" not in picture.info else min(pixels, PIECE) * _CONVERTING
     return pixels * each + piece + min(size, readable_bytes(pixels, frames=True))

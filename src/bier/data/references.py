@@ -19,6 +19,8 @@ from bier.data.spelling import other_spelling
 from bier.errors import ImageError
 
 TAR, PARQUET = "tar", "parquet"
+LONGEST_NAME = 300
+"""Characters of a name that messages show."""
 
 
 class Place(NamedTuple):
@@ -89,6 +91,11 @@ def short_name(image: str) -> str:
     if place is None:
         return image
     return ":".join(part for part in (Path(place.file).name, place.query.get("row", ""), place.name) if part)
+
+
+def clipped(name: str) -> str:
+    """A name for a message, or the beginning of what is no name: what stands for a path may be a whole picture."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}... ({len(name):,} characters)"
 
 
 def located(path: Path) -> Path:
