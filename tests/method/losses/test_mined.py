@@ -35,17 +35,7 @@ def batch(labels: Tensor, dtype: torch.dtype = torch.float64) -> list[Tensor]:
 
 
 def in_tiles(loss: MultiSimilarity, outputs: list[Tensor], labels: Tensor, schedule: str, tile: int) -> Tensor:
-    sweep = MinedSweep(
-        loss.alpha,
-        loss.beta,
-        loss.base,
-        loss.epsilon,
-        stagewise=schedule == "stagewise",
-        learners=len(outputs),
-        like=outputs[0],
-        labels=labels,
-        tile=tile,
-    )
+    sweep = MinedSweep(loss, schedule, len(outputs), outputs[0], labels, tile=tile)
     return mean_loss(sweep, outputs)
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bier.method.ensemble import boosting_rate
+from bier.method.losses.base import Schedule
 from bier.method.losses.pairwise import TILE, add_products, average_factors, blocks
 
 KEPT = 2**21
@@ -79,12 +80,21 @@ class PositivePairs:
         return span, places if tile[0] == tile[1] else places[:1]
 
 
+class Mining(Protocol):
+    """What the sweep asks of a loss; :class:`bier.losses.MultiSimilarity` says what each means."""
+
+    alpha: float
+    beta: float
+    base: float
+    epsilon: float | None
+
+
 class MinedSweep:
     """Takes the tiles of one batch through the learners, as :class:`bier.method.losses.pairwise.Sweep` does.
 
     Args:
-        alpha, beta, base, epsilon: as :class:`bier.losses.MultiSimilarity` has them.
-        stagewise: learner m is judged at the running average of similarities, not at its own.
+        loss: how sharp it is, and what it mines.
+        schedule: with ``stagewise`` learner m is judged at the running average of similarities, else at its own.
         learners: their number M.
         like: a tensor of the outputs' type and device.
         labels: whole numbers (n,) of at least two classes.
@@ -95,22 +105,21 @@ class MinedSweep:
 
     def __init__(
         self,
-        alpha: float,
-        beta: float,
-        base: float,
-        epsilon: float | None,
-        *,
-        stagewise: bool,
+        loss: Mining,
+        schedule: Schedule,
         learners: int,
         like: Tensor,
         labels: Tensor,
+        *,
         tile: int = TILE,
     ) -> None:
-        self.alpha, self.beta = alpha, beta
-        self.slack = None if epsilon is None else beta * epsilon
+        self.alpha, self.beta = loss.alpha, loss.beta
+        self.slack = None if loss.epsilon is None else loss.beta * loss.epsilon
         self.learners, self.n, self.tile = learners, len(labels), tile
         self.positives = PositivePairs(labels, tile)
-        self.factors = factors(alpha, beta, base, stagewise, learners, self.n, like.dtype, like.device)
+        self.factors = factors(
+            loss.alpha, loss.beta, loss.base, schedule == "stagewise", learners, self.n, like.dtype, like.device
+        )
         self.losses = like.new_zeros(learners)
         self.kept: dict[Tile, Tensor] = {}
         self.room = KEPT

@@ -51,16 +51,7 @@ class MultiSimilarity(Loss):
         if not self._fits_tiles():
             return super().boost(outputs, labels, schedule=schedule, shrinkage=shrinkage, trace=trace)
         check_two_classes(labels)
-        sweep = MinedSweep(
-            self.alpha,
-            self.beta,
-            self.base,
-            self.epsilon,
-            stagewise=schedule == "stagewise",
-            learners=len(outputs),
-            like=outputs[0],
-            labels=labels,
-        )
+        sweep = MinedSweep(self, schedule, len(outputs), outputs[0], labels)
         loss = mean_loss(sweep, outputs)
         if not trace:
             return Boosted(loss, sweep.losses)
