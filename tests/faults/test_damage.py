@@ -78,50 +78,38 @@ def folders(warm: Warm, made: Made, tmp_path_factory: pytest.TempPathFactory) ->
     return make
 
 
-def damaged(
-    warm: Warm, folder: Path, kind: str, pattern: str, damages: list[str], count: int
-) -> tuple[Counter[str], list[list[str]]]:
-    """How often what came of it, and all that was neither equal nor noticed."""
-    file = max(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
-    name = str(file.relative_to(folder))
-    ended = warm.run("faults.damage:trials", kind, folder, name, damages, f"{SEED} {name}", count)
-    lines = [json.loads(line) for line in ended.out.splitlines()]
-    assert ended.code == 0, f"after {len(lines)} damages to {name}: {ended.err}"
-    return Counter(line[0] for line in lines), [line for line in lines if line[0] not in ("equal", "noticed")]
+Damage = Callable[[str, str, str, list[str], int], list[list[str]]]
 
 
-def summary(file: str, found: Counter[str]) -> str:
-    return f"damage to {file}: " + ", ".join(f"{found[what]} {what}" for what in sorted(found))
+@pytest.fixture
+def damage(warm: Warm, folders: Callable[[str], Path], tried: Callable[[str], None]) -> Damage:
+    """Damages a file so often, tells what came of it, and returns all that was neither equal nor noticed."""
+
+    def do(kind: str, folder: str, pattern: str, damages: list[str], count: int) -> list[list[str]]:
+        inside = folders(folder)
+        file = max(inside.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+        name = str(file.relative_to(inside))
+        ended = warm.run("faults.damage:trials", kind, inside, name, damages, f"{SEED} {name}", count)
+        lines = [json.loads(line) for line in ended.out.splitlines()]
+        assert ended.code == 0, f"after {len(lines)} damages to {name}: {ended.err}"
+        found = Counter(line[0] for line in lines)
+        told = ", ".join(f"{found[what]} {what}" for what in sorted(found))
+        tried(f"damage to {folder}/{pattern} ({kind}): {told}")
+        return [line for line in lines if line[0] not in ("equal", "noticed")]
+
+    return do
 
 
 @pytest.mark.parametrize(("kind", "folder", "file", "count"), SEALED)
-def test_damage_to_what_is_sealed_is_noticed(
-    warm: Warm,
-    folders: Callable[[str], Path],
-    tried: Callable[[str], None],
-    kind: str,
-    folder: str,
-    file: str,
-    count: int,
-) -> None:
-    damages = WORDS if file.endswith(".json") else BYTES
-    found, wrong = damaged(warm, folders(folder), kind, file, damages, count)
-    tried(summary(f"{folder}/{file} ({kind})", found))
+def test_damage_to_what_is_sealed_is_noticed(damage: Damage, kind: str, folder: str, file: str, count: int) -> None:
+    wrong = damage(kind, folder, file, WORDS if file.endswith(".json") else BYTES, count)
     assert wrong == [], f"{len(wrong)} of {count}"
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(60, marks=SLOW)])
 @pytest.mark.parametrize(("kind", "folder", "file"), OPEN)
 def test_no_content_of_an_open_file_makes_a_traceback(
-    warm: Warm,
-    folders: Callable[[str], Path],
-    tried: Callable[[str], None],
-    kind: str,
-    folder: str,
-    file: str,
-    count: int,
+    damage: Damage, kind: str, folder: str, file: str, count: int
 ) -> None:
-    damages = BYTES if file.endswith(".yaml") else WORDS
-    found, wrong = damaged(warm, folders(folder), kind, file, damages, count)
-    tried(summary(f"{folder}/{file}", found))
+    wrong = damage(kind, folder, file, BYTES if file.endswith(".yaml") else WORDS, count)
     assert [line for line in wrong if line[0] == "crashed"] == []

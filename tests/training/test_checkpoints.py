@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import stat
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -46,12 +45,6 @@ FLIPS = 30
 @pytest.fixture(scope="module")
 def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return some_birds(photographs, tmp_path_factory.mktemp("photos"), classes=8, images=6)
-
-
-@pytest.fixture
-def console() -> Iterator[Console]:
-    with open(os.devnull, "w") as nowhere:
-        yield Console(file=nowhere)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +51,6 @@ CONFIG = Config().replace(
 def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten classes of seven photographs of birds, in class folders."""
     return some_birds(photographs, tmp_path_factory.mktemp("photos"), classes=10, images=7)
-
-
-@pytest.fixture
-def console() -> Iterator[Console]:
-    with open(os.devnull, "w") as nowhere:
-        yield Console(file=nowhere)
 
 
 @pytest.fixture(scope="session")
