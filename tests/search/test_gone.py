@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ensembles import numbered
 
-from bier.data.references import tar_uri
+from bier.data.references import parquet_uri, short_name, tar_uri
 from bier.search import Index, IndexInfo, Rows, create_index
 from bier.search.fill import fill
 
@@ -81,3 +81,18 @@ def test_members_have_gone_from_tar_files_that_were_read_whole(index, tmp_path):
     second.unlink()
     assert len(fill(index, [in_tar(first, ["b.jpg"])], prune=True).gone) == 3
     assert ids(index) == ["part 1.tar:b.jpg"]
+
+
+def test_rows_have_gone_from_parquet_files(index, tmp_path):
+    file = tmp_path / "train.parquet"
+    file.touch()
+
+    def cells(numbers: list[int]) -> list[Rows]:
+        images = [parquet_uri(file, "image.bytes", number, f"{number}.jpg") for number in numbers]
+        names = [short_name(image) for image in images]
+        return [Rows(names, numbered(1, len(names), INFO), [{"image": image, "label": None} for image in images])]
+
+    fill(index, cells([1, 2, 3]))
+    assert fill(index, cells([1, 3])).gone == ["train.parquet:2:2.jpg"]
+    file.unlink()
+    assert fill(index, cells([3]), prune=True).gone == ["train.parquet:1:1.jpg", "train.parquet:2:2.jpg"]

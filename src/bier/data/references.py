@@ -33,6 +33,11 @@ class Place(NamedTuple):
     name: str
     """What the picture is called inside the file; may be empty."""
 
+    @property
+    def inside(self) -> str:
+        """Which picture of the file it is, ``boots/1.jpg`` or ``7:1.jpg``."""
+        return ":".join(part for part in (self.query.get("row", ""), self.name) if part)
+
 
 def tar_uri(file: Path | str, member: str, offset: int, size: int) -> str:
     """A picture inside a tar file: where its bytes are, and what it is called."""
@@ -90,7 +95,7 @@ def short_name(image: str) -> str:
     place = parse(image)
     if place is None:
         return image
-    return ":".join(part for part in (Path(place.file).name, place.query.get("row", ""), place.name) if part)
+    return ":".join(part for part in (Path(place.file).name, place.inside) if part)
 
 
 def clipped(name: str) -> str:
