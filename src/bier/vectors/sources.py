@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -181,6 +181,7 @@ class _Shards:
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         self.total: int | None = None
         self._passed_over: Counter[str] = Counter()
+        self._tar = lru_cache(maxsize=2)(read_tar)  # the layout asks for those that are read anyhow
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for number in range(start[0], len(self.files)):
@@ -193,7 +194,7 @@ class _Shards:
 
     def _pictures(self, number: int) -> Iterator[Entry]:
         file, name = self.files[number], self.names[number]
-        tar = read_tar(file)
+        tar = self._tar(file)
         self._passed_over += tar.passed_over
         labels = label_files(tar) if tar.labels else {}
         seen: dict[str, int] = {}
@@ -217,7 +218,7 @@ class _Shards:
         """Folders that hold every picture, and what the others say: of the first and the last file, which stand for
         all, since reading a tar file takes long."""
         ends = dict.fromkeys((self.files[0], self.files[-1]))
-        pictures = [member for file in ends for member in read_tar(file).pictures]
+        pictures = [member for file in ends for member in self._tar(file).pictures]
         above = len(folders_above(pictures))
         tops = {
             parts[above] for parts in (plain(member.name).split("/") for member in pictures) if len(parts) > above + 1
