@@ -45,6 +45,7 @@ def test_every_contender_of_the_results_builds(recipe: Callable[[str], ModuleTyp
         build.diversity(config, model.head.sizes)
 
 
+@pytest.mark.slow
 def test_every_head_trains(recipe: Callable[[str], ModuleType]) -> None:
     heads = recipe("heads")
     generator = torch.Generator().manual_seed(0)
@@ -183,6 +184,7 @@ def test_the_trial_reports_the_epoch_that_is_kept(recipe: Callable[[str], Module
     assert results.trial("no source is opened", results.BUDGET, 1e-4, tmp_path, None) == 0.5
 
 
+@pytest.mark.slow
 def test_a_trial_of_all_epochs_is_the_first_seed(
     recipe: Callable[[str], ModuleType], photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

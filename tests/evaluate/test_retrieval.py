@@ -304,6 +304,7 @@ def test_an_image_with_two_labels_is_named() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.slow
 def test_memory_is_linear() -> None:
     # n x n float32 would be 576 MB here; in a process of its own, whose peak is its own.
     program = """

@@ -118,7 +118,8 @@ def test_one_is_killed(birds: Path, tmp_path: Path) -> None:
     os.kill(int(second), signal.SIGKILL)
     printed, _ = process.communicate(timeout=100)
     assert process.returncode == 128 + signal.SIGKILL
-    assert "another process of this run has ended" in printed
+    # Rank 0 hears of it from the connection, or is stopped before it has.
+    assert printed.count("process 2 of 2 was ended by SIGKILL") == 1, printed
     assert "Traceback" not in printed
     assert (folder / "checkpoint.safetensors").exists()
 

@@ -254,7 +254,9 @@ def test_figures_of_a_model_that_is_gone_are_not_written(
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow)]
+)
 def test_a_killed_process_is_resumed_bit_for_bit(
     number: int, code: int, straight: Path, birds: Path, tmp_path: Path, console: Console
 ) -> None:

@@ -129,7 +129,8 @@ catalogue.embed_catalogue(Encoder.load(sys.argv[1]), sys.argv[2], sys.argv[3], b
 """
 
 
-@pytest.mark.parametrize("kind", [pytest.param("folder", marks=pytest.mark.slow), "tar"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "tar"])
 def test_killed_anywhere_it_goes_on_without_a_trace(model: Path, photos: Path, tmp_path: Path, kind: str) -> None:
     source = photos if kind == "folder" else tar_of(photos, tmp_path / "all.tar")
     command = [sys.executable, "-c", PROGRAM, str(model), str(source)]

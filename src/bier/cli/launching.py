@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bier.cli.launched import LAUNCHER
-from bier.errors import BierError
+from bier.errors import BierError, ProcessError
 from bier.system.console import plain_console
 
 if TYPE_CHECKING:
@@ -48,7 +49,12 @@ def print_error(text: str) -> None:
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run ``bier`` with these arguments so many times at once; returns the exit code of the first that fails, or 0."""
+    """Run ``bier`` with these arguments so many times at once.
+
+    Returns:
+        0, or the exit code of the first that failed. One that a signal ended counts before all others: it cannot speak
+        for itself, so that is said here.
+    """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -69,8 +75,20 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "bier.cli", *arguments)
     except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
-        return code if code > 0 else 128 - code
+        killed = next((one for one in error.failures.values() if one.exitcode < 0), None)
+        if killed is None:
+            return int(error.get_first_failure()[1].exitcode)
+        print_error(str(_killed(killed.local_rank, processes, -killed.exitcode)))
+        return 128 - int(killed.exitcode)
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0
+
+
+def _killed(rank: int, processes: int, number: int) -> ProcessError:
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    perhaps = " (out of memory?)" if name == "SIGKILL" else ""
+    return ProcessError(
+        f"process {rank + 1} of {processes} was ended by {name}{perhaps}",
+        remedy="a run goes on with: bier train --resume RUN",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ class TensorBoard(Callback):
 
     def on_start(self, run: Running) -> None:
         with self._errors():
+            self._wait_for_a_later_name()
             self.writer = SummaryWriter(str(self.folder), purge_step=run.step + 1)  # steps count from 1
         self._hook, threading.excepthook = threading.excepthook, self._hear
 
@@ -46,6 +48,11 @@ class TensorBoard(Callback):
         with self._errors():
             for name, value in values.items():
                 self.writer.add_scalar(name, value, step)
+
+    def _wait_for_a_later_name(self) -> None:
+        """TensorBoard reads files in the order of their names, which begin with the second they were made in."""
+        while any(self.folder.glob(f"events.out.tfevents.{int(time.time())}.*")):
+            time.sleep(0.05)
 
     def _errors(self) -> AbstractContextManager[None]:
         return storage_errors(self.folder, "cannot be written")
