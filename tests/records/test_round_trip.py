@@ -52,7 +52,7 @@ def test_the_keys_of_the_files_stay(real_run: Path) -> None:
     origin = json.loads(files.provenance.read_text(encoding="utf-8"))
     assert list(origin) == [
         *("format", "command", "started", "seed", "device", "threads", "processes", "platform", "cores", "versions"),
-        *("parameters", "data", "backbone", "seconds", "best_epoch", "unreadable", "finished", "tries"),
+        *("parameters", "data", "backbone", "seconds", "best_epoch", "refit", "unreadable", "finished", "tries"),
     ]
     assert list(origin["data"]) == ["path", "source", "protocol", "fingerprint", "images", "classes"]
     assert list(origin["backbone"]) == ["name", "mean", "std", "pooling"]

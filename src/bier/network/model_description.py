@@ -39,7 +39,10 @@ _BACKBONE = record(
     },
     optional={"pooling": one_of("average", "gem")},
 )
-DESCRIPTION: Check = record({"backbone": _BACKBONE, "sizes": SIZES, "weighting": WEIGHTING, "image": IMAGE})
+_REFIT = record(dict.fromkeys(("power", "share", "before", "after"), number(0, 1)))
+DESCRIPTION: Check = record(
+    {"backbone": _BACKBONE, "sizes": SIZES, "weighting": WEIGHTING, "image": IMAGE}, optional={"refit": _REFIT}
+)
 """Of a model file."""
 
 

@@ -29,16 +29,22 @@ class ModelInfo:
     weighting: str
     image: Mapping[str, Any]
     """``size`` in pixels and ``fit``."""
+    refit: Mapping[str, float] | None = None
+    """How the head was averaged after training (`bier.runs.finish`); None: it has not been looked at."""
 
 
-def save_model(path: Path, model: RetrievalModel, image: Mapping[str, Any]) -> None:
+def save_model(
+    path: Path, model: RetrievalModel, image: Mapping[str, Any], *, refit: Mapping[str, float] | None = None
+) -> None:
     """The whole model, with what is needed to build it again and to prepare its images."""
-    content = {
+    content: dict[str, Any] = {
         "backbone": model.backbone.spec(),
         "sizes": model.head.sizes,
         "weighting": model.head.weighting,
         "image": dict(image),
     }
+    if refit is not None:
+        content["refit"] = dict(refit)
     save_tensors(path, model.state_dict(), MODEL_FORMAT, content)
 
 
@@ -52,7 +58,7 @@ def load_model(path: Path | str) -> tuple[RetrievalModel, ModelInfo]:
     tensors, content = load_tensors(path, MODEL_FORMAT, DESCRIPTION)
     check_head(content, tensors, path)
     refuse_non_finite(tensors.items(), path)
-    info = ModelInfo(content["backbone"], tuple(content["sizes"]), content["weighting"], content["image"])
+    info = ModelInfo(**{**content, "sizes": tuple(content["sizes"])})
     model = _build(info, sum(tensor.numel() for tensor in tensors.values()), path)
     _fill(model, tensors, path)
     return model.eval(), info

@@ -42,6 +42,19 @@ class BackboneSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refit:
+    """How the head was averaged with a whitening of its features after training."""
+
+    power: float
+    """Of the whitening."""
+    share: float
+    """Of the whitening in the average; 0: the trained head was better."""
+    before: float
+    """MAP@R on the validation classes; likewise after it."""
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Written when a run begins, and again when it has ended."""
 
@@ -62,6 +75,7 @@ class Provenance:
     seconds: float | None = None
     """The fields from here on are there when the run has ended."""
     best_epoch: int | None = None
+    refit: Refit | None = None
     unreadable: tuple[str, ...] | None = None
     finished: str | None = None
     """When; a run without is not complete."""

@@ -20,6 +20,7 @@ from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import build, optimization
 from bier.runs.evaluation import evaluate
+from bier.runs.finish import refit_head
 from bier.runs.machine import resolved, set_threads
 from bier.runs.provenance import now, provenance_of
 from bier.runs.splits import has_test, held_out, test_part
@@ -107,6 +108,7 @@ def _train(
     _tell_what_is_kept(progress, console)
     provenance = dataclasses.replace(
         provenance,
+        refit=refit_head(job, manifest, console) if config.model.refit else None,
         seconds=round((provenance.seconds or 0) + time.monotonic() - began, 1),
         best_epoch=progress.best.epoch or progress.epoch,
         unreadable=tuple(progress.unreadable),

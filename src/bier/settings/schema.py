@@ -135,6 +135,10 @@ class ModelConfig:
     start: Literal["whitening", "random"] = setting(
         "whitening", "First weights of the head: a whitening learned from features of training images, or random ones."
     )
+    refit: bool = setting(
+        True,
+        "After training, average the head with a whitening of its features, where validation classes find that better.",
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bier.data import Manifest
 from bier.evaluate import evaluate_retrieval
@@ -43,20 +44,34 @@ def validate(
     asking.ask()
     scales = model.head.scales().cpu()
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
-    labels = manifest.codes()[vectors.index]
-    queries = np.flatnonzero(manifest.split[vectors.index] == "val")
+    scores = validation_scores(ensemble, manifest.take(vectors.index), distributed=job.hardware.processes.world > 1)
+    asking.ask()
+    return scores
+
+
+def validation_scores(
+    vectors: Tensor, manifest: Manifest, *, distributed: bool = False
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Recall@1 and MAP@R, and MAP@R of each class: each picture of ``val`` searches all others.
+
+    Args:
+        vectors: (n, D), of length 1.
+        manifest: the n pictures.
+        distributed: all processes call this alike, and share the work.
+    """
+    labels = manifest.codes()
+    queries = np.flatnonzero(manifest.split == "val")
     result = evaluate_retrieval(
-        ensemble[queries],
+        vectors[queries],
         labels[queries],
-        gallery=ensemble,
+        gallery=vectors,
         gallery_labels=labels,
         ids=queries,
         gallery_ids=np.arange(len(labels)),
         recall_at=(1,),
         similarity="dot",
-        distributed=job.hardware.processes.world > 1,
+        distributed=distributed,
     )
-    asking.ask()
     assert result.map_at_r is not None
     by_class = {str(label): figures["map_at_r"] for label, figures in result.per_class().items()}
     return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}, by_class

@@ -1,0 +1,107 @@
+"""What happens to the head after the last step."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from bier.data import Manifest
+from bier.method.ensemble import EmbeddingEnsemble
+from bier.method.refit import average, refit
+from bier.network.model_file import load_model, save_model
+from bier.records.folder import RunFolder
+from bier.records.provenance import Refit
+from bier.runs.evaluation import embed_manifest
+from bier.runs.start import START_IMAGES
+from bier.training.job import Job
+from bier.training.validation import validation_scores
+
+POWERS = (0.5, 1.0)
+SHARES = (0.3, 0.5, 0.7)
+"""Tried on the validation classes, beside the trained head itself."""
+
+
+def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
+    """Average the head of the model that is kept with a whitening of its features, if validation finds that better.
+
+    What the average is to be is chosen with the validation classes held out. Then it is fitted to them as well.
+
+    Args:
+        job: its run is over.
+        manifest: the pictures for training and validation.
+        console: where to tell of it.
+
+    Returns:
+        what was taken, now or before this run was resumed; None where there is nothing to judge by.
+
+    Raises:
+        BierError: the model cannot be read or written.
+    """
+    file = RunFolder(job.folder).model
+    model, info = load_model(file)
+    job.hardware.processes.wait()  # all have read it before rank 0 writes
+    if info.refit is not None:
+        return Refit(**info.refit)
+    if job.pictures.validation is None:
+        return None
+    began = time.monotonic()
+    seen = _pictures(job, manifest)
+    vectors = embed_manifest(model, seen, job.pictures.test_view, job.hardware, console)
+    result: Refit | None = None
+    if job.hardware.processes.first:
+        seen, head = seen.take(vectors.index), model.to("cpu").head
+        result = _best(head, vectors.features, seen, job)
+        if result.share:
+            labels = torch.from_numpy(seen.codes())
+            fitted = refit(head, vectors.features, labels, power=result.power, seed=job.seed)
+            model.head = average(head, fitted, result.share)
+        save_model(file, model, info.image, refit=dataclasses.asdict(result))
+        console.print(f"{_in_words(result)}, {time.monotonic() - began:.0f} s", soft_wrap=True)
+    job.hardware.processes.wait()  # for the model, which all of them read
+    return result
+
+
+def _pictures(job: Job, manifest: Manifest) -> Manifest:
+    """What the whitening is fitted to, at most `START_IMAGES`, and what judges it."""
+    assert job.pictures.validation is not None
+    chosen = np.random.default_rng(job.seed).permutation(len(job.pictures.train))[:START_IMAGES]
+    wanted = {*job.pictures.train.image[chosen], *job.pictures.validation.image}
+    known = manifest.only("train", "val")
+    return known.take(np.array([image in wanted for image in known.image]))
+
+
+def _best(head: EmbeddingEnsemble, features: Tensor, seen: Manifest, job: Job) -> Refit:
+    """The average that finds the validation classes best, fitted to the others alone; or the trained head."""
+    assert job.pictures.validation is not None
+    searched = set(job.pictures.validation.image)
+    gallery = np.array([image in searched for image in seen.image])
+    training = torch.from_numpy(seen.split == "train")
+    labels = torch.from_numpy(seen.codes())
+
+    @torch.inference_mode()
+    def score(tried: EmbeddingEnsemble) -> float:
+        return validation_scores(tried(features[torch.from_numpy(gallery)]), seen.take(gallery))[0]["map_at_r"]
+
+    before = score(head)
+    best = Refit(power=0.0, share=0.0, before=before, after=before)
+    for power in POWERS:
+        fitted = refit(head, features[training], labels[training], power=power, seed=job.seed)
+        for share in SHARES:
+            after = score(average(head, fitted, share))
+            if after > best.after:
+                best = Refit(power=power, share=share, before=before, after=after)
+    return best
+
+
+def _in_words(result: Refit) -> str:
+    if not result.share:
+        return "the trained head stays: no average with a whitening of its features is better on the validation classes"
+    return (
+        f"the head is averaged with a whitening of its features, power {result.power:g}, share {result.share:g}: MAP@R "
+        f"{100 * result.before:.1f} → {100 * result.after:.1f} % on the validation classes"
+    )
