@@ -18,7 +18,7 @@ from bier.data import Manifest, TestTransform, image_loader, open_source
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
 from bier.network.create import create_backbone
-from bier.network.families.lite0 import _lite0_file, lite0_state
+from bier.network.families.efficientnet_lite import lite_file, lite_state
 from bier.network.weights import read_weights
 from bier.settings.schema import DataConfig
 
@@ -64,8 +64,8 @@ def test_lite0_scores_as_stated(photographs: Path) -> None:
 
 
 def test_every_tensor_of_the_package_finds_its_place(lite0: Backbone) -> None:
-    package = read_weights(_lite0_file())
-    renamed = lite0_state(package)
+    package = read_weights(lite_file(LITE0))
+    renamed = lite_state(package, (1, 2, 2, 3, 3, 4, 1))
     ours = lite0.network.state_dict()
     assert set(renamed) - set(ours) == {"classifier.weight", "classifier.bias"}
     assert set(ours) <= set(renamed)

