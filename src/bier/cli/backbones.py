@@ -48,7 +48,7 @@ def _table(found: Sequence[Tried]) -> Iterator[str]:
             yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
     if found:
-        yield "params in millions; size: of the pictures that the weights know, in pixels; step: sizes are multiples of it"
+        yield "params in millions; size: in pixels, as the weights know it; step: sizes are multiples of it"
         yield "here: whether the weights are installed or cached on this machine"
 
 
