@@ -19,7 +19,7 @@ from bier.network.layer_groups import timm_groups
 from bier.network.names import FAMILIES, Tried, family_of, not_tried, tried
 
 DOCS = Path(__file__).parents[2] / "docs"
-TIMM = [each for each in tried() if timm.is_model(each.member.name.partition(".")[0])]
+TIMM = [each for each in tried() if "." in each.member.name]
 FIRST = {each.family: each for each in reversed(TIMM)}
 
 
