@@ -88,11 +88,10 @@ WENT = """
 No hub could be reached where bier is developed. So only the EfficientNet-lite networks were used with their real
 weights. All others had random weights: their figures would mean nothing, and none are given.
 
-One network or more of each family went the whole way. It was trained, interrupted, resumed and evaluated. Its vectors
-were embedded, exported to ONNX and int8, indexed, and searched over HTTP. `tests/cli/test_families.py` repeats that.
-The exported vectors differed by less than 1e-5 from those of PyTorch.
-
-The other networks were built, and their figures compared.
+The networks marked in the last column went the whole way, with random weights. Each was trained, interrupted, resumed
+and evaluated. Its vectors were embedded, exported to ONNX and int8, indexed, and searched over HTTP. The exported
+vectors differed by less than 1e-5 from those of PyTorch. `tests/cli/test_families.py` repeats that, and has a case for
+each family. The other networks were built, and their figures taken.
 
 """
 
