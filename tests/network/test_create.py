@@ -18,7 +18,7 @@ from bier.data import Manifest, TestTransform, image_loader, open_source
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
 from bier.network.create import create_backbone
-from bier.network.families.lite0 import _lite0_file, lite0_state
+from bier.network.families.efficientnet_lite import lite_file, lite_state
 from bier.network.weights import read_weights
 from bier.settings.schema import DataConfig
 
@@ -63,10 +63,18 @@ def test_lite0_scores_as_stated(photographs: Path) -> None:
     assert 0.71 < recall_at_1(create_backbone(LITE0), birds(photographs), size=224) < 0.77  # 73.2; stated: 73.8
 
 
-def test_every_tensor_of_the_package_finds_its_place(lite0: Backbone) -> None:
-    package = read_weights(_lite0_file())
-    renamed = lite0_state(package)
-    ours = lite0.network.state_dict()
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        (LITE0, (1, 2, 2, 3, 3, 4, 1)),
+        ("efficientnet_lite1", (1, 3, 3, 4, 4, 5, 1)),
+        ("efficientnet_lite2", (1, 3, 3, 4, 4, 5, 1)),
+    ],
+)
+def test_every_tensor_of_the_package_finds_its_place(name: str, blocks: tuple[int, ...]) -> None:
+    package = read_weights(lite_file(name))
+    renamed = lite_state(package, blocks)
+    ours = create_backbone(name).network.state_dict()
     assert set(renamed) - set(ours) == {"classifier.weight", "classifier.bias"}
     assert set(ours) <= set(renamed)
     for key, tensor in ours.items():
@@ -303,7 +311,7 @@ def test_unknown_names(name: str, message: str) -> None:
         create_backbone(name)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "googlenet", "regnetx_002", "hf-hub:timm/resnet18.a1_in1k"])
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "vit_small_patch14_dinov2", "hf-hub:timm/resnet18.a1_in1k"])
 def test_without_a_network_missing_weights_fail_at_once(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

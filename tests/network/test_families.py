@@ -7,10 +7,13 @@ import torch
 
 from bier.network.create import FAMILIES, create_backbone
 
-NAMES = {"efficientnet_lite0": "efficientnet_lite0", "googlenet": "googlenet", "timm": "resnet10t"}
+NAMES = {key: FAMILIES[key].members[0].name for key in FAMILIES if FAMILIES[key].members} | {"timm": "resnet10t"}
+LARGE = ("dinov2", "dinov3", "siglip2", "swin")
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize(
+    "family", [pytest.param(key, marks=[pytest.mark.slow] if key in LARGE else []) for key in FAMILIES]
+)
 def test_a_family_keeps_its_contract(family: str) -> None:
     name = NAMES[family]
     assert FAMILIES[family].knows(name)

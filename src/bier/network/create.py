@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from bier.errors import ModelError
 from bier.network.backbone import Backbone, Pooling
-from bier.network.family import Family
+from bier.network.names import FAMILIES, family_of, refuse_word
 from bier.network.pooling import GeneralizedMean, averaging, is_never_negative
-from bier.system.registry import Registry
 
-FAMILIES: Registry[Family] = Registry("family of backbones", "bier.network.families", "bier.backbones")
-"""A file there, or an entry point ``bier.backbones`` of another package, adds one."""
+__all__ = ["FAMILIES", "create_backbone"]
+
 TRIAL_SIZE = 128
 """Pixels of a picture that any network can take."""
 
@@ -27,9 +26,9 @@ def create_backbone(
     """A backbone by name.
 
     Args:
-        name: ``efficientnet_lite0`` (its weights are installed with bier), ``googlenet`` (torchvision's), or any name
-            that timm knows. With ``hf-hub:OWNER/NAME`` or ``local-dir:FOLDER`` of timm, the backbone has the name of
-            its architecture: a model of it needs neither.
+        name: ``efficientnet_lite0`` (its weights are installed with bier), ``efficientnet_lite1`` or ``2``,
+            ``googlenet`` (torchvision's), or any name that timm knows. With ``hf-hub:OWNER/NAME`` or
+            ``local-dir:FOLDER`` of timm, the backbone has the name of its architecture: a model of it needs neither.
         weights: ``default`` for those that the name comes with, ``none`` for random ones, or a local ``.safetensors``
             or ``.pth`` file.
         mean: of each colour channel in 0..1; by default what belongs to the weights.
@@ -41,17 +40,12 @@ def create_backbone(
         ModelError: unknown name, weights that are missing, damaged or another network's, no network to fetch them, or
             a pooling that does not go with the network.
     """
-    backbone = _family_of(name).build(name, weights)
+    refuse_word(name)
+    backbone = family_of(name).build(name, weights)
     backbone.set_preprocessing(mean or backbone.mean, std or backbone.std)
     if pooling != "average":
         _pool_by_generalized_mean(backbone, only_if_sensible=pooling == "auto")
     return backbone
-
-
-def _family_of(name: str) -> Family:
-    """The family that knows the name; timm, which complains of unknown ones, is asked last."""
-    others = (FAMILIES[key] for key in FAMILIES if key != "timm")
-    return next((family for family in others if family.knows(name)), FAMILIES["timm"])
 
 
 def _pool_by_generalized_mean(backbone: Backbone, only_if_sensible: bool) -> None:

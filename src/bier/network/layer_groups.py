@@ -11,22 +11,25 @@ from bier.network.backbone import Group
 
 
 def timm_groups(network: nn.Module) -> list[Group]:
-    """timm's stem and stages; what it counts to the last stage but lies behind it is a group of its own, ``head``."""
+    """timm's stem and stages; what it counts to a stage but lies behind it goes to the next, at the end to ``head``."""
     from timm.models import group_parameters
 
     parameters = dict(network.named_parameters())
-    stages = list(group_parameters(network, network.group_matcher(coarse=True)).values())  # type: ignore[operator]
-    last = stages[-1][0].partition(".")[0]
-    behind = [name for name in stages[-1] if name.partition(".")[0] != last]
-    stages[-1] = [name for name in stages[-1] if name not in behind]
-    groups: dict[str, list[nn.Parameter]] = {}
+    stem, *stages = group_parameters(network, network.group_matcher(coarse=True)).values()  # type: ignore[operator]
+    groups: dict[str, list[str]] = {"stem": stem}
+    behind: list[str] = []
     for names in stages:
-        label = _common(names) if groups else "stem"
-        label = label if label and label not in groups else names[0]
-        groups[label] = [parameters[name] for name in names]
+        own = [name for name in names if _top(name) == _top(names[0])]
+        label = _common([*behind, *own]) or ("head" if behind else own[0])
+        groups[own[0] if label in groups else label] = [*behind, *own]
+        behind = [name for name in names if name not in own]
     if behind:
-        groups["head"] = [parameters[name] for name in behind]
-    return list(groups.items())
+        groups["head"] = behind
+    return [(label, [parameters[name] for name in names]) for label, names in groups.items()]
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _common(names: Sequence[str]) -> str:

@@ -17,8 +17,11 @@ from bier.method.boosting import OnlineBoosting
 from bier.method.diversity import ActivationLoss, AdversarialLoss, DiversitySum
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
+from bier.network.drop_path import drop_paths
 from bier.network.model import RetrievalModel
+from bier.network.names import family_of
 from bier.network.recorded import GraphedBackbone
+from bier.runs.habits import filled, with_habits
 from bier.settings.schema import Config, LossConfig
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
@@ -39,7 +42,10 @@ def settings_named(**settings: str) -> Iterator[None]:
 
 _OF_MODEL = {
     "name": "model.backbone",
-    **{name: f"model.{name}" for name in ("weights", "pooling", "sizes", "dimensions", "learners", "weighting")},
+    **{
+        name: f"model.{name}"
+        for name in ("weights", "pooling", "drop_path", "sizes", "dimensions", "learners", "weighting")
+    },
     "count": "optimizer.freeze",
 }
 
@@ -58,8 +64,24 @@ def hardware(config: Config, processes: Processes = ALONE) -> Hardware:
 
 
 def image_size(config: Config, device: torch.device) -> int:
-    """Side of the input in pixels: 224 on a GPU and 128 on a CPU unless the settings say."""
-    return config.image.size or (128 if device.type == "cpu" else 224)
+    """Side of the input in pixels: that of the settings, or what suits the backbone's weights and the device.
+
+    Raises:
+        ModelError: the backbone does not take it.
+    """
+    if config.image.size is None:
+        return family_of(config.model.backbone).sizes(config.model.backbone).chosen(on_cpu=device.type == "cpu")
+    _check_size(config.model.backbone, config.image.size)
+    return config.image.size
+
+
+def size_warning(config: Config, size: int) -> str | None:
+    """One line where the backbone's weights have seen nothing like pictures of this side."""
+    backbone = config.model.backbone
+    sizes = family_of(backbone).sizes(backbone)
+    if config.model.weights == "none" or not sizes.is_far(size):
+        return None
+    return f"WARNING: {size} px is far from the {sizes.usual} px that the weights of {backbone} know; see image.size"
 
 
 def train_transform(config: Config, size: int) -> TrainTransform:
@@ -91,6 +113,8 @@ def _model(config: Config) -> RetrievalModel:
             learners=config.model.learners,
             weighting=config.model.weighting,
         )
+        if drop_path := filled(with_habits(config).model.drop_path):
+            drop_paths(backbone.network, drop_path, backbone.name)
     backbone.freeze(config.optimizer.freeze)
     backbone.freeze_batch_norm = config.optimizer.freeze_batch_norm
     return RetrievalModel(backbone, head)
@@ -110,13 +134,18 @@ def training_backbone(
 
 def check_image_size(model: RetrievalModel, size: int) -> None:
     """Refuse, with a `ModelError`, a size of pictures that the backbone does not take."""
-    wanted = model.backbone.image_size
-    if wanted is not None and wanted != size:
-        raise ModelError(
-            f"{model.backbone.name} takes images of {wanted} pixels, not {size}",
-            where="image.size",
-            remedy=f"set image.size to {wanted}",
-        )
+    _check_size(model.backbone.name, size)
+
+
+def _check_size(backbone: str, size: int) -> None:
+    sizes = family_of(backbone).sizes(backbone)
+    if sizes.takes(size):
+        return
+    wanted = " or ".join(map(str, sizes.nearest(size)))
+    kinds = f"of {wanted} pixels" if sizes.only else f"whose sides are multiples of {sizes.step} pixels"
+    raise ModelError(
+        f"{backbone} takes images {kinds}, not {size}", where="image.size", remedy=f"set image.size to {wanted}"
+    )
 
 
 def boosting(config: Config, sizes: tuple[int, ...], classes: int) -> OnlineBoosting:

@@ -1,17 +1,18 @@
-"""Settings with all that depends on the machine filled in, or left out."""
+"""Settings with all that depends on the machine or the backbone filled in, or left out."""
 
 from __future__ import annotations
 
 import torch
 
 from bier.runs import build
+from bier.runs.habits import with_habits
 from bier.settings.schema import Config
 from bier.system.hardware import Hardware
 
 
 def resolved(config: Config, hardware: Hardware) -> Config:
-    """The settings with everything that depends on the machine filled in, as they are kept with the run."""
-    return config.replace(
+    """The settings with everything that depends on machine or backbone filled in, as they are kept with the run."""
+    return with_habits(config).replace(
         image__size=build.image_size(config, hardware.device),
         data__workers=hardware.workers,
         hardware__device=hardware.device.type,

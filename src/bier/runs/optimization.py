@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bier.network.model import RetrievalModel
+from bier.runs.habits import filled
 from bier.settings.schema import OptimizerConfig
 
 
@@ -18,16 +19,17 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Proxies, head and ``extra``, then the backbone's layer groups from output to input, each with its rate.
 
-    Weight decay applies to matrices and filters only (the authors' recipe: "on weights").
+    Weight decay applies to matrices and filters only (the authors' recipe: "on weights"). `with_habits` has filled in
+    the settings.
     """
-    rate = config.learning_rate
+    rate, head_factor, layer_decay = map(filled, (config.learning_rate, config.head_factor, config.layer_decay))
     layers = [
         (rate * config.proxy_factor, [*proxies]),
-        (rate * config.head_factor, [*model.head.parameters(), *extra]),
+        (rate * head_factor, [*model.head.parameters(), *extra]),
     ]
     for _, parameters in reversed(model.backbone.groups()):
         layers.append((rate, parameters))
-        rate *= config.layer_decay
+        rate *= layer_decay
     groups = []
     for peak, parameters in layers:
         trainable = [p for p in parameters if p.requires_grad]
@@ -50,7 +52,7 @@ def optimizer(
 
 def rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[int], float]:
     """The factor on every rate at a step: a linear rise over ``warmup`` of the steps, then half a cosine to 0."""
-    rise = config.warmup * steps
+    rise = filled(config.warmup) * steps
 
     def factor(step: int) -> float:
         if step < rise:

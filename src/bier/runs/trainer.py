@@ -21,6 +21,7 @@ from bier.records.provenance import Provenance
 from bier.runs import build, optimization
 from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
+from bier.runs.habits import with_habits
 from bier.runs.machine import resolved, set_threads
 from bier.runs.provenance import now, provenance_of
 from bier.runs.splits import has_test, held_out, test_part
@@ -95,6 +96,8 @@ def _train(
         processes.wait()  # nobody writes before all have looked
     job = build_job(manifest, config, folder, hardware)
     announce(job, manifest, console)
+    if warning := build.size_warning(config, job.pictures.test_view.size):
+        console.print(warning, soft_wrap=True)
     if resume:
         provenance = _same_data(folder, manifest)
     else:
@@ -141,6 +144,8 @@ def resume(folder: Path, console: Console, *, processes: Processes = ALONE, **op
     with held(folder, processes):
         source = _interrupted(folder).data.path
         config = load(RunFolder(folder).config)
+        if config.model.drop_path is None:  # a run from before there was this setting
+            config = config.replace(model__drop_path=0.0)
         return train(source, config, folder, console, processes=processes, resume=True, **options)
 
 
@@ -183,6 +188,7 @@ def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardwa
         DataError: there is nothing to train on, or nothing to be found among the validation classes.
         ConfigError: settings that contradict one another.
     """
+    config = with_habits(config)
     pictures = _pictures(manifest, config, hardware)
     learning = _learning(pictures, config, hardware)
     build.check_image_size(learning.model, pictures.test_view.size)

@@ -78,7 +78,12 @@ class ImageConfig:
     """From file to tensor."""
 
     size: int | None = setting(
-        None, "Side of the square input.", unit="pixels", low=32, high=4096, if_none="224 on a GPU, 128 on a CPU"
+        None,
+        "Side of the square input.",
+        unit="pixels",
+        low=32,
+        high=4096,
+        if_none="by backbone: 224 on a GPU and 128 on a CPU for efficientnet_lite0",
     )
     fit: Literal["crop", "pad"] = setting(
         "crop", "How a picture becomes square: crop cuts a square out, pad fills up with white as in the paper."
@@ -105,7 +110,7 @@ class ModelConfig:
     """The backbone and the ensemble of learners on top."""
 
     backbone: str = setting(
-        "efficientnet_lite0", "The pretrained network: efficientnet_lite0, googlenet, or any name that timm knows."
+        "efficientnet_lite0", "The pretrained network: a name that `bier backbones` lists, or any that timm knows."
     )
     weights: str = setting(
         "default",
@@ -114,6 +119,14 @@ class ModelConfig:
     pooling: Literal["auto", "average", "gem"] = setting(
         "auto",
         "Pooling of the backbone's last map; auto takes gem, the generalised mean, where no value is negative.",
+    )
+    drop_path: float | None = setting(
+        None,
+        "Chance that a picture skips the backbone's last block in training; it falls to 0 towards the first.",
+        unit="as a share",
+        low=0,
+        high=0.9,
+        if_none="by backbone: 0 for efficientnet_lite0",
     )
     sizes: tuple[int, ...] | str | None = setting(
         None,
@@ -193,22 +206,40 @@ class OptimizerConfig:
     """How the weights move."""
 
     epochs: int = setting(10, "Passes over the training images.", unit="epochs", low=1, high=1_000_000)
-    learning_rate: float = setting(1e-4, "Rate of the backbone at the peak of the schedule.", low=0, high=10)
-    head_factor: float = setting(3.0, "Rate of the head, as a multiple of the backbone's.", low=0, high=1_000_000)
+    # What these four are left out for stands with the families of backbones, in network/families.
+    learning_rate: float | None = setting(
+        None,
+        "Rate of the backbone at the peak of the schedule.",
+        low=0,
+        high=10,
+        if_none="by backbone: 1e-4 for efficientnet_lite0",
+    )
+    head_factor: float | None = setting(
+        None,
+        "Rate of the head, as a multiple of the backbone's.",
+        low=0,
+        high=1_000_000,
+        if_none="by backbone: 3 for efficientnet_lite0",
+    )
     # They start at random (as in Kim et al. 2020).
     proxy_factor: float = setting(
         100.0, "Rate of a loss's class proxies, as a multiple of the backbone's.", low=0, high=1_000_000
     )
-    layer_decay: float = setting(
-        1.0, "Rate of each layer group of the backbone, as a multiple of that of the group above.", low=0, high=1
+    layer_decay: float | None = setting(
+        None,
+        "Rate of each layer group of the backbone, as a multiple of that of the group above.",
+        low=0,
+        high=1,
+        if_none="by backbone: 1 for efficientnet_lite0",
     )
     weight_decay: float = setting(2e-4, "Weight decay of AdamW, on matrices and filters only.", low=0, high=10)
-    warmup: float = setting(
-        0.1,
+    warmup: float | None = setting(
+        None,
         "Share of all steps over which rates rise; then they fall along a cosine.",
         unit="as a share",
         low=0,
         high=1,
+        if_none="by backbone: 0.1 for all",
     )
     freeze: int = setting(
         0, "Layer groups of the backbone, from the input, that stay as they are.", unit="groups", low=0, high=1000

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bier.network.backbone import Backbone
-from bier.network.family import Family
+from bier.network.family import Family, Member, Weights
 from bier.network.weights import load_strictly, not_fetched, read_weights, require, without
 
 _HALF = (0.5, 0.5, 0.5)
@@ -34,10 +34,7 @@ def googlenet(name: str, weights: str) -> Backbone:
 
 
 def _googlenet_file() -> Path:
-    from torchvision.models import GoogLeNet_Weights
-
-    url = str(GoogLeNet_Weights.DEFAULT.url)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    url, path = _place()
     if not path.is_file():
         require(url, "googlenet")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,4 +45,23 @@ def _googlenet_file() -> Path:
     return path
 
 
-MEMBERS = {"googlenet": Family(knows=lambda name: name == "googlenet", build=googlenet)}
+def _place() -> tuple[str, Path]:
+    """Where the weights come from, and where they lie once they have come."""
+    from torchvision.models import GoogLeNet_Weights
+
+    url = str(GoogLeNet_Weights.DEFAULT.url)
+    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def _weights(name: str) -> Weights:
+    return Weights("bsd-3-clause", "torchvision", _place()[1].is_file())
+
+
+MEMBERS = {
+    "googlenet": Family(
+        knows=lambda name: name == "googlenet",
+        build=googlenet,
+        members=(Member("googlenet", 5_599_904, 1024),),
+        weights=_weights,
+    )
+}

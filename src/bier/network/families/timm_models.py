@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,9 @@ import torch
 
 from bier.errors import ModelError
 from bier.network.backbone import LITE0, Backbone
-from bier.network.family import Family
+from bier.network.family import Family, Habits, Member, Weights
 from bier.network.layer_groups import timm_groups
+from bier.network.picture_sizes import PictureSizes
 from bier.network.weights import foreign, not_fetched, read_weights, require
 
 
@@ -177,4 +181,76 @@ def _cached(name: str) -> Path | None:
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
-MEMBERS = {"timm": Family(knows=lambda name: True, build=timm_model)}
+def timm_sizes(name: str, step: int | None = None) -> PictureSizes:
+    """Of a name that timm knows: from the settings of its weights, and where no step is given, from a network."""
+    settings = _settings(name)
+    if settings is None:
+        return PictureSizes()
+    usual = int(settings.input_size[-1])
+    if not settings.fixed_input_size:
+        return PictureSizes(usual)
+    step, only = (step, False) if step else _grid(_architecture_in(name))
+    return PictureSizes(usual, step, only=only)
+
+
+@cache
+def _grid(architecture: str) -> tuple[int, bool]:
+    """The step of a network's sides, and whether it takes one side alone; it gets no memory for its weights."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        network = _create(architecture)
+    return network.feature_info[-1]["reduction"], _only_size(network) is not None
+
+
+def timm_weights(name: str) -> Weights:
+    """Of a name with a tag that timm knows."""
+    settings = _settings(name)
+    place = f"hub: {settings.hf_hub_id}" if settings and settings.hf_hub_id else "none"
+    return Weights(settings.license if settings else "unknown", place, _cached(name) is not None)
+
+
+def _settings(name: str) -> Any:
+    """timm's, of a name's weights; None where it does not know the name."""
+    import timm
+
+    if not timm.is_model(_architecture_in(name)):
+        return None
+    try:
+        return timm.get_pretrained_cfg(own_name(name))
+    except RuntimeError:  # a tag that it does not know
+        return timm.get_pretrained_cfg(_architecture_in(name))
+
+
+def _architecture_in(name: str) -> str:
+    return own_name(name).partition(".")[0]
+
+
+def own_name(name: str) -> str:
+    """Without the hub and the owner: ``vit.tag`` of ``hf-hub:timm/vit.tag``."""
+    return name.rpartition("/")[2] if ":" in name else name
+
+
+def timm_family(
+    pattern: str,
+    members: tuple[Member, ...],
+    habits: Habits = Habits(),  # noqa: B008 - frozen
+    **sizes: Any,
+) -> Family:
+    """The networks of timm whose architecture has a name of this form (a regular expression), with any tag.
+
+    ``sizes`` are fields of `PictureSizes` where timm's settings are not the whole truth.
+    """
+    form, steps = re.compile(pattern), {_architecture_in(member.name): member.step for member in members}
+
+    def knows(name: str) -> bool:
+        import timm
+
+        architecture = _architecture_in(name)
+        return form.fullmatch(architecture) is not None and timm.is_model(architecture)
+
+    def known_sizes(name: str) -> PictureSizes:
+        return dataclasses.replace(timm_sizes(name, steps.get(_architecture_in(name))), **sizes)
+
+    return Family(knows, timm_model, members, timm_weights, habits, known_sizes)
+
+
+MEMBERS = {"timm": Family(knows=lambda name: True, build=timm_model, weights=timm_weights, sizes=timm_sizes)}
