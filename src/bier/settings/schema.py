@@ -46,6 +46,14 @@ class DataConfig:
         low=0,
         high=1_000_000_000,
     )
+    views: int | None = setting(
+        None,
+        "Views of each training picture, which all epochs share: its centre and random ones.",
+        unit="views",
+        low=1,
+        high=10_000,
+        if_none="new random views in each epoch, or 5 with model.frozen",
+    )
     crop_to_bbox: bool = setting(False, "Cut each picture to its bounding box, where the source has one.")
     classes_per_batch: int = setting(
         16,
@@ -135,6 +143,9 @@ class ModelConfig:
     start: Literal["whitening", "random"] = setting(
         "whitening", "First weights of the head: a whitening learned from features of training images, or random ones."
     )
+    frozen: bool = setting(
+        False, "Pass the pictures through the backbone once, keep the features, and train the head alone."
+    )
 
 
 @dataclass(frozen=True)
@@ -188,7 +199,13 @@ class DiversityConfig:
 class OptimizerConfig:
     """How the weights move."""
 
-    epochs: int = setting(10, "Passes over the training images.", unit="epochs", low=1, high=1_000_000)
+    epochs: int = setting(
+        10,
+        "Passes over the training images; 0 keeps the head as it starts.",
+        unit="epochs",
+        low=0,
+        high=1_000_000,
+    )
     learning_rate: float = setting(1e-4, "Rate of the backbone at the peak of the schedule.", low=0, high=10)
     head_factor: float = setting(3.0, "Rate of the head, as a multiple of the backbone's.", low=0, high=1_000_000)
     # They start at random (as in Kim et al. 2020).
