@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from bier.network.create import create_backbone
 from bier.records.folder import RunFolder
 from bier.records.history import validation_score
 from bier.runs import tries
-from bier.settings.reading import from_table
+from bier.settings.reading import from_table, save
 from bier.system.console import plain_console
 from bier.training.stopping import Interrupted
 from bier.vectors import features
@@ -143,7 +145,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(finished: bier.Run, birds: 
 def test_a_disk_that_is_too_small_is_known_before(birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(StorageError, match=r"pictures in 3 views need 1 MB, and the disk has 0 MB left\n.*data.views"):
+    with pytest.raises(StorageError, match=r"pictures in 3 views need 1 MB, and it has 0 MB left\n.*data.views"):
         bier.train(birds, FROZEN, tmp_path / "run", quiet=True)
     monkeypatch.undo()
     assert bier.open_run(tmp_path / "run").resume(quiet=True).finished
@@ -181,3 +183,18 @@ def test_no_epochs_of_a_random_head_are_refused(birds: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="a head of random weights stays random"):
         bier.train(birds, settings, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_run_of_one(birds: Path, tmp_path: Path) -> None:
+    config = from_table({**FROZEN, "data.classes_per_batch": 2})
+    save(config, tmp_path / "settings.yaml")
+    found = []
+    for processes in ("1", "2"):
+        found.append(bier.Run(tmp_path / processes))
+        command = [sys.executable, "-m", "bier.cli", "train", str(birds), "--config", str(tmp_path / "settings.yaml")]
+        command += ["--out", str(found[-1].folder), "--processes", processes]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("features of") == 2
+    assert largest_difference(*found) < 1e-5

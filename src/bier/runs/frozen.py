@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.status import Status
 from torch import nn
 
 from bier.data import Manifest
@@ -62,27 +63,43 @@ def _features(job: Job, manifest: Manifest, views: int, folder: Path, console: C
         prepare(place, shape)
     processes.wait()
     features = ViewFeatures(place, shape)
-    left, began = sum(map(len, features.missing())), time.monotonic()
+    missing = features.missing()
     what = f"features of {len(manifest):,} pictures in {views} view{'s' * (views > 1)}, {size_in_words(shape)}"
-    if not left:
-        console.print(f"{what}: there already")
+    if not missing:
+        console.print(f"{what}: there already", soft_wrap=True)
         return features
-    if left < len(features):
-        console.print(f"{what}: going on after {len(features) - left:,} of {len(features):,}")
+    before = len(features) - sum(map(len, missing))
+    if before:
+        console.print(f"{what}: going on after {before:,} of {len(features):,} views", soft_wrap=True)
+    began = time.monotonic()
     with console.status(what) as status, stop_requested(alone=processes.world == 1) as stop:
-        done = 0
-
-        def tell(count: int) -> None:
-            nonlocal done
-            done += count * processes.world
-            speed = done / (time.monotonic() - began)
-            status.update(f"{what}: {len(features) - left + done:,} of {len(features):,}, {speed:.0f} images/s")
-
         extract(
-            backbone, manifest, features, job.pictures.train_view, job.hardware, seed=job.seed, progress=tell, stop=stop
+            backbone,
+            manifest,
+            features,
+            missing,
+            job.pictures.train_view,
+            job.hardware,
+            seed=job.seed,
+            progress=_Telling(status, what, before, len(features), processes.world),
+            stop=stop,
         )
     console.print(f"{what}, {time.monotonic() - began:.0f} s", soft_wrap=True)
     return features
+
+
+class _Telling:
+    """Shows how far the pictures have come."""
+
+    def __init__(self, status: Status, what: str, before: int, total: int, processes: int) -> None:
+        self.status, self.what, self.before, self.total, self.processes = status, what, before, total, processes
+        self.done, self.began = 0, time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        self.done += count * self.processes
+        speed = self.done / max(time.monotonic() - self.began, 1e-9)
+        views = min(self.total, self.before + self.done)
+        self.status.update(f"{self.what}: {views:,} of {self.total:,} views, {speed:.0f} views/s")
 
 
 def _fingerprint(job: Job, manifest: Manifest, views: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,7 @@ def extract(
     backbone: Backbone,
     manifest: Manifest,
     features: ViewFeatures,
+    missing: Sequence[Indices],
     view: TrainTransform,
     hardware: Hardware,
     *,
@@ -99,12 +100,13 @@ def extract(
     progress: Callable[[int], object] = lambda done: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Make the features that are missing; several processes share them.
+    """Make features that are missing; several processes share them.
 
     Args:
         backbone: in evaluation mode it makes them; it is moved to the hardware's device and left as it is.
         manifest: the pictures, in the order of ``features``.
         features: where they go.
+        missing: of their batches, as all processes see them.
         view: what random views are like.
         hardware: whose processes all call this alike.
         seed: of the views.
@@ -117,8 +119,7 @@ def extract(
         StorageError: the disk is full.
     """
     processes = hardware.processes
-    missing = features.missing()
-    processes.wait()  # all have seen the same, before anyone adds to it
+    processes.wait()  # all have seen what is missing, before anyone adds to it
     mine = missing[processes.rank :: processes.world]
     network = InferenceBackbone(backbone.to(hardware.device), hardware.precision, hardware.channels_last)
     questions = len(missing) // processes.world

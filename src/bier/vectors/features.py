@@ -7,12 +7,12 @@ not agree with the values counts for nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,14 +108,12 @@ def prepare(folder: Path, shape: tuple[int, int, int]) -> None:
     try:
         folder.mkdir(parents=True)
         if shutil.disk_usage(folder).free < needed:
-            _refuse(folder, shape)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         _allocate(_values(folder), needed)
         sync_folder(folder)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if disk_is_full(error):
-            _refuse(folder, shape)
-        raise storage_error(folder, error) from error
+        raise (_too_small(folder, shape) if disk_is_full(error) else storage_error(folder, error)) from error
 
 
 def size_in_words(shape: tuple[int, int, int]) -> str:
@@ -124,11 +122,11 @@ def size_in_words(shape: tuple[int, int, int]) -> str:
     return f"{megabytes / 1e3:,.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
 
 
-def _refuse(folder: Path, shape: tuple[int, int, int]) -> NoReturn:
+def _too_small(folder: Path, shape: tuple[int, int, int]) -> StorageError:
     free = shutil.disk_usage(folder.parent).free / 1e6
-    raise StorageError(
-        f"features of {shape[0]:,} pictures in {shape[1]} views need {size_in_words(shape)}, and the disk has "
-        f"{free:,.0f} MB left",
+    return StorageError(
+        f"the disk is too full: features of {shape[0]:,} pictures in {shape[1]} views need {size_in_words(shape)}, "
+        f"and it has {free:,.0f} MB left",
         where=folder,
         remedy="free some space, choose fewer data.views, or another disk with --out",
     )
