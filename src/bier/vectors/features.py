@@ -42,7 +42,7 @@ class ViewFeatures:
         self.pictures, self.views, self.width = shape
         self.batches = _batches(self.pictures * self.views)
         with storage_errors(folder):
-            self._values: Values = np.memmap(_values(folder), np.float32, mode="r", shape=(len(self), self.width))
+            self._values: Values = np.memmap(_values(folder), "<f4", mode="r", shape=(len(self), self.width))
 
     def __len__(self) -> int:
         """Positions."""
@@ -79,7 +79,10 @@ class ViewFeatures:
     def _done(self) -> set[int]:
         done = set()
         for number, checksum in self._noted():
-            if number < len(self.batches) and f"{zlib.crc32(self._values[self.batches[number]]):08x}" == checksum:
+            if (
+                number < len(self.batches)
+                and f"{zlib.crc32(self._values[self.batches[number]].tobytes()):08x}" == checksum
+            ):
                 done.add(number)
         return done
 
