@@ -17,7 +17,7 @@ from PIL import Image
 
 from bier.data import loader
 from bier.data.images import TestTransform, TrainTransform
-from bier.data.loader import Batch, image_loader, train_loader
+from bier.data.loader import Batch, drawn_view, image_loader, train_loader, view_loader
 from bier.data.manifest import Manifest
 from bier.data.sampler import BatchPlan
 from bier.errors import DataError, ImageError
@@ -198,3 +198,22 @@ def test_ctrl_c_is_for_the_main_process_only(manifest: Manifest) -> None:
     assert out.splitlines()[-1] == "interrupted once"
     assert err == ""
     assert process.returncode == 0
+
+
+def test_views_are_made_in_any_order_as_training_shows_them(manifest: Manifest) -> None:
+    views, seed, view = 3, 5, TrainTransform(SIZE)
+    positions = np.random.default_rng(0).permutation(PICTURES * views)
+    made = list(view_loader(manifest, view, seed, views, np.array_split(positions, 4), workers=2))
+    np.testing.assert_array_equal(torch.cat([batch.index for batch in made]), positions)
+    images = torch.cat([batch.images for batch in made])[torch.from_numpy(np.argsort(positions))]
+    centres = torch.cat([batch.images for batch in image_loader(manifest, TestTransform(SIZE))])
+    assert torch.equal(images[::views], centres)
+    plan = BatchPlan(manifest.codes(), 3, 2, seed)
+    drawn: set[int] = set()
+    for epoch in range(4):
+        for batch in train_loader(manifest, plan, view, seed, epoch, views=views):
+            for index, image in zip(batch.index.tolist(), batch.images, strict=True):
+                number = drawn_view(seed, epoch, index, 0, views)
+                assert torch.equal(image, images[index * views + number])
+                drawn.add(number)
+    assert drawn == {0, 1, 2}

@@ -77,3 +77,22 @@ def test_features_that_cannot_be_whitened() -> None:
     assert torch.equal(head.linear.weight, before)
     whiten(head, torch.ones(5, 40), torch.arange(5))  # nothing varies: no NaN
     assert head.linear.weight.isfinite().all()
+
+
+def test_without_labels_every_direction_counts_the_same() -> None:
+    features, _ = photographs(60, seed=0)
+    head = EmbeddingEnsemble(40, (40,))
+    whiten(head, features, None, power=1, shrinkage=0)
+    (outputs,) = head.learners(features)
+    scatter = (outputs.T @ outputs / len(outputs)).detach().numpy()
+    np.testing.assert_allclose(scatter / scatter.trace() * 40, np.eye(40), atol=1e-3)
+
+
+def test_without_labels_the_leading_directions_are_kept() -> None:
+    features, _ = photographs(60, seed=0)
+    head = EmbeddingEnsemble(40, (10,))
+    whiten(head, features, None)
+    centred = (features - features.mean(0)).double()
+    leading = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -10:]
+    kept = torch.linalg.qr(head.linear.weight.detach().double().T).Q
+    assert torch.linalg.svdvals(kept.T @ leading).min() > 0.999

@@ -143,7 +143,7 @@ def test_a_run_says_what_it_does_unless_it_is_to_be_quiet(
     [
         ({"optimizer.epoch": 2}, r"settings: unknown setting 'optimizer.epoch'\n  → did you mean 'optimizer.epochs'"),
         ({"optimizer": {"epochs": "many"}}, "settings: optimizer.epochs: 'many' is not a whole number"),
-        ({"optimizer.epochs": 0}, "settings: optimizer.epochs"),
+        ({"optimizer.epochs": -1}, "settings: optimizer.epochs"),
         ({"model.sizes": [8, 16], "model.dimensions": 512}, "sum to 24"),
         ({"optimizer": 3}, "unknown setting 'optimizer'"),
         (3, "a int holds no settings"),

@@ -7,11 +7,13 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas
 import pytest
 from PIL import Image
 
 from bier.data import open_source
 from bier.data.references import picture_bytes
+from bier.errors import DataError
 from bier.settings.schema import DataConfig
 from bier.vectors.sources import open_catalogue
 from bier.vectors.tars import label_of_json
@@ -141,3 +143,16 @@ def test_a_json_beside_a_picture_may_hold_its_label() -> None:
     assert label_of_json('{"label": 7}') == "7"
     assert label_of_json('{"cls": "a"}') == "a"
     assert label_of_json("[1]") is label_of_json("{") is label_of_json("[" * 100_000) is None
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_need_no_labels_to_be_searched(tmp_path: Path, kind: str) -> None:
+    photos(tmp_path, ["1.jpg", "2.jpg"])
+    images, some = {"image": ["1.jpg", "2.jpg"]}, {"label": ["a", ""]}
+    for content, expected in ((images, None), ({**images, **some}, "a")):
+        file = tmp_path / f"photos.{kind}"
+        frame = pandas.DataFrame(content)
+        frame.to_csv(file, index=False) if kind == "csv" else frame.to_parquet(file)
+        assert labels(file) == {"1.jpg": expected, "2.jpg": None}
+        with pytest.raises(DataError, match="label"):
+            open_source(file)

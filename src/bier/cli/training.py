@@ -123,7 +123,7 @@ def _how_to_go_on(folder: Path, processes: int) -> str:
     run = quoted(folder)
     if is_finished(folder):
         return f"stopped; the model is complete. Go on with:\n  bier evaluate {run}\n  bier report {run}"
-    if not (RunFolder(folder).checkpoint.exists() or tries.is_unfinished(folder)):
+    if not (RunFolder(folder).can_go_on or tries.is_unfinished(folder)):
         raise KeyboardInterrupt
     together = f" --processes {processes}" if processes > 1 else ""
     return f"stopped; everything is saved. Go on with:\n  bier train --resume {run}{together}"

@@ -27,7 +27,7 @@ class Batch:
     """``b`` pictures; those that cannot be read are not among them but named in ``failed``."""
 
     images: Tensor
-    """uint8 (b, 3, size, size)."""
+    """uint8 (b, 3, size, size); or float32 (b, d), what a frozen backbone has made of them."""
     labels: Tensor
     """int64 (b,)."""
     index: Tensor
@@ -47,6 +47,7 @@ def train_loader(
     start_batch: int = 0,
     workers: int = 0,
     labels: Indices | None = None,
+    views: int | None = None,
 ) -> Iterator[Batch]:
     """The batches of an epoch from ``start_batch`` on, each picture in a random view.
 
@@ -62,13 +63,43 @@ def train_loader(
         start_batch: number of batches to leave out.
         workers: processes that decode; 0 decodes in this one.
         labels: (n,) integers for `Batch.labels`; by default ``manifest.codes()``.
+        views: of each picture, of which `drawn_view` names one; none given: any number.
 
     Raises:
         DataError: a worker was killed from outside.
         ProcessError: decoding failed in a way that is not known of pictures.
     """
-    pictures = _Pictures(manifest, labels, transform.size, _RandomView(transform, seed, epoch))
-    return _load(pictures, plan.epoch(epoch)[start_batch:], workers)
+    view = _RandomView(transform, seed, epoch) if views is None else _DrawnView(transform, seed, epoch, views)
+    return _load(_Pictures(manifest, labels, transform.size, view), plan.epoch(epoch)[start_batch:], workers)
+
+
+def view_loader(
+    manifest: Manifest,
+    transform: TrainTransform,
+    seed: int,
+    views: int,
+    batches: Sequence[Indices],
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """Pictures in given views: those that `train_loader` draws from.
+
+    Args:
+        manifest: n pictures, cut to their boxes if it has any.
+        transform: the random view; view 0 is the centre of the picture, as in evaluation.
+        seed: of the views.
+        views: of each picture.
+        batches: positions ``picture * views + view``; `Batch.index` holds them. Views of one picture that follow one
+            another are decoded once.
+        workers: as for `train_loader`.
+    """
+    every = np.arange(len(manifest)).repeat(views)
+    pictures = _Pictures(manifest.take(every), None, transform.size, _NumberedView(transform, seed, views), views)
+    return _load(pictures, batches, workers)
+
+
+def drawn_view(seed: int, epoch: int, index: int, repetition: int, views: int) -> int:
+    """Which of so many views of a picture an epoch shows."""
+    return _hash(f"{seed} {epoch} {index} {repetition} of {views}") % views
 
 
 def image_loader(
@@ -103,9 +134,42 @@ class _RandomView:
     epoch: int
 
     def __call__(self, image: Tensor, index: int, repetition: int) -> Tensor:
-        key = f"{self.seed} {self.epoch} {index} {repetition}".encode()
-        seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> 1
+        seed = _hash(f"{self.seed} {self.epoch} {index} {repetition}")
         return self.transform(image, torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class _DrawnView:
+    transform: TrainTransform
+    seed: int
+    epoch: int
+    views: int
+
+    def __call__(self, image: Tensor, index: int, repetition: int) -> Tensor:
+        view = drawn_view(self.seed, self.epoch, index, repetition, self.views)
+        return _one_view(self.transform, self.seed, view, image, index)
+
+
+@dataclass(frozen=True)
+class _NumberedView:
+    transform: TrainTransform
+    seed: int
+    views: int
+
+    def __call__(self, image: Tensor, index: int, repetition: int) -> Tensor:
+        return _one_view(self.transform, self.seed, index % self.views, image, index // self.views)
+
+
+def _one_view(transform: TrainTransform, seed: int, view: int, image: Tensor, index: int) -> Tensor:
+    """The centre for view 0, else what an epoch of that number would show."""
+    if view == 0:
+        return TestTransform(transform.size, transform.fit)(image)
+    return _RandomView(transform, seed, view)(image, index, 0)
+
+
+def _hash(key: str) -> int:
+    """63 bits."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) >> 1
 
 
 # What a worker sends: images (b, 3, s, s), labels (b,), index (b,), and the failures.
@@ -121,8 +185,12 @@ class _Pictures(Dataset[_Parts]):
         labels: Indices | None,
         size: int,
         view: Callable[[Tensor, int, int], Tensor],
+        alike: int = 1,
     ) -> None:
         self.manifest, self.size, self.view = manifest, size, view
+        self.alike = alike
+        """So many rows after one another are the same picture."""
+        self._last: tuple[int, Tensor] | None = None
         self.labels = manifest.codes() if labels is None else np.asarray(labels, dtype=np.int64)
         assert len(self.labels) == len(manifest)
 
@@ -145,8 +213,14 @@ class _Pictures(Dataset[_Parts]):
         return images[: len(kept)], self.labels[index], index, list(failed.values())
 
     def _read(self, index: int) -> Tensor:
+        picture = index // self.alike
+        if self._last is not None and self._last[0] == picture:
+            return self._last[1]
         boxes = self.manifest.bbox
-        return read_picture(self.manifest.reference(index), None if boxes is None else boxes[index])
+        image = read_picture(self.manifest.reference(index), None if boxes is None else boxes[index])
+        if self.alike > 1:
+            self._last = picture, image
+        return image
 
 
 def _load(pictures: _Pictures, batches: Sequence[Indices], workers: int) -> Iterator[Batch]:

@@ -3,6 +3,8 @@
 A freshly drawn linear layer is a random projection. It loses some of what pretrained features know, and short training
 does not win it back. Learned whitening (Mikolajczyk and Matas, ICCV 2007) is a projection in closed form. It improves
 on the features: directions in which images of one class differ count less. docs/results.md has figures.
+
+Without labels, directions in which any images differ count less: whitening by principal components.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from bier.method.ensemble import EmbeddingEnsemble
 def whiten(
     head: EmbeddingEnsemble,
     features: Tensor,
-    labels: Tensor,
+    labels: Tensor | None,
     *,
     power: float = 0.5,
     shrinkage: float = 0.1,
@@ -26,15 +28,17 @@ def whiten(
 ) -> None:
     """Set the head's weights and bias, in place, to a learned whitening of features.
 
-    Features are centred, multiplied by ``S^(-power/2)`` with ``S`` the scatter within classes, and projected on their
-    D principal directions. A random rotation shares these among the learners, so each is a smaller copy of the whole.
+    Features are centred, multiplied by ``S^(-power/2)`` with ``S`` the scatter within classes, or without labels the
+    scatter of all, and projected on their D principal directions. A random rotation shares these among the learners,
+    so each is a smaller copy of the whole.
     Before training, the ensemble's score is close to the cosine of the whole projection.
 
     Args:
         head: D outputs, fewer or more than features.
         features: (n, in_features), of training images.
-        labels: (n,) their classes.
-        power: 0 leaves the features as they are (a principal component analysis), 1 whitens in full.
+        labels: (n,) their classes, or None where nobody knows them.
+        power: 0 leaves the features as they are (a principal component analysis), 1 whitens in full. Half is a
+            good choice with labels and without (docs/experiments.md).
         shrinkage: share, 0 to 1, of the mean eigenvalue in each eigenvalue of ``S``: directions that few images speak
             of are not blown up.
         seed: of the rotation.
@@ -51,7 +55,8 @@ def whiten(
     x = features.detach().cpu().double()
     mean = x.mean(dim=0)
     x = x - mean
-    metric = _inverse_root(_scatter_within(x, labels.cpu()), power, shrinkage)
+    scatter = _second_moment(x) if labels is None else _scatter_within(x, labels.cpu())
+    metric = _inverse_root(scatter, power, shrinkage)
     dimensions = min(head.linear.out_features, head.in_features)
     directions = torch.linalg.eigh(_second_moment(x @ metric)).eigenvectors.flip(1)[:, :dimensions]
     weight = (metric @ directions @ _frame(dimensions, head.linear.out_features, seed)).T  # (D, in)

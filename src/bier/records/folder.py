@@ -60,6 +60,16 @@ class RunFolder:
         return tuple(path for path in (self.checkpoint, self.previous_checkpoint) if path.is_file())
 
     @property
+    def features(self) -> Path:
+        """A folder: what a frozen backbone has made of the pictures (see `bier.vectors.features`); gone at the end."""
+        return self.path / "features"
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether an interrupted training has left something to go on from."""
+        return bool(self.checkpoints) or self.features.is_dir()
+
+    @property
     def history(self) -> Path:
         """See `bier.records.history`."""
         return self.path / "history.jsonl"

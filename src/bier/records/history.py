@@ -48,7 +48,7 @@ class Epoch:
     """Means over an epoch; NaN for what was not measured."""
 
     epoch: int
-    """From 1."""
+    """From 1; 0 stands for the model before any training, in a run without epochs."""
     step: int = 0
     """Batches since the start of the run."""
     loss: float = math.nan

@@ -212,7 +212,8 @@ def _diversity(run: RunRecords) -> str:
 
 
 def _training(run: RunRecords) -> str:
-    parts = [count(len(run.history), "epoch")] if run.history else []
+    epochs = sum(epoch.epoch > 0 for epoch in run.history)
+    parts = [count(epochs, "epoch") if epochs else "no training"] if run.history else []
     classes, images = run.setting("data.classes_per_batch"), run.setting("data.images_per_class")
     if classes and images:
         parts.append(f"batches of {classes} classes × {images} pictures")

@@ -26,6 +26,9 @@ from bier.settings.schema import Config, LossConfig
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
 
+FROZEN_VIEWS = 5
+"""Of each training picture, where its features are made once (docs/experiments.md)."""
+
 
 @contextlib.contextmanager
 def settings_named(**settings: str) -> Iterator[None]:
@@ -91,6 +94,11 @@ def train_transform(config: Config, size: int) -> TrainTransform:
     )
 
 
+def views(config: Config) -> int | None:
+    """How many of each training picture; none: a new one each time."""
+    return config.data.views or (FROZEN_VIEWS if config.model.frozen else None)
+
+
 def test_transform(config: Config, size: int) -> TestTransform:
     return TestTransform(size=size, fit=config.image.fit)
 
@@ -115,7 +123,7 @@ def _model(config: Config) -> RetrievalModel:
         )
         if drop_path := filled(with_habits(config).model.drop_path):
             drop_paths(backbone.network, drop_path, backbone.name)
-    backbone.freeze(config.optimizer.freeze)
+    backbone.freeze(len(backbone.groups()) if config.model.frozen else config.optimizer.freeze)
     backbone.freeze_batch_norm = config.optimizer.freeze_batch_norm
     return RetrievalModel(backbone, head)
 

@@ -51,7 +51,10 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
         return None
     began = time.monotonic()
     seen = _pictures(job, manifest)
-    vectors = embed_manifest(model, seen, job.pictures.test_view, job.hardware, console)
+    if job.pictures.frozen is not None:
+        vectors = job.pictures.frozen.embed(model.head.to(job.hardware.device), seen)
+    else:
+        vectors = embed_manifest(model, seen, job.pictures.test_view, job.hardware, console)
     result: Refit | None = None
     if job.hardware.processes.first:
         seen, head = seen.take(vectors.index), model.to("cpu").head

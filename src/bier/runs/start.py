@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
+from torch import Tensor
 
 from bier.errors import DataError
 from bier.method.initialization import initialize
@@ -26,21 +28,29 @@ def prepare_head(job: Job, config: Config, console: Console) -> None:
         return
     began, model = time.monotonic(), job.learning.model
     chosen = np.random.default_rng(config.seed).permutation(len(job.pictures.train))[:START_IMAGES]
-    some = job.pictures.train.take(np.sort(chosen))
-    vectors = embed_manifest(model, some, job.pictures.test_view, job.hardware, console)
+    features, rows = _features(job, np.sort(chosen), console)
     if config.model.start == "whitening":
-        labels = torch.from_numpy(some.codes()[vectors.index])
+        labels = torch.from_numpy(job.pictures.train.codes()[rows])
         try:
-            whiten(model.head, vectors.features, labels, seed=config.seed)
+            whiten(model.head, features, labels, seed=config.seed)
         except DataError as error:
             remedy = "check the pictures and model.weights, or set model.start=random"
             raise DataError(error.what, where="model.start", remedy=remedy) from error
         console.print(
-            f"the head starts from learned whitening of {len(vectors):,} images, {time.monotonic() - began:.0f} s"
+            f"the head starts from learned whitening of {len(features):,} images, {time.monotonic() - began:.0f} s"
         )
     if diversity is not None:
-        done = initialize(model.head, vectors.features.to(job.hardware.device), diversity, seed=config.seed)
+        done = initialize(model.head, features.to(job.hardware.device), diversity, seed=config.seed)
         console.print(
             f"initialised the head for diversity in {done.steps} steps, {time.monotonic() - began:.0f} s: joint "
             f"activation {done.joint_activation_before:.3g} → {done.joint_activation_after:.3g}"
         )
+
+
+def _features(job: Job, rows: NDArray[np.int64], console: Console) -> tuple[Tensor, NDArray[np.int64]]:
+    """Of training pictures: (n, d), and the rows of those that can be read."""
+    if job.pictures.frozen is not None:
+        return job.pictures.frozen.centres(rows)
+    some = job.pictures.train.take(rows)
+    vectors = embed_manifest(job.learning.model, some, job.pictures.test_view, job.hardware, console)
+    return vectors.features, rows[vectors.index]

@@ -18,7 +18,7 @@ from bier.records.folder import RunFolder, refuse_to_overwrite
 from bier.records.lock import held
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
-from bier.runs import build, optimization
+from bier.runs import build, frozen, optimization
 from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
@@ -51,6 +51,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
     evaluate_after: bool = True,
+    features: Path | None = None,
 ) -> Metrics | None:
     """Train on a source and fill the run's folder; returns the test metrics where the source has test images.
 
@@ -63,6 +64,8 @@ def train(
         callbacks: watch the run, beside its progress bar, log and TensorBoard.
         resume: go on from the checkpoint in the folder.
         evaluate_after: measure the model on test images at the end.
+        features: a folder where those of a frozen backbone stay, for other runs; by default in the run's folder, until
+            it has ended.
 
     Raises:
         BierError: any of its kinds; ConfigError where another process works in the folder.
@@ -70,7 +73,15 @@ def train(
     """
     with held(folder, processes):
         return _train(
-            source, config, folder, console, processes, callbacks, resume=resume, evaluate_after=evaluate_after
+            source,
+            config,
+            folder,
+            console,
+            processes,
+            callbacks,
+            resume=resume,
+            evaluate_after=evaluate_after,
+            features=features,
         )
 
 
@@ -84,6 +95,7 @@ def _train(
     *,
     resume: bool,
     evaluate_after: bool,
+    features: Path | None,
 ) -> Metrics | None:
     began = time.monotonic()
     console = console if processes.first else plain_console(quiet=True)
@@ -98,20 +110,21 @@ def _train(
     announce(job, manifest, console)
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
-    if resume:
-        provenance = _same_data(folder, manifest)
-    else:
+    provenance = _same_data(folder, manifest) if resume else provenance_of(source, manifest, config, job)
+    begun = resume and bool(RunFolder(folder).checkpoints)
+    processes.wait()  # nobody writes before all have looked
+    if config.model.frozen and config.optimizer.epochs:
+        _write_beginning(folder, config, provenance, processes)  # from here on it can be resumed
+        job = frozen.with_features(job, manifest, config, features or RunFolder(folder).features, console)
+    if not begun:
         prepare_head(job, config, console)
-        provenance = provenance_of(source, manifest, config, job)
-        if processes.first:
-            write_atomically(RunFolder(folder).config, lambda file: save(config, file))
-            provenance.save(folder)
+        _write_beginning(folder, config, provenance, processes)
     usual = (ProgressBar(console), LogFile(RunFolder(folder).log), TensorBoard(RunFolder(folder).tensorboard))
-    progress = run(_without_diversity(job, config), (*usual, *callbacks), settings=config.as_dict(), resume=resume)
+    progress = run(_without_diversity(job, config), (*usual, *callbacks), settings=config.as_dict(), resume=begun)
     _tell_what_is_kept(progress, console)
     provenance = dataclasses.replace(
         provenance,
-        refit=refit_head(job, manifest, console) if config.model.refit else None,
+        refit=refit_head(job, manifest, console) if config.model.refit and config.optimizer.epochs else None,
         seconds=round((provenance.seconds or 0) + time.monotonic() - began, 1),
         best_epoch=progress.best.epoch or progress.epoch,
         unreadable=tuple(progress.unreadable),
@@ -121,10 +134,17 @@ def _train(
         provenance.save(folder)
         for checkpoint in RunFolder(folder).checkpoints:
             checkpoint.unlink()
+        frozen.remove(RunFolder(folder).features)
     processes.wait()  # for the model, which all of them read
     if not evaluate_after or not has_test(manifest):
         return None
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
+
+
+def _write_beginning(folder: Path, config: Config, provenance: Provenance, processes: Processes) -> None:
+    if processes.first:
+        write_atomically(RunFolder(folder).config, lambda file: save(config, file))
+        provenance.save(folder)
 
 
 def evaluate_if_tested(folder: Path, console: Console, processes: Processes = ALONE) -> Metrics | None:
@@ -139,7 +159,7 @@ def evaluate_if_tested(folder: Path, console: Console, processes: Processes = AL
 def resume(folder: Path, console: Console, *, processes: Processes = ALONE, **options: Any) -> Metrics | None:
     """Go on with an interrupted run from its last checkpoint, with its own settings and source.
 
-    Options are those of `train`: callbacks, evaluate_after.
+    Options are those of `train`: callbacks, evaluate_after, features.
     """
     with held(folder, processes):
         source = _interrupted(folder).data.path
@@ -153,7 +173,7 @@ def _interrupted(folder: Path) -> Provenance:
     provenance = Provenance.load(folder)
     if provenance.finished is not None:
         raise ConfigError("this run is complete", where=folder, remedy=f"look at it with: bier report {quoted(folder)}")
-    if not RunFolder(folder).checkpoints:
+    if not RunFolder(folder).can_go_on:
         raise ModelError("no checkpoint to go on from", where=folder, remedy="start again in another folder")
     return provenance
 
@@ -215,6 +235,7 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware) -> Picture
             where=manifest.source,
             remedy="give validation classes of two images or more, or leave 'val' out: classes are then held out",
         )
+    _refuse_untrained(config)
     size = build.image_size(config, hardware.device)
     return Pictures(
         train=training,
@@ -229,12 +250,23 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware) -> Picture
         ),
         train_view=build.train_transform(config, size),
         test_view=build.test_transform(config, size),
+        views=build.views(config),
     )
+
+
+def _refuse_untrained(config: Config) -> None:
+    if not config.optimizer.epochs and config.model.start == "random" and not config.diversity.initialize:
+        raise ConfigError(
+            "without training, a head of random weights stays random",
+            where="optimizer.epochs",
+            remedy="set model.start=whitening, or optimizer.epochs to 1 or more",
+        )
 
 
 def _learning(pictures: Pictures, config: Config, hardware: Hardware) -> Learning:
     world = hardware.processes.world
-    if not config.optimizer.freeze_batch_norm and (config.hardware.images_at_once is not None or world > 1):
+    moving = not (config.optimizer.freeze_batch_norm or config.model.frozen)
+    if moving and (config.hardware.images_at_once is not None or world > 1):
         raise ConfigError(
             "batch norm would see parts of a batch",
             where="optimizer.freeze_batch_norm",
@@ -268,6 +300,8 @@ def _without_diversity(job: Job, config: Config) -> Job:
 
 
 def _tell_what_is_kept(progress: Progress, console: Console) -> None:
+    if not progress.epoch:
+        console.print("no training: the head stays as it starts")
     if progress.stopped_early:
         console.print(f"stopped early, after epoch {progress.epoch}")
     if progress.best.epoch:

@@ -25,7 +25,7 @@ from bier.records.lock import held
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance, is_finished
 from bier.records.tries import Tries
-from bier.runs import trainer
+from bier.runs import frozen, trainer
 from bier.runs.splits import held_out
 from bier.runs.trainer import evaluate_if_tested
 from bier.settings.reading import load, override, save
@@ -104,7 +104,8 @@ def _resume(folder: Path, console: Console, processes: Processes, callbacks: Seq
     console = console if processes.first else plain_console(quiet=True)
     request = Tries.load(folder)
     config = load(RunFolder(folder).config)
-    options = {"processes": processes, "callbacks": callbacks, "evaluate_after": False}
+    shared = RunFolder(folder).features
+    options = {"processes": processes, "callbacks": callbacks, "evaluate_after": False, "features": shared}
     scores: dict[str, float] = {}
     for number, chosen in enumerate(request.combinations, 1):
         name = " ".join(chosen)
@@ -138,7 +139,7 @@ def _values(setting: str) -> list[str]:
 
 def _score(source: str, config: Config, folder: Path, console: Console, options: dict[str, Any]) -> float:
     if not is_finished(folder):
-        if RunFolder(folder).checkpoints:
+        if RunFolder(folder).checkpoints:  # features are in a folder for all
             trainer.resume(folder, console, **options)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -148,6 +149,7 @@ def _score(source: str, config: Config, folder: Path, console: Console, options:
 
 def _keep(folder: Path, best: str, scores: dict[str, float], processes: Processes) -> None:
     if processes.first:
+        frozen.remove(RunFolder(folder).features)
         chosen = RunFolder(folder).one_try(best)
         last = RunFolder(chosen).provenance.name
         shutil.copytree(chosen, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(last))

@@ -46,6 +46,14 @@ class DataConfig:
         low=0,
         high=1_000_000_000,
     )
+    views: int | None = setting(
+        None,
+        "Views of each training picture, which all epochs share: its centre and random ones.",
+        unit="views",
+        low=1,
+        high=10_000,
+        if_none="new random views in each epoch, or 5 with model.frozen",
+    )
     crop_to_bbox: bool = setting(False, "Cut each picture to its bounding box, where the source has one.")
     classes_per_batch: int = setting(
         16,
@@ -152,6 +160,9 @@ class ModelConfig:
         True,
         "After training, average the head with a whitening of its features, where validation classes find that better.",
     )
+    frozen: bool = setting(
+        False, "Pass the pictures through the backbone once, keep the features, and train the head alone."
+    )
 
 
 @dataclass(frozen=True)
@@ -205,7 +216,13 @@ class DiversityConfig:
 class OptimizerConfig:
     """How the weights move."""
 
-    epochs: int = setting(10, "Passes over the training images.", unit="epochs", low=1, high=1_000_000)
+    epochs: int = setting(
+        10,
+        "Passes over the training images; 0 keeps the head as it starts.",
+        unit="epochs",
+        low=0,
+        high=1_000_000,
+    )
     # What these four are left out for stands with the families of backbones, in network/families.
     learning_rate: float | None = setting(
         None,

@@ -16,7 +16,7 @@ class WholeBatch:
     """What all processes see of a batch of n pictures, and this one's part of them."""
 
     images: Tensor
-    """uint8 (b, 3, size, size): this process's."""
+    """uint8 (b, 3, size, size): this process's; or features (b, d), where the backbone is frozen."""
     own: slice
     """Which rows of the n those are."""
     labels: Tensor

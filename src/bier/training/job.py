@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from bier.data import BatchPlan, Manifest, TestTransform, TrainTransform
+from bier.data import BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
+from bier.data.loader import Batch
 from bier.method.boosting import OnlineBoosting
 from bier.network.model import RetrievalModel
 from bier.system.hardware import Hardware
+from bier.training.frozen import Frozen
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Learning:
 
     model: RetrievalModel
     backbone: Callable[[Tensor], Tensor]
-    """The model's, as it runs in a step: images to features."""
+    """The model's, as it runs in a step: images to features. A frozen one has done its work before."""
     boost: OnlineBoosting
     diversity: nn.Module | None
     """Features (n, d) and head to a scalar; none: only the boosted loss counts."""
@@ -52,6 +54,25 @@ class Pictures:
     """This process's share of the batches."""
     train_view: TrainTransform
     test_view: TestTransform
+    views: int | None = None
+    """Of each training picture; none: a new one each time."""
+    frozen: Frozen | None = None
+    """Features of all of them, which then take the pictures' place."""
+
+    def batches(self, epoch: int, start: int, *, seed: int, workers: int) -> Iterator[Batch]:
+        """Those of an epoch, without the first ``start``."""
+        if self.frozen is not None:
+            return self.frozen.batches(self.plan, seed=seed, epoch=epoch, start_batch=start)
+        return train_loader(
+            self.train,
+            self.plan,
+            self.train_view,
+            seed=seed,
+            epoch=epoch,
+            start_batch=start,
+            workers=workers,
+            views=self.views,
+        )
 
 
 @dataclass(frozen=True)

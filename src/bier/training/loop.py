@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from bier.data import train_loader
 from bier.errors import ImageError, NonFiniteLossError
 from bier.network.model_file import save_model
 from bier.records.folder import RunFolder
@@ -63,6 +62,8 @@ def run(
         if note is not None:
             watching.on_message(running, note)
         with stop_requested(alone=job.hardware.processes.world == 1) as stop:
+            if not job.epochs:
+                _keep_start(job, progress, running, watching, stop)
             while progress.epoch < job.epochs and not progress.stopped_early:
                 _Epoch(job, progress, running, watching).run(stop)
     except BaseException as caught:
@@ -71,6 +72,23 @@ def run(
     finally:
         watching.on_end(running, error)
     return progress
+
+
+def _keep_start(job: Job, progress: Progress, running: Running, callbacks: Callback, stop: Callable[[], bool]) -> None:
+    """Of a run without training: the model as it starts, and its validation, as epoch 0."""
+    record: dict[str, Any] = {"epoch": 0, "kept": True}
+    if job.pictures.validation is not None:
+        record["validation"], _ = validate(job, job.pictures.validation, stop)
+        callbacks.on_validation(running, record["validation"])
+    progress.history = [record]
+    if job.hardware.processes.first:
+        _save_model(job)
+        write_history(job.folder, progress.history)
+
+
+def _save_model(job: Job) -> None:
+    view = job.pictures.test_view
+    save_model(RunFolder(job.folder).model, job.learning.model, {"size": view.size, "fit": view.fit})
 
 
 class _Epoch:
@@ -84,15 +102,7 @@ class _Epoch:
         job, progress, epoch = self.job, self.progress, self.progress.epoch
         job.learning.model.train()
         saved, began = time.monotonic(), time.monotonic()
-        for batch in train_loader(
-            self.pictures.train,
-            self.pictures.plan,
-            self.pictures.train_view,
-            seed=job.seed,
-            epoch=epoch,
-            start_batch=progress.batch,
-            workers=job.hardware.workers,
-        ):
+        for batch in self.pictures.batches(epoch, progress.batch, seed=job.seed, workers=job.hardware.workers):
             self._note_unreadable(batch.failed)
             whole = WholeBatch.of(batch, self.processes)
             if whole.labels.unique().numel() > 1:  # else nothing readable is left to compare
@@ -168,8 +178,7 @@ class _Epoch:
             self.callbacks.on_validation(self.running, record["validation"])
             keep = progress.best.offer(progress.epoch + 1, by_class)
         if keep and self.processes.first:
-            view = self.pictures.test_view
-            save_model(RunFolder(job.folder).model, job.learning.model, {"size": view.size, "fit": view.fit})
+            _save_model(job)
         progress.end_epoch(record, keep)
         if self.processes.first:
             write_history(job.folder, progress.history)

@@ -13,7 +13,7 @@ from bier.evaluate import evaluate_retrieval
 from bier.system.processes import Processes
 from bier.training.job import Job
 from bier.training.stopping import Interrupted
-from bier.vectors.embed import embed
+from bier.vectors.embed import Embeddings, embed
 
 BATCH = 64
 """Pictures at once."""
@@ -33,14 +33,7 @@ def validate(
         Interrupted: one of the processes was asked to stop.
     """
     model, asking = job.learning.model, _Asking(job.hardware.processes, stop, len(manifest))
-    vectors = embed(
-        model,
-        manifest,
-        transform=job.pictures.test_view,
-        hardware=job.hardware,
-        batch_size=BATCH,
-        progress=asking.after_a_batch,
-    )
+    vectors = _embedded(job, manifest, asking)
     asking.ask()
     scales = model.head.scales().cpu()
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
@@ -75,6 +68,19 @@ def validation_scores(
     assert result.map_at_r is not None
     by_class = {str(label): figures["map_at_r"] for label, figures in result.per_class().items()}
     return {"recall@1": result.recall[1], "map_at_r": result.map_at_r}, by_class
+
+
+def _embedded(job: Job, manifest: Manifest, asking: _Asking) -> Embeddings:
+    if job.pictures.frozen is not None:
+        return job.pictures.frozen.embed(job.learning.model.head, manifest)
+    return embed(
+        job.learning.model,
+        manifest,
+        transform=job.pictures.test_view,
+        hardware=job.hardware,
+        batch_size=BATCH,
+        progress=asking.after_a_batch,
+    )
 
 
 class _Asking:

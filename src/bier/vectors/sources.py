@@ -69,9 +69,9 @@ def _open(path: Path) -> Source:
     kind = kind_of(path) if path.exists() else ""
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
-        return _Table(table.read_parquet(path))
+        return _Table(table.read_parquet(path, needed=["image"]))
     if kind == "csv":
-        return _Table(table.read_csv(path / table.LABELS if path.is_dir() else path))
+        return _Table(table.read_csv(path / table.LABELS if path.is_dir() else path, needed=["image"]))
     if kind != FOLDER:
         return _Table(open_source(path))  # which names what is wrong with it
     return _folder(path)

@@ -1,8 +1,9 @@
 """A CSV or Parquet file with a row for each picture.
 
-Columns ``image`` and ``label`` are needed. ``split``, ``group``, ``name`` and a box (``bbox`` as ``"x y w h"``, or four
-columns ``x``, ``y``, ``width``, ``height``, the last two also as ``w``, ``h``; pixels) may follow, in any order; other
-columns are passed over. Paths are relative to the file's folder, or absolute. Labels are text: ``001`` stays ``001``.
+Columns ``image`` and ``label`` are needed; where pictures are only searched, ``image`` alone. ``split``, ``group``,
+``name`` and a box (``bbox`` as ``"x y w h"``, or four columns ``x``, ``y``, ``width``, ``height``, the last two also as
+``w``, ``h``; pixels) may follow, in any order; other columns are passed over. Paths are relative to the file's folder,
+or absolute. Labels are text: ``001`` stays ``001``.
 """
 
 from __future__ import annotations
@@ -53,14 +54,16 @@ class Table:
     cells: dict[str, list[str]]
     """Of those that are known."""
     notes: list[str] = field(default_factory=list)
+    needed: Sequence[str] = NEEDED
 
 
-def read_csv(file: Path, faulty: RowFaults | None = None) -> Manifest:
+def read_csv(file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED) -> Manifest:
     """A CSV file, with a header line; commas, semicolons, tabs or ``|`` between the cells.
 
     Args:
         file: with a row for each picture.
         faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
+        needed: columns without which there is no use in it; a missing label is an empty one.
 
     Raises:
         DataError: it cannot be read, a column is missing, or rows are faulty (the first ten are named).
@@ -74,15 +77,15 @@ def read_csv(file: Path, faulty: RowFaults | None = None) -> Manifest:
         else:
             lines = f", in lines {begin} to {end}" if end > begin else ""
             faults.add(begin, f"{len(cells)} cells under {len(found.header)} columns{lines}")
-    names = _checked_names(file, found.header)
+    names = _checked_names(file, found.header, needed)
     columns = {
         name: [cells[position].strip() for _, cells in sound] for position, name in enumerate(names) if name in KNOWN
     }
-    table = Table(file, [number for number, _ in sound], names, columns)
+    table = Table(file, [number for number, _ in sound], names, columns, needed=needed)
     return _manifest(table, faults, lenient=faulty is not None)
 
 
-def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
+def read_parquet(file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED) -> Manifest:
     """A Parquet file: one that ``Manifest.save`` wrote, or any other with the columns above. Rows count from 1.
 
     The column ``image`` may hold pictures themselves, as binary values or as ``struct<bytes, path>``.
@@ -90,6 +93,7 @@ def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
     Args:
         file: with a row for each picture.
         faulty: as for `read_csv`.
+        needed: likewise.
 
     Raises:
         DataError: it cannot be read, a column is missing or of a useless type, or rows are faulty (the first ten are
@@ -102,7 +106,7 @@ def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
         with parquet.ParquetFile(file) as opened:
             schema = opened.schema_arrow
             if b"bier" not in (schema.metadata or {}):
-                names = _checked_names(file, schema.names)
+                names = _checked_names(file, schema.names, needed)
                 kinds = {name: schema.field(number).type for number, name in enumerate(names) if name in KNOWN}
                 for name, kind in kinds.items():
                     check_type(name, kind, file)
@@ -110,7 +114,7 @@ def read_parquet(file: Path, faulty: RowFaults | None = None) -> Manifest:
                 pictures = find_pictures(opened, image, kinds["image"], file)
                 read = [own for own, name in zip(schema.names, names, strict=True) if name in KNOWN]
                 content = opened.read(columns=[own for own in read if pictures is None or own != image])
-                return _from_arrow(content, file, faulty, names, pictures)
+                return _from_arrow(content, file, faulty, names, pictures, needed)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
     return Manifest.load(file)
@@ -122,15 +126,20 @@ def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manif
     Raises:
         DataError: as `read_parquet`.
     """
-    names = _checked_names(file, table.column_names)
+    names = _checked_names(file, table.column_names, NEEDED)
     for name, own in zip(names, table.schema, strict=True):
         if name in KNOWN:
             check_type(name, own.type, file)
-    return _from_arrow(table, file, faulty, names, None)
+    return _from_arrow(table, file, faulty, names, None, NEEDED)
 
 
 def _from_arrow(
-    table: Any, file: Path, faulty: RowFaults | None, names: Sequence[str], pictures: Pictures | None
+    table: Any,
+    file: Path,
+    faulty: RowFaults | None,
+    names: Sequence[str],
+    pictures: Pictures | None,
+    needed: Sequence[str],
 ) -> Manifest:
     """Of a table whose columns have sound types; ``names`` are those of all columns, read or not."""
     faults = RowFaults(file) if faulty is None else faulty
@@ -146,7 +155,7 @@ def _from_arrow(
         if plain_name(own) == "label" and (classes := class_names(table.schema, own)):
             _name_classes(columns, classes, rows, faults)
     notes = [] if pictures is None else pictures.notes
-    return _manifest(Table(file, rows, names, columns, notes), faults, lenient=faulty is not None)
+    return _manifest(Table(file, rows, names, columns, notes, needed), faults, lenient=faulty is not None)
 
 
 def _name_classes(
@@ -179,7 +188,7 @@ def _text(cell: Any) -> str:
     return str(cell)
 
 
-def _checked_names(file: Path, header: Sequence[str]) -> list[str]:
+def _checked_names(file: Path, header: Sequence[str], needed: Sequence[str]) -> list[str]:
     """The plain names of columns.
 
     Raises:
@@ -189,7 +198,7 @@ def _checked_names(file: Path, header: Sequence[str]) -> list[str]:
     twice = sorted({name for name in names if name in KNOWN and names.count(name) > 1})
     if twice:
         raise DataError(f"there are two columns {twice[0]!r}", where=file, remedy="rename or remove one of them")
-    for need in NEEDED:
+    for need in needed:
         if need not in names:
             _refuse_missing(file, need, names)
     return names
@@ -209,6 +218,7 @@ def _refuse_missing(file: Path, need: str, names: Sequence[str]) -> None:
 
 def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
     _check_needed(table, faults)
+    labels = table.cells.get("label", [""] * len(table.row))
     splits, notes = table_splits.read_splits(table.cells, table.names, table.row, table.file, faults)
     boxes = _boxes(table, faults)
     faults.found.sort(key=lambda fault: fault[0] or 0)
@@ -218,7 +228,7 @@ def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
         table.file.parent,
         f"{table.file.parent.name}/{table.file.name}",
         image=table.cells["image"],
-        label=[plain_label(label) for label in table.cells["label"]],
+        label=["" if label in MISSING else plain_label(label) for label in labels],
         split=splits,
         row=table.row,
         group=table.cells.get("group"),
@@ -231,7 +241,7 @@ def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
 
 
 def _check_needed(table: Table, faults: RowFaults) -> None:
-    for column in NEEDED:
+    for column in table.needed:
         for row, cell in zip(table.row, table.cells[column], strict=True):
             if not cell:
                 faults.add(row, f"the {column} is missing")
