@@ -78,7 +78,8 @@ def _nearest(outputs: Tensor, target: Tensor) -> Tensor:
     if not outputs.shape[1]:
         return outputs.new_zeros(0, 0)
     left, _, right = torch.linalg.svd(outputs.T @ target)
-    return target.norm(dim=1).mean() / outputs.norm(dim=1).mean().clamp_min(EPSILON) * left @ right
+    rotation: Tensor = left @ right
+    return rotation * (target.norm(dim=1).mean() / outputs.norm(dim=1).mean().clamp_min(EPSILON))
 
 
 def _parameters(head: EmbeddingEnsemble) -> tuple[Tensor, Tensor]:
