@@ -14,11 +14,13 @@ from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, open_source, with_distractors
 from bier.errors import ConfigError, DataError, ModelError, quoted
+from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder, refuse_to_overwrite
 from bier.records.lock import held
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import build, optimization
+from bier.runs.baseline import measure_baseline
 from bier.runs.evaluation import evaluate
 from bier.runs.machine import resolved, set_threads
 from bier.runs.provenance import now, provenance_of
@@ -94,10 +96,16 @@ def _train(
         processes.wait()  # nobody writes before all have looked
     job = build_job(manifest, config, folder, hardware)
     announce(job, manifest, console)
+    evaluate_after = evaluate_after and has_test(manifest)
     if resume:
         provenance = _same_data(folder, manifest)
+        if evaluate_after and Baseline.load(folder) is None:  # an older version began this run
+            prepare_head(job, config, plain_console(quiet=True))
+            _measure_baseline(job, manifest, config, console)
     else:
         prepare_head(job, config, console)
+        if evaluate_after:
+            _measure_baseline(job, manifest, config, console)
         provenance = provenance_of(source, manifest, config, job)
         if processes.first:
             write_atomically(RunFolder(folder).config, lambda file: save(config, file))
@@ -117,17 +125,26 @@ def _train(
         for checkpoint in RunFolder(folder).checkpoints:
             checkpoint.unlink()
     processes.wait()  # for the model, which all of them read
-    if not evaluate_after or not has_test(manifest):
+    if not evaluate_after:
         return None
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
+def _measure_baseline(job: Job, manifest: Manifest, config: Config, console: Console) -> None:
+    baseline = measure_baseline(job, manifest, config, console)
+    if job.hardware.processes.first:
+        baseline.save(job.folder)
+
+
 def evaluate_if_tested(folder: Path, console: Console, processes: Processes = ALONE) -> Metrics | None:
-    """`evaluate` a run on its own source, or nothing where that has no test images."""
+    """`evaluate` a run on its own source, beside what was there before; nothing where that has no test images."""
     config = load(RunFolder(folder).config)
     manifest = held_out(open_source(Provenance.load(folder).data.path, config.data), config, console)
     if not has_test(manifest):
         return None
+    job = build_job(manifest, config, folder, build.hardware(config, processes))
+    prepare_head(job, config, plain_console(quiet=True))
+    _measure_baseline(job, manifest, config, console)
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
