@@ -104,6 +104,14 @@ def test_a_model_file_alone_has_no_start(finished: bier.Run, birds: Path, tmp_pa
     assert [found.rows[0].name, found.rows[-1].name] == ["ensemble", "backbone features"]
 
 
+def test_without_training_the_embedding_is_called_untrained(copy: bier.Run) -> None:
+    """A run without epochs has no history."""
+    RunFolder(copy.folder).history.unlink()
+    found = copy.evaluate(quiet=True)
+    assert [row.name for row in found.rows[:2]] == ["random features", "whitening, untrained"]
+    assert [row.kind for row in found.rows[:2]] == ["pretrained", "ensemble"]
+
+
 def test_a_run_without_test_pictures_measures_nothing(birds: Path, tmp_path: Path) -> None:
     settings = {**TINY, "data.test_classes": 0, "optimizer": {"epochs": 1}}
     run = bier.train(birds, settings, tmp_path / "run", quiet=True)

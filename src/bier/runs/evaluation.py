@@ -110,21 +110,20 @@ def evaluate(
 
 
 def _beside_baseline(metrics: Metrics, folder: Path, console: Console) -> Metrics:
-    """The metrics of a run with the rows from before its training, where these are of the same queries."""
-    if not read_history(folder):  # a model file alone, or a run without training
-        return metrics
-    metrics = replace(metrics, rows=tuple(replace(row, name=TRAINED.get(row.kind, row.name)) for row in metrics.rows))
-    baseline = Baseline.load(folder)
-    if baseline is None:
-        return metrics
-    if not baseline.holds_for(metrics):
-        console.print(
-            "the rows from before training are left out: they are of the run's own test pictures, "
-            f"where {', '.join(baseline.conventions[2:])}",
-            soft_wrap=True,
-        )
-        return metrics
-    return baseline.before(metrics)
+    """The metrics of a run with the rows from before training, where these are of the same queries."""
+    baseline, names = Baseline.load(folder), TRAINED if read_history(folder) else {}
+    if baseline is not None and not names:  # nothing was trained: the embedding is the untrained one
+        names = {"ensemble": baseline.rows[-1].name}
+        baseline = replace(baseline, rows=baseline.rows[:1])
+    metrics = replace(metrics, rows=tuple(replace(row, name=names.get(row.kind, row.name)) for row in metrics.rows))
+    if baseline is None or baseline.holds_for(metrics):
+        return metrics if baseline is None else baseline.before(metrics)
+    console.print(
+        "the rows from before training are left out: they are of the run's own test pictures, "
+        f"where {', '.join(baseline.conventions[2:])}",
+        soft_wrap=True,
+    )
+    return metrics
 
 
 def _version(file: Path) -> tuple[int, ...]:
