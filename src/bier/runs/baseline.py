@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 
@@ -34,7 +35,7 @@ def measure_baseline(job: Job, manifest: Manifest, config: Config, console: Cons
         console: where to tell of it.
     """
     began, model, tested = time.monotonic(), job.learning.model, test_part(manifest)
-    options = {"transform": job.pictures.test_view, "hardware": job.hardware}
+    options: dict[str, Any] = {"transform": job.pictures.test_view, "hardware": job.hardware}
     with console.status("before training: embedding the test images"):
         vectors = embed(model, tested, **options)
         if model.backbone.pooling != "average":
