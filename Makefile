@@ -18,7 +18,7 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.demo  ## train on emoji stickers, plain against BIER, and write a report (three minutes on two cores)
+demo: .venv/.demo  ## train on emoji stickers, from pretrained features to BIER, and write a report (three minutes on two cores)
 	$(BIN)/bier demo
 
 test: lint  ## lint, types, layers and the quick tests; PYTEST='-k name' chooses

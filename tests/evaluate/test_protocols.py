@@ -17,6 +17,7 @@ from bier.errors import DataError, ImageError
 from bier.evaluate import evaluate_manifest, evaluate_retrieval
 from bier.evaluate.protocols import trials
 from bier.method.ensemble import boosting_weights, normalize
+from bier.records.bits import packed
 
 
 @dataclass
@@ -78,9 +79,11 @@ def test_self_retrieval_of_the_test_split() -> None:
         "map_at_r": features.map_at_r,
         "r_precision": features.r_precision,
         "mean_rank": features.mean_rank,
+        "first_right": packed(features.per_query["first_hit_rank"] == 1),
     }
+    assert report["data"] == manifest.only("test").fingerprint()
     assert {key: report[key] for key in ("format", "split", "protocol", "queries", "gallery", "classes")} == {
-        "format": "bier-metrics-1",
+        "format": "bier-metrics-2",
         "split": "test",
         "protocol": "self",
         "queries": 60,

@@ -64,7 +64,7 @@ def test_a_file_may_say_less_or_more(tmp_path: Path) -> None:
         ),
         ({"rows": [ROW | {"recall": [1]}]}, "'rows[0].recall' does not fit: expected an object {...}, found a list"),
         ({"rows": [ROW | {"recall": {"one": 1}}]}, "the key 'one' of 'rows[0].recall' does not fit"),
-        ({"rows": [ROW | {"recall": {"1": None}}]}, "'rows' must begin with the ensemble and its recall"),
+        ({"rows": [ROW | {"recall": {"1": None}}]}, "'rows' must hold the ensemble and its recall"),
         ({"rows": [ROW | {"map_at_r": "high"}]}, "'rows[0].map_at_r' does not fit: expected a number, found 'high'"),
         ({"rows": [ROW | {"map_at_r": 10**400}]}, "'rows[0].map_at_r' does not fit: the number is too large"),
         ({"correlation": {"learners": [[1.0, 0.5]]}}, "must be a square matrix"),

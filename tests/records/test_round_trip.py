@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bier.data import Manifest
 from bier.evaluate import evaluate_manifest
+from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder
 from bier.records.history import Epoch, read_history, validation_score, write_history
 from bier.records.metrics import Metrics
@@ -29,7 +30,10 @@ def test_the_files_of_a_real_run_are_written_as_they_were_read(real_run: Path, t
     Provenance.load(real_run).save(tmp_path)
     write_history(tmp_path, read_history(real_run))
     Tries.load(real_run).save(tmp_path)
-    for name in ("metrics", "provenance", "history", "tries"):
+    baseline = Baseline.load(real_run)
+    assert baseline is not None
+    baseline.save(tmp_path)
+    for name in ("metrics", "baseline", "provenance", "history", "tries"):
         before, after = (getattr(folder, name).read_text(encoding="utf-8") for folder in (files, copies))
         assert after == before, name
     assert is_finished(real_run)
@@ -40,11 +44,15 @@ def test_the_keys_of_the_files_stay(real_run: Path) -> None:
     files = RunFolder(real_run)
     metrics = json.loads(files.metrics.read_text(encoding="utf-8"))
     assert list(metrics) == [
-        *("format", "name", "source", "split", "protocol", "created", "seed", "draws", "queries", "gallery", "classes"),
-        *("queries_without_positive", "conventions", "unreadable", "rows", "correlation", "neighbours"),
+        *("format", "name", "source", "data", "split", "protocol", "created", "seed", "draws", "queries", "gallery"),
+        *("classes", "queries_without_positive", "conventions", "unreadable", "rows", "correlation", "neighbours"),
     ]
+    kinds = ["pretrained", "untrained", "ensemble", *["learner"] * 2, *["prefix"] * 2, "features"]
+    assert [row["kind"] for row in metrics["rows"]] == kinds
     usual = ["name", "kind", "learners", "dimensions", "recall", "map_at_r", "r_precision", "mean_rank"]
-    assert [list(row) for row in metrics["rows"]] == [usual] * 6
+    for row in metrics["rows"]:
+        paired = [] if row["kind"] in ("learner", "prefix") else ["first_right"]
+        assert list(row) == [*usual, *paired]
     assert list(metrics["rows"][0]["recall"]) == ["1", "2", "4", "8"]
     entry = metrics["neighbours"][0]
     assert list(entry) == ["group", "query", "recall_rank", "average_precision", "hits"]

@@ -135,7 +135,7 @@ def test_a_run_says_what_it_does_unless_it_is_to_be_quiet(
     bier.train(birds, {**TINY, "optimizer.epochs": 1}, tmp_path / "run")
     out = capsys.readouterr().out
     assert "epoch 1/1" in out
-    assert "ensemble" in out
+    assert "trained embedding" in out
 
 
 @pytest.mark.parametrize(

@@ -76,14 +76,14 @@ def same(one: Path, other: Path) -> bool:
 def test_a_run_leaves_everything_in_its_folder(straight: Path, birds: Path) -> None:
     names = {path.name for path in straight.iterdir()}
     kept = {"config.yaml", "model.safetensors", "metrics.json", "history.jsonl", "provenance.json", "log.txt"}
-    assert names == {*kept, "tensorboard"}
+    assert names == {*kept, "baseline.json", "tensorboard"}
     provenance = json.loads((straight / "provenance.json").read_text())
     assert provenance["data"]["path"] == str(birds)
     assert provenance["data"]["images"] == {"test": 35, "train": 21, "val": 14}
     assert provenance["versions"]["torch"] == torch.__version__.split("+")[0] or torch.__version__
     assert "finished" in provenance
     metrics = json.loads((straight / "metrics.json").read_text())
-    assert metrics["rows"][0]["kind"] == "ensemble"
+    assert [row["kind"] for row in metrics["rows"][:3]] == ["pretrained", "untrained", "ensemble"]
     assert metrics["queries"] == 35
     assert list((straight / "tensorboard").iterdir())
 

@@ -18,8 +18,10 @@ from bier.data.openmoji import render_openmoji
 from bier.errors import ConfigError, quoted
 from bier.records.folder import REPORT, RunFolder
 from bier.records.lock import held
-from bier.records.metrics import Row
+from bier.records.metrics import Metrics, Row
+from bier.records.run import RunRecords
 from bier.report import write_report
+from bier.report.wording import compared
 from bier.search import IndexInfo, create_index, read_info
 from bier.search.fill import fill
 from bier.settings.schema import Config
@@ -52,11 +54,8 @@ def demo(data: str | None, folder: Path, console: Console, *, epochs: int = EPOC
 
 def _demo(data: str | None, folder: Path, console: Console, epochs: int) -> Path:
     source = str(_openmoji(folder / "openmoji", console)) if data is None else data
-    rows: list[tuple[str, Row]] = []
     config = Config().replace(optimizer__epochs=epochs, optimizer__freeze=FROZEN_GROUPS)
-    console.rule("the backbone as it comes, without training")
-    rows.append(("pretrained features", runs.pretrained_features(source, config, console)))
-    console.print(f"Recall@1 {100 * rows[0][1].recall[1]:.1f} % of its pooled features")
+    trained: dict[str, Metrics] = {}
     folders = []
     for title, name, settings in (
         ("one plain embedding", "plain", config.replace(model__learners=1, loss__schedule="independent")),
@@ -68,12 +67,13 @@ def _demo(data: str | None, folder: Path, console: Console, epochs: int) -> Path
             _empty(target)
         metrics = runs.train(source, settings, target, console)
         assert metrics is not None
-        rows.append((title, metrics.ensemble))
+        trained[title] = metrics
         folders.append(target)
     report = write_report(folders[::-1], folder / REPORT)
     console.rule("result, on classes unseen in training")
-    console.print(_table(rows))
-    console.print("One seed, few epochs: a difference of a point is chance. docs/results.md compares over seeds.")
+    console.print(_table(_rows(trained)))
+    console.print(compared([RunRecords.load(target) for target in folders]), soft_wrap=True)
+    console.print("One seed and few epochs. docs/results.md compares over seeds.")
     console.print(f"report: {report}", soft_wrap=True)
     same = ("" if data is None else f" --data {quoted(data)}") + (
         "" if folder == FOLDER else f" --out {quoted(folder)}"
@@ -155,6 +155,13 @@ def _command() -> str:
 def _openmoji(folder: Path, console: Console) -> Path:
     with console.status("rendering OpenMoji (once)"):
         return Path(render_openmoji(folder))
+
+
+def _rows(trained: dict[str, Metrics]) -> list[tuple[str, Row]]:
+    """What was there before training, then each embedding under its title."""
+    first = next(iter(trained.values()))
+    before = [(row.name, row) for row in (first.pretrained, first.untrained) if row is not None]
+    return [*before, *((title, metrics.ensemble) for title, metrics in trained.items())]
 
 
 def _table(rows: list[tuple[str, Row]]) -> Table:

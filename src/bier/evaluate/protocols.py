@@ -35,6 +35,7 @@ from bier.evaluate.learners import (
 )
 from bier.evaluate.neighbours import neighbours
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
+from bier.records.bits import packed
 from bier.records.metrics import FORMAT
 
 if TYPE_CHECKING:
@@ -150,11 +151,14 @@ def evaluate_manifest(
         draws_of_features = [search_learners(*_sides(features, labels, trial), [1.0], options) for trial in searches]
         results = [draw[0].result for draw in draws_of_features]
         table.append(figures("backbone features", "features", (), vectors.features.shape[1], results))
+        table[-1] |= _first_right(results)
     first = draws[0][0].result
+    table[0] |= _first_right([draw[0].result for draw in draws])
     return {
         "format": FORMAT,
         "name": name,
         "source": manifest.source,
+        "data": _searched(manifest, split).fingerprint(),
         "split": split,
         "protocol": manifest.protocol if split == "test" else "self",
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -180,12 +184,22 @@ def _row(draws: Sequence[Found]) -> Row:
     return figures(one.name, one.kind, one.learners, one.dimensions, [draw.result for draw in draws])
 
 
+def _first_right(results: Sequence[RetrievalResult]) -> dict[str, str]:
+    """Which queries found a right picture first; nothing for several draws, whose queries differ."""
+    return {"first_right": packed(results[0].per_query["first_hit_rank"] == 1)} if len(results) == 1 else {}
+
+
 def _sides(learners: Sequence[Tensor], labels: NDArray[np.object_], trial: Trial) -> _Sides:
     """Outputs and labels of the queries and of the gallery of a trial."""
     query = [part[trial.query] for part in learners]
     if trial.gallery is None:
         return query, labels[trial.query], None, None
     return query, labels[trial.query], [part[trial.gallery] for part in learners], labels[trial.gallery]
+
+
+def _searched(manifest: Manifest, split: str) -> Manifest:
+    """The rows of a split, unreadable ones among them."""
+    return manifest.only("test", "query", "gallery") if split == "test" else manifest.only(split)  # type: ignore[arg-type]
 
 
 def _at(split: NDArray[np.object_], name: str) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from bier.network.backbone import LITE0
 from bier.records.folder import RunFolder
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
+from bier.records.verdict import verdict
 from bier.settings.reading import load
 from bier.vectors.encoder import Encoder
 
@@ -47,6 +48,7 @@ def model_card(encoder: Encoder, run: Path, name: str | None = None) -> str:
         started=provenance.started[:10] if provenance else "",
         versions={key: value for key, value in provenance.versions.items() if value} if provenance else {},
         metrics=metrics,
+        verdict=verdict(metrics) if metrics else "",
         origin=origin,
         licence=licence,
     )

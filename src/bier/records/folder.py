@@ -79,6 +79,11 @@ class RunFolder:
         """Figures on the test split of the run's own source (see `bier.records.metrics`)."""
         return self.path / "metrics.json"
 
+    @property
+    def baseline(self) -> Path:
+        """Figures from before training (see `bier.records.baseline`)."""
+        return self.path / "baseline.json"
+
     def other_metrics(self, source: str, split: str) -> Path:
         """Figures on another source or split."""
         return self.path / f"metrics-{slug(source)}-{split}.json"

@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bier.errors import DataError
+from bier.records.bits import unpacked
 from bier.records.pictures import Picture
 from bier.records.reading import REST, as_json, from_json, load
 from bier.system.files import write_json
 
-FORMAT = "bier-metrics-1"
+FORMAT = "bier-metrics-2"
 TITLES = {"map_at_r": "MAP@R", "r_precision": "R-precision", "map": "mAP", "nmi": "NMI", "ami": "AMI"}
 """What tables call a figure, by its key in the file."""
 STD = "_std"
@@ -25,7 +26,7 @@ class Row:
 
     name: str
     kind: str
-    """``ensemble``, ``learner``, ``prefix`` or ``features``."""
+    """``pretrained`` (features) and ``untrained`` (head); ``ensemble``, ``learner``, ``prefix``, ``features``."""
     learners: tuple[int, ...] = ()
     """Those that take part, from 0."""
     dimensions: int
@@ -37,6 +38,13 @@ class Row:
     """Further figures by their keys in the file: ``mean_rank`` (from 1), ``map``, ``nmi``, ``ami``, those of other
     packages; and ``..._std``, the standard deviation, where a protocol draws several galleries."""
     recall_std: dict[int, float] | None = None
+    first_right: str | None = None
+    """Which queries found a right picture first, in their order (see `bier.records.bits`); None where a protocol
+    draws several galleries, and in older files."""
+
+    def __post_init__(self) -> None:
+        if self.first_right is not None:
+            unpacked(self.first_right)
 
     @property
     def figures(self) -> dict[str, float]:
@@ -103,10 +111,14 @@ class Neighbours:
 class Metrics:
     """All that is said of a model on one split of a source."""
 
+    older_formats: ClassVar[tuple[str, ...]] = ("bier-metrics-1",)
+    """They had no rows from before training."""
     format: str = FORMAT
     name: str = ""
     """Of the run."""
     source: str = ""
+    data: str = ""
+    """Fingerprint of the pictures that were searched, with their labels; empty in older files."""
     split: str = "test"
     protocol: str = "self"
     created: str = ""
@@ -122,17 +134,29 @@ class Metrics:
     unreadable: tuple[str, ...] = ()
     """Pictures that could not be read."""
     rows: tuple[Row, ...]
-    """The ensemble first."""
+    """In the order of a table: before training, the ensemble, its learners, its prefixes, the features beneath it."""
     correlation: Correlation | None = None
     neighbours: tuple[Neighbours, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.rows or not self.ensemble.recall or not all(map(math.isfinite, self.ensemble.recall.values())):
-            raise ValueError("'rows' must begin with the ensemble and its recall")
+        whole = self._first("ensemble")
+        if whole is None or not whole.recall or not all(map(math.isfinite, whole.recall.values())):
+            raise ValueError("'rows' must hold the ensemble and its recall")
+
+    @property
+    def pretrained(self) -> Row | None:
+        """The backbone's features as they came; None where they are not known."""
+        return self._first("pretrained")
+
+    @property
+    def untrained(self) -> Row | None:
+        """The embedding before the first step of training; None where it is not known."""
+        return self._first("untrained")
 
     @property
     def ensemble(self) -> Row:
-        return self.rows[0]
+        """The whole embedding."""
+        return next(row for row in self.rows if row.kind == "ensemble")
 
     @property
     def learners(self) -> list[Row]:
@@ -140,8 +164,16 @@ class Metrics:
 
     @property
     def features(self) -> Row | None:
-        """The backbone's own features."""
-        return next((row for row in self.rows if row.kind == "features"), None)
+        """The backbone's own features, after training."""
+        return self._first("features")
+
+    @property
+    def counted(self) -> int:
+        """Queries over which the figures are means."""
+        return self.queries - self.queries_without_positive
+
+    def _first(self, kind: str) -> Row | None:
+        return next((row for row in self.rows if row.kind == kind), None)
 
     @staticmethod
     def of(content: Mapping[str, Any]) -> Metrics:

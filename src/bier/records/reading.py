@@ -75,7 +75,7 @@ def from_json(kind: type[Record], value: object, at: str = "") -> Record:
 
     Args:
         kind: a dataclass of numbers, text, other records, tuples, dictionaries and optional ones of these. A field
-            ``format`` must have its default.
+            ``format`` must have its default, or be among the ``older_formats`` of its class.
         value: the JSON object.
         at: where it stands in the file, such as ``rows[0]``; empty for the whole.
 
@@ -84,7 +84,7 @@ def from_json(kind: type[Record], value: object, at: str = "") -> Record:
     """
     content = _checked(dict, value, at)
     wanted = getattr(kind, "format", None)
-    if wanted is not None and content.get("format") != wanted:
+    if wanted is not None and content.get("format") not in (wanted, *getattr(kind, "older_formats", ())):
         raise ValueError(f"format is {_shown(content.get('format'))}, not {wanted!r}")
     values = {}
     for field, hint in _fields(kind):  # type: ignore[arg-type]  # a class is hashable

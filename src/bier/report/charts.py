@@ -73,27 +73,34 @@ def recall_chart(rows: Sequence[tuple[str, str, Row]]) -> Markup:
 
 
 def run_recall_chart(metrics: Metrics) -> Markup:
-    rows = [metrics.ensemble, *(metrics.learners if len(metrics.learners) > 1 else [])]
-    features = [("features", "features", metrics.features)] if metrics.features else []
-    return recall_chart([*((row.name, style(row), row) for row in rows), *features])
+    rows = [("trained", "ensemble", metrics.ensemble)]
+    rows += [(row.name, style(row), row) for row in metrics.learners if len(metrics.learners) > 1]
+    return recall_chart([*rows, *_beside(metrics)])
+
+
+def _beside(metrics: Metrics) -> list[tuple[str, str, Row]]:
+    """What the embedding is compared with, as (name, style, row), named shortly: a chart has little room."""
+    rows = {"features": metrics.features, "untrained": metrics.untrained, "pretrained": metrics.pretrained}
+    return [(name, name, row) for name, row in rows.items() if row is not None]
 
 
 def prefix_chart(metrics: Metrics) -> Markup:
-    """Recall@1 against dimensions: what the first learners alone give, and the features beside them."""
+    """Recall@1 against dimensions: what the first learners alone give, and what they are compared with."""
     prefixes = [row for row in metrics.rows if row.kind == "prefix" and 1 in row.recall]
     if len(prefixes) < 2:
         return Markup("")
-    features = [metrics.features] if metrics.features else []
+    beside = _beside(metrics)
+    lines = [("trained", "ensemble", prefixes), *((name, look, [row]) for name, look, row in beside)]
     series = [
         Series(name, look, [(row.dimensions, 100 * row.recall.get(1, math.nan)) for row in rows])
-        for name, look, rows in (("embedding", "ensemble", prefixes), ("features", "features", features))
+        for name, look, rows in lines
     ]
     told = [f"{percent(row.recall[1])} with {row.dimensions}" for row in prefixes]
     return line_chart(
         series,
         describe=f"Recall at 1 in percent by dimensions: {'; '.join(told)}.",
         x_label="dimensions",
-        x_ticks={float(row.dimensions): str(row.dimensions) for row in (*prefixes, *features)},
+        x_ticks={float(row.dimensions): str(row.dimensions) for row in (*prefixes, *(row for _, _, row in beside))},
     )
 
 

@@ -94,6 +94,7 @@ def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
         "run": run,
         "cropped": run.setting("data.crop_to_bbox") is True,
         "headline": wording.headline(run),
+        "lead": wording.lead(run),
         "facts": wording.facts(run),
         "table": tables.run_table(run.metrics),
         "recall": charts.run_recall_chart(run.metrics),

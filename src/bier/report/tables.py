@@ -15,11 +15,14 @@ from bier.report.wording import comparable, flatten, letter, number, percent, sh
 COLORS = 6
 """Line colours in the style sheet; a seventh line starts again."""
 KINDS = {
+    "before": "Before training",
     "ensemble": "All learners together",
     "learner": "Each learner alone",
     "prefix": "The first learners together",
-    "features": "Without the embedding",
+    "features": "The trained backbone, without the embedding",
 }
+BEFORE = ("pretrained", "untrained")
+"""Kinds of rows from before training, which one group holds."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def table(groups: Sequence[tuple[str, Sequence[Line]]], best_of: Literal["column
     columns = sorted(dict.fromkeys(name for row in rows for name in row.figures), key=_order)
     filled = []
     for title, lines in groups:
-        rivals = {"column": rows, "group": [line.row for line in lines], "": []}[best_of]
+        rivals = {"column": rows, "group": [line.row for line in lines if len(lines) > 1], "": []}[best_of]
         best = [max((row.figures[name] for row in rivals if name in row.figures), default=math.nan) for name in columns]
         cells = [[_cell(line.row, name, top) for name, top in zip(columns, best, strict=True)] for line in lines]
         filled.append((title, list(zip(lines, cells, strict=True))))
@@ -67,29 +70,43 @@ def table(groups: Sequence[tuple[str, Sequence[Line]]], best_of: Literal["column
 
 
 def run_table(metrics: Metrics) -> Table:
-    """The figures of one run: the ensemble, each learner, each prefix, the features."""
+    """The figures of one run: before training, the ensemble, each learner, each prefix, the features."""
+    rows, kinds = metrics.rows, KINDS
     if len(metrics.learners) < 2:  # the learner and its prefix are the embedding itself
-        groups = {
-            "The embedding": [metrics.ensemble],
-            KINDS["features"]: [metrics.features] if metrics.features else [],
-        }
-    else:
-        kinds = dict.fromkeys([*KINDS, *(row.kind for row in metrics.rows)])
-        groups = {KINDS.get(kind, kind): [row for row in metrics.rows if row.kind == kind] for kind in kinds}
-    return table([(title, [Line(row.name, style(row), None, row) for row in rows]) for title, rows in groups.items()])
+        rows = tuple(row for row in rows if row.kind not in ("learner", "prefix"))
+        kinds = {**KINDS, "ensemble": "The embedding"}
+    groups: dict[str, list[Line]] = {kind: [] for kind in kinds}
+    for row in rows:
+        group = "before" if row.kind in BEFORE else row.kind
+        groups.setdefault(group, []).append(Line(row.name, style(row), None, row))
+    return table([(kinds.get(kind, kind), lines) for kind, lines in groups.items()])
 
 
 def comparison_table(runs: Sequence[RunRecords]) -> Table:
-    """The ensembles of several runs, and their backbones' features beneath."""
-    names = [(f"{letter(i)} · {run.name}", color(i)) for i, run in enumerate(runs)]
-    ensembles = [Line(*name, f"#run-{i}", runs[i].metrics.ensemble) for i, name in enumerate(names)]
-    features = [
-        Line(*name, None, run.metrics.features)
-        for name, run in zip(names, runs, strict=True)
-        if run.metrics.features is not None
+    """Several runs before training, then their embeddings, then the features beneath."""
+    found = [run.metrics for run in runs]
+    embeddings = [
+        Line(f"{letter(i)} · {run.name}", color(i), f"#run-{i}", run.metrics.ensemble) for i, run in enumerate(runs)
     ]
-    groups = [("The embedding of each run", ensembles), ("Its backbone’s own features", features)]
+    groups = [
+        ("Before training: the backbone’s features", _lines(runs, [metrics.pretrained for metrics in found])),
+        ("Before training: the embedding", _lines(runs, [metrics.untrained for metrics in found])),
+        ("The trained embedding of each run", embeddings),
+        ("Its trained backbone’s features", _lines(runs, [metrics.features for metrics in found])),
+    ]
     return table(groups, best_of="group" if comparable(runs) else "")
+
+
+def _lines(runs: Sequence[RunRecords], rows: Sequence[Row | None]) -> list[Line]:
+    """A line for each run that has such a row; one for all of them where it is the same."""
+    known = [row for row in rows if row is not None]
+    if len(known) == len(rows) > 1 and all(row == known[0] for row in known):
+        return [Line(f"all: {known[0].name}", style(known[0]), None, known[0])]
+    return [
+        Line(f"{letter(i)} · {run.name}", color(i), None, row)
+        for i, (run, row) in enumerate(zip(runs, rows, strict=True))
+        if row is not None
+    ]
 
 
 def epochs_table(history: Sequence[Epoch]) -> tuple[list[str], list[list[str]]]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bier.data.references import is_reference, short_name
+from bier.records.difference import gain
 from bier.records.metrics import Metrics, Row
 from bier.records.run import RunRecords
+from bier.records.verdict import REMEDY, change, judgement, made_worse
 
 PROTOCOLS = {
     "self": "every picture searches all others",
@@ -83,28 +85,67 @@ def flatten(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any
 
 
 def headline(run: RunRecords) -> str:
-    """What the run achieved, and its backbone alone."""
-    metrics = run.metrics
-    k = min(metrics.ensemble.recall)
-    sentence = f"{_method(run)} finds {_found(k)} for {_recall(metrics.ensemble, k)} of {_asked(metrics)}."
-    if metrics.features is None:
-        return sentence
-    return f"{sentence} Its backbone’s own features: {_recall(metrics.features, k)}."
+    """From what to what, and plainly where that is no gain; what it finds, where its start is not known."""
+    if run.metrics.pretrained is None:
+        return _meaning(run)
+    worse = f"{judgement(run.metrics)} " if made_worse(run.metrics) else ""
+    return _unbroken(worse + change(run.metrics))
+
+
+def lead(run: RunRecords) -> str:
+    """What the headline's figure means, and what to do where training brought nothing; empty with nothing to add."""
+    if run.metrics.pretrained is None:
+        return ""
+    return f"{_meaning(run)} {REMEDY if made_worse(run.metrics) else judgement(run.metrics)}".strip()
+
+
+def _meaning(run: RunRecords) -> str:
+    metrics, k = run.metrics, min(run.metrics.ensemble.recall)
+    return f"{_method(run)} finds {_found(k)} for {_recall(metrics.ensemble, k)} of {_asked(metrics)}."
 
 
 def compared(runs: Sequence[RunRecords]) -> str:
-    """What several runs achieved beside each other."""
+    """What several runs achieved beside each other, with a first place only where the pictures show one."""
     if not comparable(runs):
-        return f"{len(runs)} runs, measured on different pictures. Compare each with its own backbone only."
-    # Runs that read the same share the first place: a difference that the page hides ranks nobody.
-    best = max(map(first_recall, runs))
-    leaders = [run.name for run in runs if percent(first_recall(run)) == percent(best)]
-    others = sorted((first_recall(run) for run in runs if percent(first_recall(run)) != percent(best)), reverse=True)
-    names, found = listed([f"“{name}”" for name in leaders]), _found(min(runs[0].metrics.ensemble.recall))
-    place = f"{names} is the best of {len(runs)} runs." if len(leaders) == 1 else f"{names} share the first place."
-    finds = "It finds" if len(leaders) == 1 else "They find"
-    achieved = f"{finds} {found} for {with_sign(best)} of {_asked(runs[0].metrics)}."
-    return " ".join(filter(None, (place, achieved, _rest(others), _features_of(runs))))
+        return f"{len(runs)} runs, measured on different pictures. Compare each with its own start only."
+    best = max(runs, key=first_recall)
+    rows, counted = {id(run): run.metrics.ensemble for run in runs}, best.metrics.counted
+    leaders = [run for run in runs if gain(rows[id(run)], rows[id(best)], counted) == 0]
+    others = sorted((first_recall(run) for run in runs if run not in leaders), reverse=True)
+    k = min(best.metrics.ensemble.recall)
+    start = _start_of(runs)
+    achieved = f"From {start} to {_achieved(leaders)} Recall@{k}." if start else f"Recall@{k}: {_achieved(leaders)}."
+    if len(leaders) == 1:
+        return f"“{best.name}” is the best of {len(runs)} runs. {achieved}{_rest(others)}"
+    between = "Between them" if not others else f"Between these {len(leaders)} of {len(runs)} runs"
+    return f"{achieved} {between}: no difference that these {counted:,} pictures could show.{_rest(others)}"
+
+
+def _start_of(runs: Sequence[RunRecords]) -> str:
+    """Where all of them began, as far as that is known."""
+    before = [run.metrics.pretrained for run in runs]
+    rows = [row for row in before if row is not None and row.recall]
+    if len(rows) < len(runs):
+        return ""
+    return f"{_range([row.recall[min(row.recall)] for row in rows])} ({rows[0].name})"
+
+
+def _achieved(leaders: Sequence[RunRecords]) -> str:
+    if len(leaders) == 1:
+        return with_sign(first_recall(leaders[0]))
+    if len(leaders) > 3:
+        return _range([first_recall(run) for run in leaders])
+    return listed([f"{with_sign(first_recall(run))} (“{run.name}”)" for run in leaders])
+
+
+def _range(shares: Sequence[float]) -> str:
+    low, high = percent(min(shares)), with_sign(max(shares))
+    return high if percent(max(shares)) == low else f"{low}–{high}"
+
+
+def _unbroken(text: str) -> str:
+    """Without a line break between a number and its sign."""
+    return text.replace(" %", "\u00a0%")
 
 
 def _found(k: int) -> str:
@@ -115,17 +156,8 @@ def _rest(others: Sequence[float]) -> str:
     if not others:
         return ""
     if len(others) > 3:
-        return f"The others: {percent(others[-1])} to {with_sign(others[0])}."
-    return f"The {'other' if len(others) == 1 else 'others'}: {listed([with_sign(value) for value in others])}."
-
-
-def _features_of(runs: Sequence[RunRecords]) -> str:
-    found = [run.metrics.features for run in runs if run.metrics.features is not None]
-    values = [row.recall[k] for row in found for k in list(row.recall)[:1]]
-    if not values:
-        return ""
-    low, high = percent(min(values)), with_sign(max(values))
-    return f"Their backbones’ own features: {high if high.startswith(low) else f'{low} to {high}'}."
+        return f" The others: {percent(others[-1])} to {with_sign(others[0])}."
+    return f" The {'other' if len(others) == 1 else 'others'}: {listed([with_sign(value) for value in others])}."
 
 
 def comparable(runs: Sequence[RunRecords]) -> bool:
@@ -134,7 +166,8 @@ def comparable(runs: Sequence[RunRecords]) -> bool:
         (m.source, m.split, m.protocol, m.queries, m.gallery, m.classes, min(m.ensemble.recall))
         for m in (run.metrics for run in runs)
     }
-    return len(asked) == 1
+    known = {run.metrics.data for run in runs} - {""}  # older files lack it
+    return len(asked) == 1 and len(known) <= 1
 
 
 def first_recall(run: RunRecords) -> float:

@@ -1,9 +1,10 @@
-"""Evaluate a model on a source, and the backbone as it came."""
+"""Evaluate a model on a source, beside what was found before its training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,24 @@ from bier.errors import ConfigError, DataError
 from bier.evaluate import RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
+from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder
-from bier.records.metrics import Metrics, Row
+from bier.records.history import read_history
+from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
+from bier.records.verdict import verdict
 from bier.runs import build
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split
 from bier.runs.tables import table
 from bier.settings.reading import load, override
-from bier.settings.schema import Config
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
 from bier.vectors.embed import Embeddings, embed
+
+TRAINED = {"ensemble": "trained embedding", "features": "trained features"}
+"""What rows of a run are called, by their kind."""
 
 
 def evaluate(
@@ -84,6 +90,7 @@ def evaluate(
         missing=missing,
         distributed=processes.world > 1,
     )
+    metrics = _beside_baseline(metrics, folder, console)
     if not processes.first:
         return metrics
     if output is None:
@@ -97,7 +104,26 @@ def evaluate(
         output = files.metrics if own else files.other_metrics(manifest.source, split)
     metrics.save(output)
     console.print(table(metrics))
+    console.print(verdict(metrics), soft_wrap=True)
     console.print(f"written to {output}", soft_wrap=True)
+    return metrics
+
+
+def _beside_baseline(metrics: Metrics, folder: Path, console: Console) -> Metrics:
+    """The metrics of a run with the rows from before training, where these are of the same queries."""
+    trained = any(epoch.epoch for epoch in read_history(folder))
+    baseline, names = Baseline.load(folder), TRAINED if trained else {}
+    if baseline is not None and not names:  # nothing was trained: the embedding is the untrained one
+        names = {"ensemble": baseline.rows[-1].name}
+        baseline = replace(baseline, rows=baseline.rows[:1])
+    metrics = replace(metrics, rows=tuple(replace(row, name=names.get(row.kind, row.name)) for row in metrics.rows))
+    if baseline is None or baseline.holds_for(metrics):
+        return metrics if baseline is None else baseline.before(metrics)
+    console.print(
+        "the rows from before training are left out: they are of the run's own test pictures, "
+        f"where {', '.join(baseline.conventions[2:])}",
+        soft_wrap=True,
+    )
     return metrics
 
 
@@ -123,18 +149,6 @@ def metrics_of(
     """
     alpha = model.head.scales().square()
     return Metrics.of(evaluate_manifest(vectors, manifest, alpha, name=name, **options))
-
-
-def pretrained_features(source: str, config: Config, console: Console) -> Row:
-    """Metrics of the backbone as it came, before any training: the row of its features, pooled as it does."""
-    hardware = build.hardware(config)
-    config = config.replace(model__pooling="average")
-    manifest = of_split(open_source(source, config.data), "test")
-    model = build.model(config)
-    view = build.test_transform(config, build.image_size(config, hardware.device))
-    vectors = embed_manifest(model, manifest, view, hardware, console)
-    metrics = metrics_of(model, vectors, manifest, name="pretrained", seed=config.seed)
-    return next(row for row in metrics.rows if row.kind == "features")
 
 
 def embed_manifest(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.table import Table
 
 from bier.evaluate import CONVENTIONS
@@ -24,7 +22,7 @@ def table(metrics: Metrics) -> Table:
     view.add_column("embedding")
     for heading in ("dims", *(SHORT.get(name, name) for name in columns)):
         view.add_column(heading, justify="right")
-    for row in _distinct(metrics.rows):
+    for row in _distinct(metrics):
         view.add_row(row.name, str(row.dimensions), *(_percent(row, name) for name in columns))
     if metrics.queries_without_positive:
         counted = "are left out" if CONVENTIONS["exclude"] in metrics.conventions else "count as misses"
@@ -36,8 +34,8 @@ def _percent(row: Row, name: str) -> str:
     return f"{100 * row.figures[name]:.1f}" if name in row.figures else "–"
 
 
-def _distinct(rows: Sequence[Row]) -> list[Row]:
+def _distinct(metrics: Metrics) -> list[Row]:
     """Without prefixes of one learner or of all, and without the learner that is the whole embedding."""
-    everyone = len(rows[0].learners)
+    everyone = len(metrics.ensemble.learners)
     new = {"learner": range(1, everyone), "prefix": range(2, everyone)}
-    return [row for row in rows if row.kind not in new or len(row.learners) in new[row.kind]]
+    return [row for row in metrics.rows if row.kind not in new or len(row.learners) in new[row.kind]]

@@ -14,11 +14,13 @@ from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, open_source, with_distractors
 from bier.errors import ConfigError, DataError, ModelError, quoted
+from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder, refuse_to_overwrite
 from bier.records.lock import held
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import build, frozen, optimization
+from bier.runs.baseline import measure_baseline
 from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
@@ -110,6 +112,7 @@ def _train(
     announce(job, manifest, console)
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
+    evaluate_after = evaluate_after and has_test(manifest)
     provenance = _same_data(folder, manifest) if resume else provenance_of(source, manifest, config, job)
     begun = resume and bool(RunFolder(folder).checkpoints)
     processes.wait()  # nobody writes before all have looked
@@ -118,7 +121,12 @@ def _train(
         job = frozen.with_features(job, manifest, config, features or RunFolder(folder).features, console)
     if not begun:
         prepare_head(job, config, console)
+        if evaluate_after:
+            _measure_baseline(job, manifest, config, console)
         _write_beginning(folder, config, provenance, processes)
+    elif evaluate_after and Baseline.load(folder) is None:  # an older version began this run
+        prepare_head(job, config, plain_console(quiet=True))
+        _measure_baseline(job, manifest, config, console)
     usual = (ProgressBar(console), LogFile(RunFolder(folder).log), TensorBoard(RunFolder(folder).tensorboard))
     progress = run(_without_diversity(job, config), (*usual, *callbacks), settings=config.as_dict(), resume=begun)
     _tell_what_is_kept(progress, console)
@@ -136,7 +144,7 @@ def _train(
             checkpoint.unlink()
         frozen.remove(RunFolder(folder).features)
     processes.wait()  # for the model, which all of them read
-    if not evaluate_after or not has_test(manifest):
+    if not evaluate_after:
         return None
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
@@ -147,12 +155,21 @@ def _write_beginning(folder: Path, config: Config, provenance: Provenance, proce
         provenance.save(folder)
 
 
+def _measure_baseline(job: Job, manifest: Manifest, config: Config, console: Console) -> None:
+    baseline = measure_baseline(job, manifest, config, console)
+    if job.hardware.processes.first:
+        baseline.save(job.folder)
+
+
 def evaluate_if_tested(folder: Path, console: Console, processes: Processes = ALONE) -> Metrics | None:
-    """`evaluate` a run on its own source, or nothing where that has no test images."""
+    """`evaluate` a run on its own source, beside what was there before; nothing where that has no test images."""
     config = load(RunFolder(folder).config)
     manifest = held_out(open_source(Provenance.load(folder).data.path, config.data), config, console)
     if not has_test(manifest):
         return None
+    job = build_job(manifest, config, folder, build.hardware(config, processes))
+    prepare_head(job, config, plain_console(quiet=True))
+    _measure_baseline(job, manifest, config, console)
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
