@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,10 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bier.errors import ModelError
 
 Group = tuple[str, list[nn.Parameter]]
-Pooling = Literal["auto", "average", "gem"]
+Pooling = Literal["auto", "average", "gem", "class", "patches", "patches-gem", "class+patches", "class+patches-gem"]
+Readout = Callable[[nn.Module, Tensor], Tensor]
+"""From a network and images (b, 3, h, w), normalised, to features (b, features)."""
 
 LITE0 = "efficientnet_lite0"
 """The backbone whose weights are installed with bier."""
+
+
+def networks_own(network: nn.Module, images: Tensor) -> Tensor:
+    """What the network itself makes of the images."""
+    features: Tensor = network(images)
+    return features
 
 
 class Backbone(nn.Module):
@@ -50,7 +58,8 @@ class Backbone(nn.Module):
         self.freeze_batch_norm = False
         """Whether batch norm stays in evaluation mode; takes effect with the next `train`."""
         self.pooling: Pooling = "average"
-        """Of the last map: ``gem`` if `create_backbone` put the generalised mean there, else the network's own."""
+        """What `create_backbone` has chosen; ``average`` stands for the network's own."""
+        self.readout: Readout = networks_own
         self._groups = [(label, list(parameters)) for label, parameters in groups]
         self._scale: Tensor
         self._shift: Tensor
@@ -85,8 +94,7 @@ class Backbone(nn.Module):
             )
         if images.dtype == torch.uint8:
             images = self.preprocess(images)
-        features: Tensor = self.network(images.contiguous(memory_format=self._layout()))
-        return features.float()
+        return self.readout(self.network, images.contiguous(memory_format=self._layout())).float()
 
     def groups(self) -> list[Group]:
         """Names and parameters of the layer groups, input to output; together all parameters, once each."""

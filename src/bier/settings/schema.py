@@ -111,9 +111,12 @@ class ModelConfig:
         "default",
         "Weights of the backbone: default (pretrained), none (random), or the path of a .safetensors or .pth file.",
     )
-    pooling: Literal["auto", "average", "gem"] = setting(
+    pooling: Literal[
+        "auto", "average", "gem", "class", "patches", "patches-gem", "class+patches", "class+patches-gem"
+    ] = setting(
         "auto",
-        "Pooling of the backbone's last map; auto takes gem, the generalised mean, where no value is negative.",
+        "How the backbone's last map or tokens become one vector; average is the network's own way, and auto takes gem "
+        "where no value is negative, and else tries all that are possible on training images.",
     )
     sizes: tuple[int, ...] | str | None = setting(
         None,
