@@ -21,6 +21,7 @@ from bier.records.provenance import Provenance
 from bier.runs import build, optimization
 from bier.runs.evaluation import evaluate
 from bier.runs.machine import resolved, set_threads
+from bier.runs.pooling import choose_pooling
 from bier.runs.provenance import now, provenance_of
 from bier.runs.splits import has_test, held_out, test_part
 from bier.runs.start import prepare_head
@@ -97,6 +98,9 @@ def _train(
     if resume:
         provenance = _same_data(folder, manifest)
     else:
+        given, config = config, choose_pooling(job, config, console)
+        if config != given:
+            job = build_job(manifest, config, folder, hardware)
         prepare_head(job, config, console)
         provenance = provenance_of(source, manifest, config, job)
         if processes.first:
