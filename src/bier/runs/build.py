@@ -17,6 +17,7 @@ from bier.method.boosting import OnlineBoosting
 from bier.method.diversity import ActivationLoss, AdversarialLoss, DiversitySum
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
+from bier.network.lora import add_lora
 from bier.network.model import RetrievalModel
 from bier.network.recorded import GraphedBackbone
 from bier.settings.schema import Config, LossConfig
@@ -39,7 +40,9 @@ def settings_named(**settings: str) -> Iterator[None]:
 
 _OF_MODEL = {
     "name": "model.backbone",
-    **{name: f"model.{name}" for name in ("weights", "pooling", "sizes", "dimensions", "learners", "weighting")},
+    **{
+        name: f"model.{name}" for name in ("weights", "pooling", "lora", "sizes", "dimensions", "learners", "weighting")
+    },
     "count": "optimizer.freeze",
 }
 
@@ -91,6 +94,8 @@ def _model(config: Config) -> RetrievalModel:
             learners=config.model.learners,
             weighting=config.model.weighting,
         )
+        if config.model.lora is not None:
+            add_lora(backbone, config.model.lora)
     backbone.freeze(config.optimizer.freeze)
     backbone.freeze_batch_norm = config.optimizer.freeze_batch_norm
     return RetrievalModel(backbone, head)

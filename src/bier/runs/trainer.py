@@ -176,6 +176,11 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         f"{learning.boost.schedule}, {job.epochs} epochs of {len(pictures.plan)} batches on {job.hardware.device.type}",
         soft_wrap=True,
     )
+    if adapters := learning.model.backbone.adapters:
+        count, all_of_them = (sum(p.numel() for p in part) for part in (adapters, learning.model.backbone.parameters()))
+        console.print(
+            f"LoRA adapters of {count:,} weights beside the backbone's {all_of_them - count:,}", soft_wrap=True
+        )
 
 
 def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardware) -> Job:

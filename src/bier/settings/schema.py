@@ -118,6 +118,14 @@ class ModelConfig:
         "How the backbone's last map or tokens become one vector; average is the network's own way, and auto takes gem "
         "where no value is negative, and else tries all that are possible on training images.",
     )
+    # Beside them the head alone is trained, as Hu et al. (ICLR 2022) did.
+    lora: int | None = setting(
+        None,
+        "Rank of LoRA adapters, which are trained in the place of the backbone's own weights.",
+        low=1,
+        high=1024,
+        if_none="no adapters: the backbone's weights are trained",
+    )
     sizes: tuple[int, ...] | str | None = setting(
         None,
         "Dimensions of each learner, such as [96, 160, 256], or the published bier-512 or bier-1024.",
@@ -209,8 +217,12 @@ class OptimizerConfig:
         low=0,
         high=1,
     )
-    freeze: int = setting(
-        0, "Layer groups of the backbone, from the input, that stay as they are.", unit="groups", low=0, high=1000
+    freeze: int | Literal["all"] = setting(
+        0,
+        "Layer groups of the backbone, from the input, that stay as they are; all trains the head alone.",
+        unit="groups",
+        low=0,
+        high=1000,
     )
     freeze_batch_norm: bool = setting(True, "Keep batch norm in evaluation mode; its statistics stay as they are.")
     clip_norm: float | None = setting(
