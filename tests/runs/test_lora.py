@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tiny_runs import TINY, At, interrupt
 import bier
 from bier.errors import ModelError
 from bier.network.create import create_backbone
+from bier.settings.reading import from_table, save
 from bier.training.stopping import Interrupted
 
 LORA = {
@@ -78,3 +81,33 @@ def test_a_network_without_linear_layers_is_refused(birds: Path, tmp_path: Path)
         bier.train(birds, {**TINY, "model.lora": 4}, tmp_path / "run", quiet=True)
     assert caught.value.where == "model.lora"
     assert not (tmp_path / "run" / "config.yaml").exists(), "nothing is half-written"
+
+
+@pytest.mark.slow
+def test_three_processes_make_the_run_of_one(birds: Path, tmp_path: Path) -> None:
+    save(from_table(LORA), tmp_path / "settings.yaml")
+    folders = [tmp_path / f"{count}" for count in (1, 3)]
+    for folder, processes in zip(folders, ("1", "3"), strict=True):
+        options = ["--config", str(tmp_path / "settings.yaml"), "--out", str(folder), "--processes", processes]
+        subprocess.run([sys.executable, "-m", "bier.cli", "train", str(birds), *options], check=True, timeout=600)
+    one, three = (weights(bier.open_run(folder)) for folder in folders)
+    assert max((one[name] - three[name]).abs().max() for name in one) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "vit_small_patch14_reg4_dinov2",
+        "vit_base_patch16_siglip_224",
+        "eva02_tiny_patch14_224",
+        "swin_tiny_patch4_window7_224",
+    ],
+)
+def test_real_families_learn_with_it(backbone: str, birds: Path, tmp_path: Path) -> None:
+    """Random weights: none of the real ones are at hand."""
+    size = create_backbone(backbone, "none").image_size or 112
+    changes = {"model.backbone": backbone, "model.pooling": "auto", "image.size": size, "optimizer.epochs": 1}
+    run = bier.train(birds, {**LORA, **changes}, tmp_path / "run", quiet=True)
+    assert run.metrics is not None
+    assert not run.model.backbone.adapters
