@@ -27,7 +27,7 @@ FEWEST_CLASSES = 8
 OF_EACH = 20
 """Images of a class, at most, where there are many classes: more classes judge better than more images."""
 SAME = 1e-4
-"""Features of two poolings that differ by less are those of one."""
+"""Features of two poolings that differ by less, as a share of the largest, are those of one."""
 
 
 def choose_pooling(job: Job, config: Config, console: Console) -> Config:
@@ -98,7 +98,9 @@ def _different(poolings: SideBySide, features: Tensor) -> list[str]:
     found: dict[str, Tensor] = {}
     for name in sorted(poolings.columns, key=lambda name: name == "average"):
         one = poolings.of(features, name)
-        if not any(one.shape == other.shape and (one - other).abs().max() < SAME for other in found.values()):
+        if not any(
+            one.shape == other.shape and (one - other).abs().max() < SAME * one.abs().max() for other in found.values()
+        ):
             found[name] = one
     return list(found)
 
