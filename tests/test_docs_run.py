@@ -42,6 +42,7 @@ PLACEHOLDERS = {
     "CUB_200_2011": "a benchmark that is not here",
     "--host 0.0.0.0": "opens the machine to others",
     "hub:": "a model hub",
+    "dinov2": "weights on a model hub; tests/runs/test_lora.py trains with random ones",
     "bier demo": "`make demo` runs it",
 }
 

@@ -34,8 +34,8 @@ EVALUATION = 2000
 BATCH = 16
 """Pictures at once when speed is measured."""
 
-INSIDE = "'backbone.network'"
-"""Where a node's scopes name it, the node is quantised: normalisation and head, little work, stay exact."""
+INSIDE = "'backbone.network"
+"""Where a node's scopes name it or a part of it, the node is quantised: normalisation and head stay exact."""
 
 
 @dataclass(frozen=True)

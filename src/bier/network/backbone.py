@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,10 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bier.errors import ModelError
 
 Group = tuple[str, list[nn.Parameter]]
-Pooling = Literal["auto", "average", "gem"]
+Pooling = Literal["auto", "average", "gem", "class", "patches", "patches-gem", "class+patches", "class+patches-gem"]
+Readout = Callable[[nn.Module, Tensor], Tensor]
+"""From a network and images (b, 3, h, w), normalised, to features (b, features)."""
 
 LITE0 = "efficientnet_lite0"
 """The backbone whose weights are installed with bier."""
+
+
+def networks_own(network: nn.Module, images: Tensor) -> Tensor:
+    """What the network itself makes of the images."""
+    features: Tensor = network(images)
+    return features
 
 
 class Backbone(nn.Module):
@@ -50,8 +58,11 @@ class Backbone(nn.Module):
         self.freeze_batch_norm = False
         """Whether batch norm stays in evaluation mode; takes effect with the next `train`."""
         self.pooling: Pooling = "average"
-        """Of the last map: ``gem`` if `create_backbone` put the generalised mean there, else the network's own."""
+        """What `create_backbone` has chosen; ``average`` stands for the network's own."""
+        self.readout: Readout = networks_own
         self._groups = [(label, list(parameters)) for label, parameters in groups]
+        self.adapters: list[nn.Parameter] = []
+        """Trained in the place of all other parameters, where there are any (`bier.network.lora`)."""
         self._scale: Tensor
         self._shift: Tensor
         self.set_preprocessing(mean, std)
@@ -85,28 +96,37 @@ class Backbone(nn.Module):
             )
         if images.dtype == torch.uint8:
             images = self.preprocess(images)
-        features: Tensor = self.network(images.contiguous(memory_format=self._layout()))
-        return features.float()
+        return self.readout(self.network, images.contiguous(memory_format=self._layout())).float()
 
     def groups(self) -> list[Group]:
         """Names and parameters of the layer groups, input to output; together all parameters, once each."""
         return [(label, list(parameters)) for label, parameters in self._groups]
 
-    def freeze(self, count: int) -> None:
+    def add_adapters(self, adapters: Mapping[nn.Parameter, Sequence[nn.Parameter]]) -> None:
+        """Train adapters in the place of all parameters; each joins the layer group of the weight that it adapts."""
+        for _, parameters in self._groups:
+            new = [adapter for weight in parameters for adapter in adapters.get(weight, ())]
+            parameters += new
+            self.adapters += new
+        self.freeze(0)
+
+    def freeze(self, count: int | Literal["all"]) -> None:
         """Keep the first ``count`` layer groups as they are, their batch norm statistics included; thaw the others.
 
         Raises:
             ModelError: there are fewer groups.
         """
+        count = len(self._groups) if count == "all" else count
         if not 0 <= count <= len(self._groups):
             raise ModelError(
                 f"{self.name} has {len(self._groups)} layer groups, so {count} cannot be frozen",
                 where="count",
-                remedy=f"choose 0 to {len(self._groups)}: {', '.join(label for label, _ in self._groups)}",
+                remedy=f"choose 'all' or 0 to {len(self._groups)}: {', '.join(label for label, _ in self._groups)}",
             )
+        trainable = set(self.adapters or self.parameters())
         for number, (_, parameters) in enumerate(self._groups):
             for parameter in parameters:
-                parameter.requires_grad_(number >= count)
+                parameter.requires_grad_(number >= count and parameter in trainable)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Backbone:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bier.errors import ModelError
 from bier.network.backbone import Backbone, Pooling
+from bier.network.choice import trial_size, use_pooling
 from bier.network.names import FAMILIES, family_of, refuse_word
-from bier.network.pooling import GeneralizedMean, averaging, is_never_negative
+from bier.network.pooling import averaging, is_never_negative
 
 __all__ = ["FAMILIES", "create_backbone"]
-
-TRIAL_SIZE = 128
-"""Pixels of a picture that any network can take."""
 
 
 def create_backbone(
@@ -33,8 +30,10 @@ def create_backbone(
             or ``.pth`` file.
         mean: of each colour channel in 0..1; by default what belongs to the weights.
         std: likewise.
-        pooling: of its last map: ``average``, whatever the network does itself; ``gem``, the generalised mean in the
-            place of its average; ``auto``, the latter where the network averages one map that is never negative.
+        pooling: how its last map or its tokens become one vector: ``average``, whatever the network does itself;
+            ``gem``, the generalised mean in the place of its average; ``class``, ``patches`` and ``patches-gem`` of a
+            transformer's tokens, or two of them side by side, such as ``class+patches``; ``auto``, ``gem`` where the
+            network averages one map that is never negative, and its own elsewhere.
 
     Raises:
         ModelError: unknown name, weights that are missing, damaged or another network's, no network to fetch them, or
@@ -43,21 +42,12 @@ def create_backbone(
     refuse_word(name)
     backbone = family_of(name).build(name, weights)
     backbone.set_preprocessing(mean or backbone.mean, std or backbone.std)
-    if pooling != "average":
-        _pool_by_generalized_mean(backbone, only_if_sensible=pooling == "auto")
+    if pooling == "auto":
+        pooling = "gem" if _averages_what_is_never_negative(backbone) else "average"
+    use_pooling(backbone, pooling)
     return backbone
 
 
-def _pool_by_generalized_mean(backbone: Backbone, only_if_sensible: bool) -> None:
+def _averages_what_is_never_negative(backbone: Backbone) -> bool:
     path = averaging(backbone.network)
-    if path is None and not only_if_sensible:
-        raise ModelError(
-            f"{backbone.name} does not end in the average of one map",
-            where="pooling",
-            remedy="use 'auto', or 'average', which leaves it as it is",
-        )
-    size = backbone.image_size or TRIAL_SIZE
-    if path is None or (only_if_sensible and not is_never_negative(backbone.network, path, size)):
-        return
-    backbone.network.set_submodule(path, GeneralizedMean())
-    backbone.pooling = "gem"
+    return path is not None and is_never_negative(backbone.network, path, trial_size(backbone))

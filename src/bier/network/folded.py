@@ -17,6 +17,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from bier.network.lora import merge_adapters
+
 _Activation = tuple[str, list[float]]
 _ACTIVATIONS: dict[type[nn.Module], _Activation] = {
     nn.ReLU: ("relu", []),
@@ -44,6 +46,7 @@ class InferenceBackbone(nn.Module):
         self.precision = precision
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         with torch.no_grad():
+            merge_adapters(network)
             activations = _fold_batch_norm(network)
             network.to(memory_format=self.layout)
             if self.device.type == "cpu" and channels_last and _can_pack(precision):

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from bier.errors import ModelError
+from bier.network.tokens import PARTS, SIDE_BY_SIDE
 from bier.system.json_values import Check, list_of, number, one_of, record, text, unfit, whole
 
 LARGEST_IMAGE = 4096
@@ -37,7 +38,7 @@ _BACKBONE = record(
         "mean": list_of(number(-1000, 1000), 3, 3),
         "std": list_of(number(1e-6, 1000), 3, 3),
     },
-    optional={"pooling": one_of("average", "gem")},
+    optional={"pooling": one_of("average", "gem", *PARTS, *SIDE_BY_SIDE)},
 )
 _REFIT = record(dict.fromkeys(("power", "share", "before", "after"), number(0, 1)))
 DESCRIPTION: Check = record(

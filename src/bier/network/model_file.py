@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.bounded import at_most
 from bier.network.create import create_backbone
 from bier.network.hub import local_path
+from bier.network.lora import merge_adapters
 from bier.network.model import RetrievalModel
 from bier.network.model_description import DESCRIPTION, check_head, misfit
 from bier.system.tensors import MODEL_FILE, MODEL_FORMAT, load_tensors, refuse_non_finite, save_tensors
@@ -36,7 +38,13 @@ class ModelInfo:
 def save_model(
     path: Path, model: RetrievalModel, image: Mapping[str, Any], *, refit: Mapping[str, float] | None = None
 ) -> None:
-    """The whole model, with what is needed to build it again and to prepare its images."""
+    """The whole model, with what is needed to build it again and to prepare its images.
+
+    LoRA adapters are added to the weights, in the file alone: who trains the model goes on with them apart.
+    """
+    if model.backbone.adapters:
+        model = copy.deepcopy(model)
+        merge_adapters(model.backbone.network)
     content: dict[str, Any] = {
         "backbone": model.backbone.spec(),
         "sizes": model.head.sizes,

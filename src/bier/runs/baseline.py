@@ -39,7 +39,7 @@ def measure_baseline(job: Job, manifest: Manifest, config: Config, console: Cons
     with console.status("before training: embedding the test images"):
         vectors = embed(model, tested, **options)
         if model.backbone.pooling != "average":
-            plain = build.model(config.replace(model__pooling="average"))
+            plain = build.model(config.replace(model__pooling="average", model__lora=None))
             vectors = replace(vectors, features=embed(plain, tested, **options).features)
         several = job.hardware.processes.world > 1
         found = metrics_of(model, vectors, tested, name="", seed=config.seed, distributed=several)
@@ -63,7 +63,7 @@ def _named(found: Metrics, config: Config) -> tuple[Row, ...]:
 def pretrained_features(source: str, config: Config, console: Console) -> Row:
     """Metrics of the backbone as it came, before any training: the row of its features, pooled as it does."""
     hardware = build.hardware(config)
-    config = config.replace(model__pooling="average")
+    config = config.replace(model__pooling="average", model__lora=None)
     manifest = of_split(open_source(source, config.data), "test")
     model = build.model(config)
     view = build.test_transform(config, build.image_size(config, hardware.device))

@@ -18,6 +18,7 @@ from bier.method.diversity import ActivationLoss, AdversarialLoss, DiversitySum
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.drop_path import drop_paths
+from bier.network.lora import add_lora
 from bier.network.model import RetrievalModel
 from bier.network.names import family_of
 from bier.network.recorded import GraphedBackbone
@@ -47,7 +48,7 @@ _OF_MODEL = {
     "name": "model.backbone",
     **{
         name: f"model.{name}"
-        for name in ("weights", "pooling", "drop_path", "sizes", "dimensions", "learners", "weighting")
+        for name in ("weights", "pooling", "drop_path", "lora", "sizes", "dimensions", "learners", "weighting")
     },
     "count": "optimizer.freeze",
 }
@@ -123,9 +124,21 @@ def _model(config: Config) -> RetrievalModel:
         )
         if drop_path := filled(with_habits(config).model.drop_path):
             drop_paths(backbone.network, drop_path, backbone.name)
-    backbone.freeze(len(backbone.groups()) if config.model.frozen else config.optimizer.freeze)
+        if config.model.lora is not None:
+            _refuse_lora_on_a_frozen_backbone(config)
+            add_lora(backbone, config.model.lora)
+    backbone.freeze("all" if config.model.frozen else config.optimizer.freeze)
     backbone.freeze_batch_norm = config.optimizer.freeze_batch_norm
     return RetrievalModel(backbone, head)
+
+
+def _refuse_lora_on_a_frozen_backbone(config: Config) -> None:
+    if config.model.frozen:
+        raise ConfigError(
+            "adapters change the backbone, and with model.frozen it stays as it is",
+            where="model.lora",
+            remedy="leave one of the two out",
+        )
 
 
 def training_backbone(

@@ -6,11 +6,13 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from bier.data import Manifest
 from bier.records.provenance import BackboneSpec, Provenance, TrainedOn
@@ -34,7 +36,7 @@ def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> 
         platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         cores=os.cpu_count(),
         versions={name: _version(name) for name in VERSIONS},
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=_count(model.parameters()) - _count(model.backbone.adapters),  # of the model that is saved
         data=_trained_on(source, manifest),
         backbone=from_json(BackboneSpec, model.backbone.spec()),
     )
@@ -53,6 +55,10 @@ def _trained_on(source: str, manifest: Manifest) -> TrainedOn:
 
 def source_path(source: str) -> str:
     return str(Path(source).resolve())
+
+
+def _count(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def _device_name(device: torch.device) -> str:

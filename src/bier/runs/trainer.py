@@ -25,6 +25,7 @@ from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
 from bier.runs.machine import resolved, set_threads
+from bier.runs.pooling import choose_pooling
 from bier.runs.provenance import now, provenance_of
 from bier.runs.splits import has_test, held_out, test_part
 from bier.runs.start import prepare_head
@@ -113,6 +114,10 @@ def _train(
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
     evaluate_after = evaluate_after and has_test(manifest)
+    if not resume:
+        given, config = config, choose_pooling(job, config, console)
+        if config != given:
+            job = build_job(manifest, config, folder, hardware)
     provenance = _same_data(folder, manifest) if resume else provenance_of(source, manifest, config, job)
     begun = resume and bool(RunFolder(folder).checkpoints)
     processes.wait()  # nobody writes before all have looked
@@ -216,6 +221,11 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         f"{learning.boost.schedule}, {job.epochs} epochs of {len(pictures.plan)} batches on {job.hardware.device.type}",
         soft_wrap=True,
     )
+    if adapters := learning.model.backbone.adapters:
+        count, all_of_them = (sum(p.numel() for p in part) for part in (adapters, learning.model.backbone.parameters()))
+        console.print(
+            f"LoRA adapters of {count:,} weights beside the backbone's {all_of_them - count:,}", soft_wrap=True
+        )
 
 
 def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardware) -> Job:

@@ -124,9 +124,20 @@ class ModelConfig:
         "default",
         "Weights of the backbone: default (pretrained), none (random), or the path of a .safetensors or .pth file.",
     )
-    pooling: Literal["auto", "average", "gem"] = setting(
+    pooling: Literal[
+        "auto", "average", "gem", "class", "patches", "patches-gem", "class+patches", "class+patches-gem"
+    ] = setting(
         "auto",
-        "Pooling of the backbone's last map; auto takes gem, the generalised mean, where no value is negative.",
+        "How the backbone's last map or tokens become one vector; average is the network's own way, and auto takes gem "
+        "where no value is negative, and else tries all that are possible on training images.",
+    )
+    # Beside them the head alone is trained, as Hu et al. (ICLR 2022) did.
+    lora: int | None = setting(
+        None,
+        "Rank of LoRA adapters, which are trained in the place of the backbone's own weights.",
+        low=1,
+        high=1024,
+        if_none="no adapters: the backbone's weights are trained",
     )
     drop_path: float | None = setting(
         None,
@@ -258,8 +269,12 @@ class OptimizerConfig:
         high=1,
         if_none="by backbone: 0.1 for all",
     )
-    freeze: int = setting(
-        0, "Layer groups of the backbone, from the input, that stay as they are.", unit="groups", low=0, high=1000
+    freeze: int | Literal["all"] = setting(
+        0,
+        "Layer groups of the backbone, from the input, that stay as they are; all trains the head alone.",
+        unit="groups",
+        low=0,
+        high=1000,
     )
     freeze_batch_norm: bool = setting(True, "Keep batch norm in evaluation mode; its statistics stay as they are.")
     clip_norm: float | None = setting(
