@@ -79,7 +79,8 @@ def _nearest(outputs: Tensor, target: Tensor) -> Tensor:
         return outputs.new_zeros(0, 0)
     left, _, right = torch.linalg.svd(outputs.T @ target)
     rotation: Tensor = left @ right
-    return rotation * (target.norm(dim=1).mean() / outputs.norm(dim=1).mean().clamp_min(EPSILON))
+    scale: Tensor = target.norm(dim=1).mean() / outputs.norm(dim=1).mean().clamp_min(EPSILON)
+    return scale * rotation
 
 
 def _parameters(head: EmbeddingEnsemble) -> tuple[Tensor, Tensor]:
