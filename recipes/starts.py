@@ -41,6 +41,7 @@ NORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "square roots, length 1": lambda features: F.normalize(features.clamp_min(0).sqrt(), dim=1),
 }
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+UNLABELLED = "power without labels"
 
 
 @torch.inference_mode()
@@ -60,7 +61,7 @@ def pooled(manifest: Manifest) -> dict[str, Tensor]:
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def judged(features: Tensor, manifest: Manifest, draws: int, power: float | None) -> str:
+def judged(features: Tensor, manifest: Manifest, draws: int, power: float | None, labelled: bool = True) -> str:
     """Recall@1 and MAP@R on held-out classes, as cells of a table; with a power of None, of the features themselves."""
     labels, recall, map_at_r = torch.from_numpy(manifest.codes()), [], []
     for draw in range(draws):
@@ -68,7 +69,7 @@ def judged(features: Tensor, manifest: Manifest, draws: int, power: float | None
         vectors = features[held]
         if power is not None:
             head = EmbeddingEnsemble(features.shape[1], (512,))
-            whiten(head, features[~held], labels[~held], power=power, seed=draw)
+            whiten(head, features[~held], labels[~held] if labelled else None, power=power, seed=draw)
             with torch.no_grad():
                 vectors = head(vectors)
         result = evaluate_retrieval(vectors, labels[held], recall_at=(1,), metrics=("recall", "map_at_r"))
@@ -94,10 +95,12 @@ def main() -> None:
             ("pooling", {name: (x, 0.5) for name, x in features.items()}),
             ("before the head", {name: (norm(features[USUAL]), 0.5) for name, norm in NORMS.items()}),
             ("power of the whitening", {f"{power:g}": (features[USUAL], power) for power in POWERS}),
+            (UNLABELLED, {f"{power:g}": (features[USUAL], power) for power in POWERS}),
         )
         for group, members in rows:
             for name, (x, power) in members.items():
-                columns.setdefault((group, name), []).append(judged(x, manifest, given.draws, power))
+                cells = judged(x, manifest, given.draws, power, labelled=group != UNLABELLED)
+                columns.setdefault((group, name), []).append(cells)
     heads = " | ".join(f"{name}: R@1 | MAP@R" for name in NAMES.values())
     print(f"| | | {heads} |\n|---|---|---|---|---|---|")
     for (group, name), cells in columns.items():
