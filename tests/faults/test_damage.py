@@ -43,6 +43,7 @@ OPEN = [
     ("run", "run", "provenance.json"),
     ("run", "run", "history.jsonl"),
     ("run", "run", "metrics.json"),
+    ("run", "run", "baseline.json"),
     ("marks", "marks", "marks.jsonl"),
 ]
 
