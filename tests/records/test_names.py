@@ -47,8 +47,8 @@ def test_the_folder_knows_all_files_of_a_run(real_run: Path) -> None:
     there = {path.name for path in real_run.iterdir()} - {"tries"}
     assert there <= FILES
     asked_for = {FOLDER.table.name, FOLDER.report.name}
-    gone = {FOLDER.checkpoint.name, FOLDER.previous_checkpoint.name, FOLDER.lock.name}
-    assert FILES - there == gone | asked_for, "checkpoints and lock go when a run has ended"
+    gone = {*(path.name for path in (FOLDER.checkpoint, FOLDER.previous_checkpoint, FOLDER.lock, FOLDER.features))}
+    assert FILES - there == gone | asked_for, "checkpoints, lock and features go when a run has ended"
 
 
 @pytest.mark.parametrize("name", NAMES)

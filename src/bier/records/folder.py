@@ -62,7 +62,7 @@ class RunFolder:
     @property
     def features(self) -> Path:
         """A folder: what a frozen backbone has made of the pictures (see `bier.vectors.features`); gone at the end."""
-        return self.path / "features"
+        return self.path / "frozen-features"
 
     @property
     def can_go_on(self) -> bool:
