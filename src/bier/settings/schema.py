@@ -128,8 +128,7 @@ class ModelConfig:
         "auto", "average", "gem", "class", "patches", "patches-gem", "class+patches", "class+patches-gem"
     ] = setting(
         "auto",
-        "How the backbone's last map or tokens become one vector; average is the network's own way, and auto takes gem "
-        "where no value is negative, and else tries all that are possible on training images.",
+        "How the last map or tokens become one vector; average is the network's own way, auto takes the best.",
     )
     # Beside them the head alone is trained, as Hu et al. (ICLR 2022) did.
     lora: int | None = setting(
