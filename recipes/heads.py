@@ -274,7 +274,7 @@ def train(contender: Contender, given: Tensor, labels: Tensor, rate: float, seed
         weight_decay=2e-4,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, optimization.rate_schedule(OptimizerConfig(), contender.steps)
+        optimizer, optimization.rate_schedule(OptimizerConfig(warmup=0.1), contender.steps)
     )
     plan = BatchPlan(codes.numpy(), *contender.batch, seed)
     for step in range(contender.steps):
