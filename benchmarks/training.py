@@ -83,16 +83,18 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     if contender.keep_memory and not keep_freed_memory():
         raise SystemExit("this C library cannot keep freed memory")
     torch.set_num_threads(threads)
-    config = Config().replace(
-        model__backbone=backbone,
-        model__weights="none",
-        model__learners=contender.learners,
-        loss__name="binomial_deviance",
-        loss__schedule=contender.schedule,
-        diversity__loss=contender.diversity,
-        hardware__device=device,
-        hardware__cuda_graphs=contender.cuda_graphs,
-        hardware__images_at_once=batch if contender.in_parts else None,
+    config = with_habits(
+        Config().replace(
+            model__backbone=backbone,
+            model__weights="none",
+            model__learners=contender.learners,
+            loss__name="binomial_deviance",
+            loss__schedule=contender.schedule,
+            diversity__loss=contender.diversity,
+            hardware__device=device,
+            hardware__cuda_graphs=contender.cuda_graphs,
+            hardware__images_at_once=batch if contender.in_parts else None,
+        )
     )
     model = build.model(config).train().to(device)
     if contender.channels_last:
