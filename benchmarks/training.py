@@ -73,6 +73,7 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
     import torch
 
     from bier.runs import build, optimization
+    from bier.runs.habits import with_habits
     from bier.settings.schema import Config
     from bier.system.allocator import keep_freed_memory
     from bier.training.batch import WholeBatch
