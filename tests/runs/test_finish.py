@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import bier
 from bier.network.model_file import load_model
 from bier.records.provenance import Provenance
 from bier.runs import finish
+from bier.settings.reading import from_table, save
 
 SETTINGS = {**TINY, "optimizer": {"epochs": 1}}
 
@@ -77,3 +80,23 @@ def test_without_validation_the_trained_head_is_the_model(birds: str, tmp_path: 
     bier.train(birds, {**SETTINGS, "data.validation_classes": 0}, tmp_path / "run", quiet=True)
     assert Provenance.load(tmp_path / "run").refit is None
     assert load_model(tmp_path / "run")[1].refit is None
+
+
+def test_a_frozen_backbone_s_features_are_not_made_again(
+    birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finish, "embed_manifest", unlucky)
+    bier.train(birds, {**SETTINGS, "model.frozen": True, "data.views": 2}, tmp_path / "run", quiet=True)
+    assert Provenance.load(tmp_path / "run").refit is not None
+
+
+@pytest.mark.slow
+def test_two_processes_have_one_model(birds: str, tmp_path: Path) -> None:
+    save(from_table({**SETTINGS, "data.classes_per_batch": 2}), tmp_path / "settings.yaml")
+    command = [sys.executable, "-m", "bier.cli", "train", birds, "--config", str(tmp_path / "settings.yaml")]
+    command += ["--out", str(tmp_path / "run"), "--processes", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("on the validation classes, ") == 1, "rank 0 speaks"
+    assert load_model(tmp_path / "run")[1].refit is not None
+    assert Provenance.load(tmp_path / "run").refit is not None
