@@ -129,7 +129,11 @@ def test_one_is_killed(birds: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--set", "data.classes_per_batch=3"], "cannot be shared by 2 processes"),
-        (["--set", "optimizer.freeze_batch_norm=false"], "batch norm would see parts of a batch"),
+        pytest.param(
+            ["--set", "optimizer.freeze_batch_norm=false"],
+            "batch norm would see parts of a batch",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_mistake_is_told_once(options: list[str], message: str, birds: Path, tmp_path: Path) -> None:
@@ -141,6 +145,7 @@ def test_a_mistake_is_told_once(options: list[str], message: str, birds: Path, t
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_a_killed_launcher_takes_its_processes_with_it(birds: Path, tmp_path: Path) -> None:
     """And the folder is free soon: the run is resumed without doing anything about it."""

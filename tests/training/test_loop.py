@@ -191,7 +191,7 @@ def test_interrupted_and_resumed_bit_for_bit(
         runs.resume(folder, console)
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_signal_is_heard_while_validating(
     epoch: int, straight: Path, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,7 +282,7 @@ def test_a_killed_process_is_resumed_bit_for_bit(
     assert same(folder, straight)
 
 
-@pytest.mark.parametrize("freeze", [0, 9], ids=["whole network", "head alone"])
+@pytest.mark.parametrize("freeze", [0, pytest.param(9, marks=pytest.mark.slow)], ids=["whole network", "head alone"])
 def test_a_batch_in_parts_makes_the_same_update(
     freeze: int, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,8 +394,8 @@ def test_a_folder_with_a_run_is_not_overwritten(straight: Path, birds: Path, con
 @pytest.mark.parametrize(
     "changes",
     [
-        {"loss__name": "triplet"},
-        {"loss__name": "contrastive", "diversity__loss": "activation"},
+        pytest.param({"loss__name": "triplet"}, marks=pytest.mark.slow),
+        pytest.param({"loss__name": "contrastive", "diversity__loss": "activation"}, marks=pytest.mark.slow),
         {"loss__name": "multi_similarity", "diversity__loss": "both"},
         {"loss__name": "normalized_softmax", "diversity__loss": "none"},
         {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},

@@ -69,7 +69,7 @@ def assert_equal(found: Sequence[Any], expected: Sequence[Any]) -> None:
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("at_r", [False, True])
 @pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "torch"])
-@pytest.mark.parametrize("ladder", [[FLOAT32], [BFLOAT16], [BFLOAT16, FLOAT32]])
+@pytest.mark.parametrize("ladder", [pytest.param([FLOAT32], marks=pytest.mark.slow), [BFLOAT16], [BFLOAT16, FLOAT32]])
 def test_screens_change_no_rank(ladder: list[torch.dtype], kind: str, at_r: bool, monkeypatch: Any) -> None:
     if kind == "torch":  # what runs on a GPU
         monkeypatch.setattr(sweep, "tiles_for", TorchTiles)

@@ -233,6 +233,7 @@ def test_writers_beside_each_other_all_succeed(folder: Path) -> None:
         index.check_files()
 
 
+@pytest.mark.slow
 def test_a_program_that_heeds_no_lock_is_no_damage_either(folder: Path) -> None:
     done = threading.Event()
 
