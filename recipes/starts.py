@@ -99,8 +99,8 @@ def main() -> None:
         )
         for group, members in rows:
             for name, (x, power) in members.items():
-                cells = judged(x, manifest, given.draws, power, labelled=group != UNLABELLED)
-                columns.setdefault((group, name), []).append(cells)
+                score = judged(x, manifest, given.draws, power, labelled=group != UNLABELLED)
+                columns.setdefault((group, name), []).append(score)
     heads = " | ".join(f"{name}: R@1 | MAP@R" for name in NAMES.values())
     print(f"| | | {heads} |\n|---|---|---|---|---|---|")
     for (group, name), cells in columns.items():
