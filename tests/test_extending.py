@@ -117,6 +117,7 @@ def test_a_metric_from_outside(run: Path, python: Bier) -> None:
     assert f"{100 * row['reciprocal_rank']:.1f}" in printed
 
 
+@pytest.mark.slow
 def test_a_search_engine_from_outside(run: Path, photos: Path, python: Bier, tmp_path: Path) -> None:
     first = json.loads(photos.read_text(encoding="utf-8").splitlines()[0])["file"]
     bier = ("-m", "bier.cli")

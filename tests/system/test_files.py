@@ -138,6 +138,7 @@ write_atomically(Path(sys.argv[1]), write)
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_left_is_tidied_and_what_one_writes_stays(tmp_path: Path) -> None:
     writers = []
     for name in ("one", "two"):

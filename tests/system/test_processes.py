@@ -107,6 +107,7 @@ def test_two_processes_interrupted_and_resumed_make_the_run_of_one(birds: Path, 
     assert (together / "report.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the process to kill in /proc")
 def test_one_is_killed(birds: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"

@@ -80,7 +80,12 @@ def check(index, acknowledged):
 
 
 @pytest.mark.parametrize(
-    "engine", ["exact", "lancedb", pytest.param("milvus", marks=[pytest.mark.slow, pytest.mark.milvus])]
+    "engine",
+    [
+        "exact",
+        pytest.param("lancedb", marks=pytest.mark.slow),
+        pytest.param("milvus", marks=[pytest.mark.slow, pytest.mark.milvus]),
+    ],
 )
 def test_a_killed_writer_loses_nothing_and_leaves_no_half_row(request, tmp_path, engine):
     uri = request.getfixturevalue("milvus_server") if engine == "milvus" else None
