@@ -125,7 +125,10 @@ def test_the_whole_way(name: str, size: int, birds: Path, tmp_path: Path) -> Non
         served(index, run.encoder("cpu")) as address,
         httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
     ):
-        answer = client.post("/api/search/pictures", files={"picture": pictures[3].read_bytes()}, data={"top": 3})
-    best = answer.json()["hits"][0]
-    assert best["id"].endswith(pictures[3].name)
-    assert best["score"] == pytest.approx(1, abs=1e-4)
+        picture = {"picture": pictures[3].read_bytes()}
+        answer = client.post("/api/search/pictures", files=picture, data={"top": len(pictures)})
+    hits = answer.json()["hits"]
+    own = next(hit for hit in hits if pictures[3].as_posix().endswith(hit["id"]))
+    # Networks of random weights give some pictures nearly the same vector, and the first of them is any.
+    assert own["score"] == pytest.approx(1, abs=1e-4)
+    assert own["score"] > hits[0]["score"] - 1e-5
