@@ -137,7 +137,8 @@ def test_from_a_published_layout_to_a_table(name: str, photographs: Path, tmp_pa
         "BIER: activation loss",
         "A-BIER: adversarial loss",
     ]
-    assert all(0 < float(cell) <= 100 for row in ours for cell in row[2:-1])
+    # Random weights make nearly the same vector of every picture, and a tie counts as a miss: 0 is possible.
+    assert all(0 <= float(cell) <= 100 for row in ours for cell in row[2:-1])
     assert any("| published |" in line for line in rows)
     again = recipe("--data", tmp_path, "--set", name, "--out", out, "--with", *SMALL)
     assert again.stdout.splitlines()[-len(rows) :] == done.stdout.splitlines()[-len(rows) :]
