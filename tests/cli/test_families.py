@@ -42,7 +42,8 @@ WENT = {
 }
 """Networks that have passed the slow test, and sides of pictures in pixels. docs/backbones.md marks them."""
 WAITING = {"vit_small_patch14_dinov2.lvd142m": 56}
-"""Those that go the same way, and are not marked yet."""
+"""Not marked. With random weights its features are nearly the same for all pictures; the whitening magnifies rounding,
+and ONNX differs by 5e-4 where 1e-4 is allowed."""
 ALL = {**WENT, **WAITING}
 QUICK = {"test_vit": 48}
 PARITY = 1e-5
