@@ -17,6 +17,7 @@ from bier.data import Manifest
 from bier.data.references import file_of
 from bier.runs import build
 from bier.settings.schema import Config
+from bier.system.files import state_of
 from bier.system.tensors import tensor_checksum
 from bier.training.frozen import Frozen, extract
 from bier.training.job import Job
@@ -108,17 +109,8 @@ def _fingerprint(job: Job, manifest: Manifest, views: int) -> str:
     weights = {name: tensor_checksum(tensor.detach().cpu()) for name, tensor in backbone.state_dict().items()}
     references = [manifest.reference(row) for row in range(len(manifest))]
     about = {
-        "pictures": [manifest.fingerprint(), references, [_state(file_of(image)) for image in references]],
+        "pictures": [manifest.fingerprint(), references, [state_of(file_of(image)) for image in references]],
         "backbone": [backbone.spec(), weights, job.hardware.precision_name],
         "views": [views, job.seed, dataclasses.asdict(job.pictures.train_view)],
     }
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-
-
-def _state(file: Path) -> tuple[int, int] | None:
-    """Size and time of the last change, by which a picture that was replaced is known; none if there is no file."""
-    try:
-        found = file.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_size, found.st_mtime_ns

@@ -101,6 +101,15 @@ def storage_errors(path: Path, what: str = "cannot be used") -> Iterator[None]:
         raise storage_error(path, error, what) from error
 
 
+def state_of(file: Path) -> tuple[int, int] | None:
+    """Size and time of the last change, by which a file that was replaced is known; none if there is no file."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def sync(path: Path) -> None:
     """Have a file's content, or a folder's list of files, on the disk, also when the power fails."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -23,6 +23,7 @@ from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
 from bier.data.references import file_of, is_reference, located, short_name, tar_uri
 from bier.errors import DataError
+from bier.system.files import state_of
 from bier.vectors.tars import folders_above, label_files, plain, read_tar
 
 
@@ -84,7 +85,7 @@ class _Table:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
         self.images = [_located(manifest.reference(row)) for row in range(len(manifest))]
-        about = [manifest.fingerprint(), *(_state(file_of(image)) for image in self.images)]
+        about = [manifest.fingerprint(), *(state_of(file_of(image)) for image in self.images)]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         rows: dict[str, int] = {}
         for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
@@ -103,15 +104,6 @@ class _Table:
 def _located(image: str) -> str:
     """Tables may spell a path in another way than the disk; an index keeps that of the disk."""
     return image if is_reference(image) else str(located(Path(image)))
-
-
-def _state(file: Path) -> tuple[int, int] | None:
-    """Size and time of the last change, by which a file that was replaced is known; none if there is no file."""
-    try:
-        found = file.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def _printable(picture: Entry) -> Entry:
@@ -177,7 +169,7 @@ class _Shards:
         self.files = files
         self.names = [file.relative_to(root).as_posix() for file in files]
         self.name = self.names[0] if len(files) == 1 else f"{root.name} ({len(files):,} tar files)"
-        about = [(name, _state(file)) for name, file in zip(self.names, files, strict=True)]
+        about = [(name, state_of(file)) for name, file in zip(self.names, files, strict=True)]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         self.total: int | None = None
         self._passed_over: Counter[str] = Counter()
