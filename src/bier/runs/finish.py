@@ -47,10 +47,11 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
     job.hardware.processes.wait()  # all have read it before rank 0 writes
     if info.refit is not None:
         return Refit(**info.refit)
-    if job.pictures.validation is None:
+    validation = job.pictures.validation
+    if validation is None:
         return None
     began = time.monotonic()
-    seen = _pictures(job, manifest)
+    seen = _pictures(job, manifest, validation)
     if job.pictures.frozen is not None:
         vectors = job.pictures.frozen.embed(model.head.to(job.hardware.device), seen)
     else:
@@ -58,7 +59,7 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
     result: Refit | None = None
     if job.hardware.processes.first:
         seen, head = seen.take(vectors.index), model.to("cpu").head
-        result = _best(head, vectors.features, seen, job)
+        result = _best(head, vectors.features, seen, validation, job.seed)
         if result.share:
             labels = torch.from_numpy(seen.codes())
             fitted = refit(head, vectors.features, labels, power=result.power, seed=job.seed)
@@ -69,31 +70,30 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
     return result
 
 
-def _pictures(job: Job, manifest: Manifest) -> Manifest:
+def _pictures(job: Job, manifest: Manifest, validation: Manifest) -> Manifest:
     """What the whitening is fitted to, at most `START_IMAGES`, and what judges it."""
-    assert job.pictures.validation is not None
     chosen = np.random.default_rng(job.seed).permutation(len(job.pictures.train))[:START_IMAGES]
-    wanted = {*job.pictures.train.image[chosen], *job.pictures.validation.image}
+    wanted = {*job.pictures.train.image[chosen], *validation.image}
     known = manifest.only("train", "val")
     return known.take(np.array([image in wanted for image in known.image]))
 
 
-def _best(head: EmbeddingEnsemble, features: Tensor, seen: Manifest, job: Job) -> Refit:
+def _best(head: EmbeddingEnsemble, features: Tensor, seen: Manifest, validation: Manifest, seed: int) -> Refit:
     """The average that finds the validation classes best, fitted to the others alone; or the trained head."""
-    assert job.pictures.validation is not None
-    searched = set(job.pictures.validation.image)
-    gallery = np.array([image in searched for image in seen.image])
+    searched = set(validation.image)
+    rows = np.flatnonzero([image in searched for image in seen.image])
+    gallery, gallery_features = seen.take(rows), features[torch.from_numpy(rows)]
     training = torch.from_numpy(seen.split == "train")
-    labels = torch.from_numpy(seen.codes())
+    known, labels = features[training], torch.from_numpy(seen.codes())[training]
 
     @torch.inference_mode()
     def score(tried: EmbeddingEnsemble) -> float:
-        return validation_scores(tried(features[torch.from_numpy(gallery)]), seen.take(gallery))[0]["map_at_r"]
+        return validation_scores(tried(gallery_features), gallery)[0]["map_at_r"]
 
     before = score(head)
     best = Refit(power=0.0, share=0.0, before=before, after=before)
     for power in POWERS:
-        fitted = refit(head, features[training], labels[training], power=power, seed=job.seed)
+        fitted = refit(head, known, labels, power=power, seed=seed)
         for share in SHARES:
             after = score(average(head, fitted, share))
             if after > best.after:
