@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from folders import some_birds
+from servers import served
 from tiny_runs import TINY, At, interrupt
 
 import bier
@@ -19,8 +17,7 @@ from bier.data import open_source
 from bier.export import OnnxEncoder, sample, write_onnx
 from bier.network.names import FAMILIES, family_of
 from bier.search import open_index
-from bier.serve import ServeSettings, create_app
-from bier.serve.server import Server, listen
+from bier.serve import ServeSettings
 from bier.training.stopping import Interrupted
 from bier.vectors.parts import read_vectors
 
@@ -59,24 +56,6 @@ def test_each_family_goes_the_whole_way() -> None:
 @pytest.fixture(scope="module")
 def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return some_birds(photographs, tmp_path_factory.mktemp("photos"), classes=10, images=4)
-
-
-@contextmanager
-def served(index: Path, encoder: bier.Encoder) -> Iterator[str]:
-    """The address of a server on an index."""
-    listening, settings = threading.Event(), ServeSettings()
-    with open_index(index) as opened:
-        server = Server(create_app(opened, encoder, settings), settings, listening.set)
-        bound = listen("127.0.0.1", 0)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        try:
-            assert listening.wait(30)
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            bound.close()
 
 
 def call(*words: object) -> None:
@@ -123,7 +102,8 @@ def test_the_whole_way(name: str, size: int, birds: Path, tmp_path: Path) -> Non
 
     call("index", birds, "-o", index, "--model", folder, "--engine", "exact", "--device", "cpu")
     with (
-        served(index, run.encoder("cpu")) as address,
+        open_index(index) as opened,
+        served(opened, run.encoder("cpu"), ServeSettings()) as address,
         httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
     ):
         picture = {"picture": pictures[3].read_bytes()}

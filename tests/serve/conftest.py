@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 import torch
+from servers import served
 
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
 from bier.search import Index, IndexInfo, create_index, open_index
-from bier.serve import ServeSettings, create_app
-from bier.serve.server import Server, listen
+from bier.serve import ServeSettings
 from bier.vectors.encoder import Encoder
 
 Serve = Callable[..., httpx.Client]
@@ -69,24 +68,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, fill: Fill, cars: list[Path
     folder = tmp_path_factory.mktemp("indexes") / "cars"
     fill(folder, cars, engine="lancedb").close()
     return folder
-
-
-@contextmanager
-def served(index: Index, encoder: Encoder, settings: ServeSettings) -> Iterator[str]:
-    """The address of a uvicorn that runs meanwhile."""
-    listening = threading.Event()
-    server = Server(create_app(index, encoder, settings), settings, listening.set)
-    bound = listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    try:
-        assert listening.wait(30)
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        bound.close()
-        assert not thread.is_alive()
 
 
 @pytest.fixture
