@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import FastAPI, Response
 from jinja2 import Environment, PackageLoader
@@ -23,15 +24,8 @@ from bier.serve.settings import ServeSettings
 from bier.serve.threads import Threads
 from bier.vectors.encoder import PictureEncoder
 
-ASSETS = {
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/api.css": ("api.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/grid.js": ("grid.js", "text/javascript"),
-    "/client.js": ("client.js", "text/javascript"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Files of the page that have a path of their own."""
 
 
 def create_app(index: Index, encoder: PictureEncoder, settings: ServeSettings | None = None) -> FastAPI:
@@ -77,8 +71,11 @@ def _running(service: Service):  # type: ignore[no-untyped-def]
 def _add_page(app: FastAPI) -> None:
     """The page's few files, read once, under paths of their own."""
     folder = files("bier.serve") / "page"
-    for path, (name, kind) in ASSETS.items():
-        _add_document(app, path, (folder / name).read_text(encoding="utf-8"), kind)
+    _add_document(app, "/", (folder / "index.html").read_text(encoding="utf-8"), "text/html")
+    for file in folder.iterdir():
+        kind = KINDS.get(Path(file.name).suffix)
+        if kind is not None:
+            _add_document(app, f"/{file.name}", file.read_text(encoding="utf-8"), kind)
     environment = Environment(loader=PackageLoader("bier.serve", "page"), autoescape=True, trim_blocks=True)
     _add_document(app, "/api", environment.get_template("api.html").render(spec=app.openapi()), "text/html")
 

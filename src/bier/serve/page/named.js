@@ -1,0 +1,3 @@
+// What a picture is called.
+
+export const named = (item) => item.label ?? item.id.split("/").pop();
