@@ -117,30 +117,37 @@ def search(
     ] = (),
     learners: Annotated[str | None, Parameter(help="A prefix such as 1-2, or one learner such as 2.")] = None,
     staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
+    box: Annotated[
+        tuple[float, float, float, float] | None,
+        Parameter(help="Search for a part alone: LEFT TOP WIDTH HEIGHT in pixels of the upright picture."),
+    ] = None,
     html: Annotated[Path | None, Parameter(help="Write a page with the pictures.")] = None,
     model: ModelPath = None,
     trust_code: TrustCode = False,
 ) -> None:
     """Find the pictures of an index that are most like one picture."""
+    from bier.data.box import checked_box
     from bier.errors import ConfigError
     from bier.search import StagedSearch, load_encoder, open_index, parse_learners, query_vectors
     from bier.search.page import write_page
 
     if staged and learners is not None:
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
+    part = checked_box(box, "--box")
     with open_index(folder) as opened:
         filters = _filters(where)
         chosen = None if learners is None else parse_learners(learners, len(opened.info.sizes))
         encoder = load_encoder(opened, path=model, trust_code=trust_code)
-        vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query)]), chosen)
+        vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query, box=part)]), chosen)
         searcher = StagedSearch(opened) if staged else opened
         [hits] = searcher.search(vectors, top, filters)
         count = opened.count()
     _print_hits(hits)
     if html is not None:
         how = ["in stages"] if staged else []
+        how += [] if part is None else ["a part"]
         how += [] if learners is None else [f"learners {learners}"]
-        write_page(query, hits, html, count=count, how="".join(f" · {part}" for part in how))
+        write_page(query, hits, html, box=part, count=count, how="".join(f" · {part}" for part in how))
         terminal().print(f"page: {html}", soft_wrap=True)
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bier.data.box import Box
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Hit, Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
@@ -39,6 +40,8 @@ class Uploaded:
 
     name: str
     content: bytes
+    box: Box | None = None
+    """The part of it that is meant."""
 
     @property
     def sha256(self) -> str:
@@ -138,7 +141,7 @@ class Service:
             ) from error
 
     def _prepare(self, picture: Uploaded) -> Tensor:
-        return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels)
+        return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels, picture.box)
 
     def _fitted(self, vectors: Tensor) -> Vectors:
         if not len(vectors):
