@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -183,6 +184,27 @@ def test_a_filter_finds_its_pictures_beyond_those_that_are_listed(serve: Serve, 
     for label in {car.parent.name for car in cars}:
         found = client.get("/api/pictures", params={"where": json.dumps({"label": label})}).json()
         assert found["count"] == len(found["pictures"]) == 6
+
+
+def test_the_values_of_a_field_with_their_counts(client: httpx.Client, cars: list[Path]) -> None:
+    names = sorted({picture.parent.name for picture in cars})
+
+    def asked(**params: object) -> dict[str, Any]:
+        return client.get("/api/values", params={"field": "label", **params}).json()  # type: ignore[no-any-return]
+
+    everything = {"values": [{"value": label, "count": 6} for label in names], "count": len(names), "nearest": []}
+    assert asked() == everything
+    assert asked(limit=2) == {**everything, "values": everything["values"][:2]}
+    assert [one["value"] for one in asked(part="02")["values"]] == ["002"]
+    for params in ({"field": "image"}, {"field": "label", "limit": 1001}, {"field": "label", "part": "x" * 201}, {}):
+        assert client.get("/api/values", params=params).status_code == 422
+
+
+def test_a_picture_is_given_as_large_as_it_is(client: httpx.Client, cars: list[Path]) -> None:
+    full = client.get("/api/thumbnail", params={"id": name(cars[0]), "side": "full"})
+    with Image.open(io.BytesIO(full.content)) as given, Image.open(cars[0]) as original:
+        assert given.size == original.size
+        assert "exif" not in given.info
 
 
 def test_thumbnails_are_small_upright_and_bare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -196,6 +196,11 @@ class Index(ABC):
         """The number of pictures, or of those whose fields have these values."""
         return self._count(self._filters(where))
 
+    def values(self, field: str) -> Iterator[list[str | None]]:
+        """What every picture has in one field, in some order, in batches. Engines that can read nothing else for it."""
+        self._check_fields([field])
+        yield from self._values(field)
+
     def check_files(self) -> int:
         """Compare every file of which a checksum was kept with it; gives their number. Engines do more where they can.
 
@@ -271,7 +276,7 @@ class Index(ABC):
             for field, values in (where or {}).items()
         }
 
-    def _check_fields(self, named: Mapping[str, Any]) -> None:
+    def _check_fields(self, named: Iterable[str]) -> None:
         for field in named:
             if field not in self.info.fields:
                 raise SearchError(
@@ -285,6 +290,11 @@ class Index(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _values(self, field: str) -> Iterator[list[str | None]]:
+        """An engine that reads one column faster than all of a picture has its own."""
+        for rows in self.scan():
+            yield [row[field] for row in rows.metadata]
 
     # --- what an engine supplies; everything it is given has been checked ---
 

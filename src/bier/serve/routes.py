@@ -23,6 +23,7 @@ from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
 from bier.serve.service import Service, Uploaded, read_name
 from bier.serve.settings import ServeSettings
+from bier.serve.thumbnails import SIDES
 from bier.system import json_values
 
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
@@ -165,12 +166,27 @@ async def pictures(
     return schemas.Listed(pictures=[_picture(*entry) for entry in entries], count=count)
 
 
+@api.get("/values")
+async def values(
+    service: ServiceHere,
+    field: Annotated[schemas.FieldName, Query(description="A field that `where` may name.")],
+    part: Annotated[
+        str, Query(max_length=200, description="What the values hold; case and accents do not count.")
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=schemas.MOST_VALUES)] = 100,
+) -> schemas.Values:
+    """The values of a field, each with its number of pictures: what a filter can offer."""
+    found = await service.values(field, part, limit)
+    counted = [schemas.CountedValue(value=value, count=count) for value, count in found.values]
+    return schemas.Values(values=counted, count=found.count, nearest=found.nearest)
+
+
 @api.get("/thumbnail", response_class=Response, responses=JPEG)
 async def thumbnail(
-    service: ServiceHere, id: Annotated[schemas.Id, Query()], side: Literal["320", "960"] = "320"
+    service: ServiceHere, id: Annotated[schemas.Id, Query()], side: Literal["320", "960", "full"] = "320"
 ) -> Response:
-    """A small copy of a picture, upright and without metadata; `side` is the longer one in pixels."""
-    content = await service.thumbnail(id, int(side))
+    """A copy of a picture, upright and without metadata; `side` is the longer one in pixels, `full` as it is."""
+    content = await service.thumbnail(id, SIDES[side])
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 

@@ -11,6 +11,7 @@ from bier.search.base import LONGEST_ID
 MOST_EXAMPLES = 32
 MOST_HITS = 1000
 MOST_LISTED = 500
+MOST_VALUES = 1000
 
 
 def _storable(text: str) -> str:
@@ -88,6 +89,17 @@ class Embedded(BaseModel):
 class Listed(BaseModel):
     pictures: list[Picture]
     count: int = Field(description="Pictures in all that the filter lets through.")
+
+
+class CountedValue(BaseModel):
+    value: str | None
+    count: int = Field(description="Pictures that have it.")
+
+
+class Values(BaseModel):
+    values: list[CountedValue] = Field(description="Those that begin with the part first, then by the alphabet.")
+    count: int = Field(description="Values in all that hold the part.")
+    nearest: list[str] = Field(description="Where none does: values that are written much like it.")
 
 
 class Limits(BaseModel):

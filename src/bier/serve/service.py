@@ -27,6 +27,7 @@ from bier.serve.problems import Refusal
 from bier.serve.settings import ServeSettings
 from bier.serve.threads import Threads
 from bier.serve.thumbnails import Thumbnails
+from bier.serve.values import Matches, Values
 from bier.vectors.encoder import PictureEncoder
 
 Vectors = NDArray[np.float32]
@@ -59,19 +60,21 @@ class Service:
         self._whole = StagedSearch(index) if settings.staged else index
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
+        self._values = Values(index)
         self._decoder, self._pixels = Decoder(settings.decoding), settings.pixels
         self._thumbnails = Thumbnails(settings.thumbnails, self._decoder)
         self._decoders = Threads("decode", settings.decoders)
         self._shrinkers = Threads("thumbnail", settings.decoders)
         self._searches = Threads("search", 8)
         self._lists = Threads("list", 2)
+        self._readers = Threads("values", 2)
 
     def start(self) -> None:
         self.batches.start()
 
     def stop(self) -> None:
         """Begin nothing more."""
-        for threads in (self._decoders, self._shrinkers, self._searches, self._lists):
+        for threads in (self._decoders, self._shrinkers, self._searches, self._lists, self._readers):
             threads.stop()
         self.batches.stop()
 
@@ -122,6 +125,11 @@ class Service:
         assert found is not None
         return found
 
+    async def values(self, field: str, part: str, limit: int) -> Matches:
+        """Values of a field that hold what somebody has typed."""
+        self._checked({field: part})
+        return await self._asked(self._matching, field, part, limit, threads=self._readers)
+
     async def count(self) -> int:
         return await self._asked(self.index.count)
 
@@ -142,6 +150,9 @@ class Service:
 
     def _prepare(self, picture: Uploaded) -> Tensor:
         return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels, picture.box)
+
+    def _matching(self, field: str, part: str, limit: int) -> Matches:
+        return self._values.of(field).matching(part, limit)
 
     def _fitted(self, vectors: Tensor) -> Vectors:
         if not len(vectors):

@@ -1,4 +1,4 @@
-"""Small pictures for the page, made from pixels alone: upright, and without place, camera or owner."""
+"""Pictures for the page, made from pixels alone: upright, and without place, camera or owner."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from torch import Tensor
 from bier.data.references import is_reference, located, picture_bytes
 from bier.serve.decoding import Decoder
 
-SIDES = (320, 960)
-"""Longest side in pixels: in the grid, and looked at closely."""
+SIDES = {"320": 320, "960": 960, "full": 16_384}
+"""Longest side in pixels: in the grid, looked at closely, and as it is; browsers show no larger ones."""
 QUALITY = 82
+_OF_ALL_KEPT = 1 / 16
+"""What one picture may take of the memory: a few whole photographs would drive out all the small ones."""
 
 
 class Thumbnails:
@@ -38,6 +40,8 @@ class Thumbnails:
     def make(self, image: str, side: int) -> bytes:
         """Raises `ImageError` if the picture is missing or cannot be read."""
         content = thumbnail(image, side, self._decoder)
+        if len(content) > _OF_ALL_KEPT * self._most_bytes:
+            return content
         with self._lock:
             self._bytes += len(content) - len(self._kept.pop((image, side), b""))
             self._kept[image, side] = content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -125,6 +126,18 @@ ODD_FIELDS += (
     "$(x)",
     "x" * 63,
 )
+
+
+def test_the_values_of_a_field_are_read_alone(index):
+    fill(index, 7)
+    index.add(["id-000", "new"], vectors(2, seed=1), [{"label": None}, {"label": "ä"}])
+    index.delete(["id-001"])
+    for opened in (index, open_index(index.folder)):
+        found = [value for batch in opened.values("label") for value in batch]
+        assert Counter(found) == {"a": 2, "b": 1, "c": 2, "ä": 1, None: 1}
+        opened.close()
+    with pytest.raises(SearchError, match="no field 'lable'"):
+        list(index.values("lable"))
 
 
 def test_a_field_may_be_called_anything(make):

@@ -92,6 +92,11 @@ class ExactIndex(Index):
             if len(rows):
                 yield self.sound(rows)
 
+    def _values(self, field: str) -> Iterator[list[str | None]]:
+        with self._current():
+            found = [self._metadata[row][field] for row in self._row.values()]
+        yield found
+
     def _add(self, rows: Rows) -> None:
         with self._writing():
             self._append(self._block(rows))

@@ -41,6 +41,7 @@ BYTES_AT_OPENING = 256 * 2**20
 
 _TABLE = "pictures"
 _IDS_PER_STATEMENT = 500
+_VALUES_AT_ONCE = 65_536
 _WORTH_AN_INDEX = 50_000
 _NEWEST_NAME = 2**64 - 1
 
@@ -98,6 +99,11 @@ class LanceIndex(Index):
         with lance_errors(self.folder):
             for part in self._table.search().to_batches(batch):
                 yield self.sound(self._rows(pa.table(part)))
+
+    def _values(self, field: str) -> Iterator[list[str | None]]:
+        with lance_errors(self.folder):
+            for part in self._table.search().select([column(field)]).to_batches(_VALUES_AT_ONCE):
+                yield part.column(column(field)).to_pylist()
 
     def _add(self, rows: Rows) -> None:
         with self._writing():

@@ -35,6 +35,7 @@ ADDRESS = "BIER_MILVUS_URI"
 
 _SECONDS = 30
 _AT_ONCE = 1000
+_VALUES_AT_ONCE = 10_000
 _QUERIES_AT_ONCE = 32
 _WORDS = {"in", "and", "or", "not", "like", "true", "false", "exists", "is", "null"}
 _WORDS |= {f"{kind}_contains{which}" for kind in ("json", "array") for which in ("", "_all", "_any")} | {"array_length"}
@@ -96,6 +97,14 @@ class MilvusIndex(Index):
             pages = client.query_iterator(batch_size=min(batch, _AT_ONCE), output_fields=self._names, **options)
             while page := pages.next():
                 yield self.sound(self._rows(page))
+            pages.close()
+
+    def _values(self, field: str) -> Iterator[list[str | None]]:
+        name = self._columns[field]
+        with self._calling() as (client, options):
+            pages = client.query_iterator(batch_size=_VALUES_AT_ONCE, output_fields=[name], **options)
+            while page := pages.next():
+                yield [None if entity[name] == _NOTHING else entity[name] for entity in page]
             pages.close()
 
     def _add(self, rows: Rows) -> None:
