@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from bier.vectors.encoder import Encoder
 
 Serve = Callable[..., httpx.Client]
 Fill = Callable[..., Index]
+Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +83,35 @@ def serve(folder: Path, encoder: Encoder) -> Iterator[Serve]:
             return stack.enter_context(httpx.Client(base_url=address, timeout=30, trust_env=False))
 
         yield start
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Open]:
+    """Opens the page of a server in a window of its own; errors in the page's console fail the test."""
+    contexts, complaints = [], []
+
+    def open_page(client: httpx.Client, path: str = "/", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None
+        )
+        outside = "**/*"
+        page.route(
+            outside,
+            lambda route: (
+                route.continue_()
+                if route.request.url.startswith(str(client.base_url))
+                else complaints.append(route.request.url)
+            ),
+        )
+        page.goto(str(client.base_url) + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -3,82 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from pages import NARROW, expect, keep, labels, order, until
 from PIL import Image
 
 from bier.search import Index
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = sync_api.expect
-expect.set_options(timeout=30_000)  # a busy machine
 Serve = Callable[..., httpx.Client]
 Open = Callable[..., Any]
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Open]:
-    """Opens the page of a server in a window of its own; errors in the page's console fail the test."""
-    contexts, complaints = [], []
-
-    def open_page(client: httpx.Client, path: str = "/", **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": WIDE, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None
-        )
-        outside = "**/*"
-        page.route(
-            outside,
-            lambda route: (
-                route.continue_()
-                if route.request.url.startswith(str(client.base_url))
-                else complaints.append(route.request.url)
-            ),
-        )
-        page.goto(str(client.base_url) + path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def labels(page: Any) -> list[str]:
-    return page.locator("#pictures .hit:not(.away) .label").all_inner_texts()
-
-
-def order(page: Any) -> list[str]:
-    return [label.get_attribute("title") for label in page.locator("#pictures .hit:not(.away) .label").all()]
-
-
-def until(page: Any, condition: str) -> None:
-    """playwright's own waiting needs eval, which the page's policy forbids."""
-    deadline = time.monotonic() + 30
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, condition
-        page.wait_for_timeout(50)
-
-
-def keep(page: Any, name: str, folder: Path) -> np.ndarray:
-    """A screenshot, once the pictures are there: (H, W, 3)."""
-    until(page, "[...document.querySelectorAll('.tile img')].every(i => i.complete && i.naturalWidth)")
-    page.wait_for_timeout(300)
-    folder = Path(os.environ.get("BIER_SCREENSHOTS", folder))
-    page.screenshot(path=folder / f"{name}.png")
-    return np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
 
 
 def test_upload_look_learn_and_mark(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
@@ -97,6 +35,7 @@ def test_upload_look_learn_and_mark(serve: Serve, visit: Open, cars: list[Path],
     assert len(np.unique(seen[600:700].reshape(-1, 3), axis=0)) > 5000, "photographs are on it"
 
     whole = order(page)
+    page.get_by_text("Advanced").click()
     page.get_by_text("Only 1").click()
     expect(page.locator(".moved.up, .moved.down, .moved.new").first).to_be_visible()
     assert order(page) != whole
@@ -107,6 +46,8 @@ def test_upload_look_learn_and_mark(serve: Serve, visit: Open, cars: list[Path],
     clicked.locator(".open").click()
     expect(page.locator(f'.example[title="{name}"]')).to_be_visible()
     expect(page.locator(f'#pictures [title="{name}"]')).to_have_count(0)
+    expect(page.locator("#pictures .good").first).to_be_hidden()
+    page.get_by_label("Buttons to mark and refine").check()
     good, bad = (page.locator("#pictures .hit").nth(n) for n in (0, 1))
     pairs = [
         (name, hit.locator(".label").get_attribute("title"), verdict) for hit, verdict in ((good, "good"), (bad, "bad"))
@@ -125,13 +66,13 @@ def test_upload_look_learn_and_mark(serve: Serve, visit: Open, cars: list[Path],
     expect(page.locator(".example.unlike")).to_be_visible()
     page.go_back()
     expect(page.locator(".example.unlike")).to_have_count(0)
-    page.locator("#label").fill(cars[0].parent.name)
+    page.locator("#filter-value").fill(cars[0].parent.name)
     page.keyboard.press("Enter")
-    expect(page.locator("#status")).to_contain_text(" of 60 in")
+    expect(page.locator(".chip")).to_have_text(f"label “{cars[0].parent.name}”")
     until(page, "document.querySelectorAll('#pictures .hit').length <= 6")
     assert set(labels(page)) == {cars[0].parent.name}
     page.get_by_role("button", name="All pictures").click()
-    expect(page.locator("#heading")).to_have_text("Pictures with this label")
+    expect(page.locator("#heading")).to_have_text(f"Pictures with label “{cars[0].parent.name}”")
 
 
 def test_the_keyboard_alone(serve: Serve, visit: Open, tmp_path: Path) -> None:
@@ -195,7 +136,7 @@ def test_dark_and_narrow(serve: Serve, visit: Open, cars: list[Path], tmp_path: 
     expect(dark.locator("#pictures .value").first).to_be_visible()
     assert keep(dark, "dark", tmp_path).mean() < 90
     narrow = visit(client, viewport=NARROW, is_mobile=True, has_touch=True, device_scale_factor=2)
-    expect(narrow.get_by_role("button", name="Take a photograph")).to_be_visible()
+    expect(narrow.get_by_role("button", name="Take a photo")).to_be_visible()
     assert narrow.locator("#camera").get_attribute("capture") == "environment"
     keep(narrow, "narrow-all", tmp_path)
     narrow.locator("#pictures .open").nth(3).tap()
@@ -213,9 +154,12 @@ def test_errors_and_emptiness_are_said(
     page.set_input_files("#files", tmp_path / "words.jpg")
     expect(page.get_by_role("alert")).to_contain_text("words.jpg: not a picture")
     keep(page, "error", tmp_path)
-    page.locator("#label").fill("no such label")
+    page.locator("#filter-value").fill("no such label")
     page.keyboard.press("Enter")
-    expect(page.locator("#empty")).to_have_text("No picture has this label.")
+    expect(page.locator("#filter-list")).to_have_text("No label has “no such label” in it.")
+    page.goto(f"{page.url}#is:label=gone")
+    page.reload()
+    expect(page.locator("#empty")).to_contain_text("No picture has label “gone”.")
     lost = tmp_path / "lost.jpg"
     lost.write_bytes(cars[0].read_bytes())
     index = fill(tmp_path / "index", [lost])
@@ -249,7 +193,7 @@ def test_an_address_is_no_picture(serve: Serve, visit: Open) -> None:
         expect(page.get_by_role("alert")).to_contain_text("Save the picture first")
     page = visit(client)
     expect(page.locator("#pictures .hit img").first).to_be_visible()
-    assert page.evaluate(DRAG, [[address], "#label"]) == [False, False, False], "a field for text takes text"
+    assert page.evaluate(DRAG, [[address], "#filter-value"]) == [False, False, False], "a field for text takes text"
     expect(page.get_by_role("alert")).to_be_hidden()
 
 

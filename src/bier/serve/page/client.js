@@ -61,9 +61,11 @@ export class Client {
     return (await this.fetch(path, { method: "POST", headers, body: JSON.stringify(content), signal })).json();
   }
 
-  async embed(file) {
+  /** @param box left, top, width and height of the part that is meant, in pixels of the upright picture */
+  async embed(file, box) {
     const body = new FormData();
     body.append("picture", file, file.name || "picture");
+    if (box) body.append("box", JSON.stringify(box));
     return (await this.fetch("/api/embed", { method: "POST", body })).json();
   }
 

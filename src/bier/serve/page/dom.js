@@ -9,6 +9,7 @@ export function element(tag, style = "", text = "") {
   return made;
 }
 
+/** A sign of lines, 16 by 16. */
 export function stroke(path) {
   const space = "http://www.w3.org/2000/svg";
   const picture = document.createElementNS(space, "svg");
@@ -19,4 +20,20 @@ export function stroke(path) {
   return picture;
 }
 
+/** A button with a sign and a word. `name` is what a screen reader says, and has the word in it. */
+export function button(style, path, word, name, click) {
+  const made = element("button", style);
+  made.type = "button";
+  made.append(stroke(path), element("span", "", word));
+  made.setAttribute("aria-label", name);
+  made.addEventListener("click", click);
+  return made;
+}
+
+/** Signs for the buttons that stand in the document. */
+export function drawSigns() {
+  for (const one of document.querySelectorAll("[data-sign]")) one.prepend(stroke(one.dataset.sign));
+}
+
 export const number = (value) => value.toLocaleString("en");
+export const many = (count, one, several) => `${number(count)} ${count === 1 ? one : several}`;

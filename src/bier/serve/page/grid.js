@@ -4,7 +4,7 @@ const MARGIN_ROWS = 2;
 
 export class Grid {
   /** @param root the list
-   *  @param make index → li with a button `.open`, or null while the picture is not known
+   *  @param make index → li with a button or link `.open`, or null while the picture is not known
    *  @param drop called with an li that leaves */
   constructor(root, make, drop) {
     this.root = root;
@@ -109,7 +109,7 @@ export class Grid {
   }
 
   reachable(tile, yes) {
-    for (const button of tile.querySelectorAll("button")) button.tabIndex = yes ? 0 : -1;
+    for (const one of tile.querySelectorAll("button, a")) one.tabIndex = yes ? 0 : -1;
   }
 
   activate(index, focus = true) {

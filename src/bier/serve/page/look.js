@@ -1,24 +1,69 @@
-// A closer look at one picture.
+// A closer look at one picture: larger, with all that is known of it.
 
-import { $ } from "/dom.js";
+import { $, element, number } from "/dom.js";
 import { trouble } from "/messages.js";
-import { named } from "/named.js";
-import { from } from "/question.js";
+import { fieldName, linkOf, named } from "/named.js";
+import { from, question } from "/question.js";
+import { refinements } from "/refine.js";
 import { client } from "/server.js";
+
+let url = null;
+let seen = null;
 
 export async function look(item) {
   $("look-label").textContent = named(item);
-  $("look-id").textContent = item.id;
   $("look").returnValue = "";
+  seen = item;
+  $("look-fields").replaceChildren(...fields(item));
+  $("look-actions").replaceChildren(...(question.now.like.length ? refinements(item, () => $("look").close()) : []));
+  $("look-note").textContent = item.score === undefined ? "" : `score ${item.score.toFixed(2)}`;
   try {
-    const url = URL.createObjectURL(await client.picture(item.id, 960));
-    $("look-picture").src = url;
-    $("look").addEventListener("close", () => {
-      URL.revokeObjectURL(url);
-      if ($("look").returnValue === "search") from(item.id);
-    }, { once: true });
+    await picture("960");
     $("look").showModal();
   } catch (error) {
     trouble(error);
   }
+}
+
+export function listenToLook() {
+  $("look-full").addEventListener("click", async () => {
+    const full = $("look-full").getAttribute("aria-pressed") === "false";
+    $("look-note").textContent = "Loading …";
+    try {
+      await picture(full ? "full" : "960");
+      $("look-note").textContent = full ? `${number($("look-picture").naturalWidth)} × ${number($("look-picture").naturalHeight)} pixels` : "";
+    } catch (error) {
+      $("look-note").textContent = `${error.message}`;
+    }
+  });
+  $("look").addEventListener("close", () => {
+    URL.revokeObjectURL(url);
+    if ($("look").returnValue === "search") from(seen.id);
+  });
+}
+
+async function picture(side) {
+  const blob = await client.picture(seen.id, side);
+  URL.revokeObjectURL(url);
+  url = URL.createObjectURL(blob);
+  $("look-picture").src = url;
+  $("look-picture").alt = named(seen);
+  await $("look-picture").decode();
+  $("look").classList.toggle("full", side === "full");
+  $("look-full").setAttribute("aria-pressed", String(side === "full"));
+}
+
+function fields(item) {
+  const known = Object.entries(item.metadata).filter(([, value]) => value !== null && value !== "");
+  return [["id", item.id], ...known].flatMap(([field, value]) => {
+    const text = element("dd");
+    text.append(field === "url" && linkOf(item) ? outside(linkOf(item), value) : value);
+    return [element("dt", "", fieldName(field)), text];
+  });
+}
+
+function outside(address, text) {
+  const link = element("a", "", text);
+  Object.assign(link, { href: address, target: "_blank", rel: "noopener noreferrer" });
+  return link;
 }

@@ -1,6 +1,6 @@
 // Results marked as good or bad.
 
-import { $, element } from "/dom.js";
+import { element } from "/dom.js";
 import { say, trouble } from "/messages.js";
 import { named } from "/named.js";
 import { question } from "/question.js";
@@ -27,7 +27,6 @@ export async function mark(item, kind) {
   const index = shown.items.indexOf(item);
   if (shown.grid.tiles.has(index)) paintMark(shown.grid.tiles.get(index), item);
   say(verdict === "none" ? `${named(item)}: mark taken back` : `${named(item)}: marked as ${verdict}, saved`);
-  $("pairs").hidden = false;
 }
 
 export function paintMark(tile, item) {

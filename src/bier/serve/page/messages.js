@@ -25,3 +25,17 @@ export function complain(text, remedy) {
   $("trouble").replaceChildren(element("strong", "", text), element("span", "", remedy));
   $("trouble").hidden = false;
 }
+
+/** Say that what is looked for is probably not here, and grey what is shown instead.
+ *  @param found the answer to a search; null if there was none */
+export function showAbsence(found) {
+  const absent = found?.absent === true;
+  $("pictures").classList.toggle("absent", absent);
+  $("absent").hidden = !absent;
+  if (!absent) return;
+  const chance = typeof found.known === "number" ? ` The chance that it is here is ${Math.max(1, Math.round(100 * found.known))} %.` : "";
+  $("absent").replaceChildren(
+    element("strong", "", "Probably not in this catalogue."),
+    element("span", "", `The nearest pictures are shown in grey.${chance}`),
+  );
+}

@@ -1,3 +1,32 @@
-// What a picture is called.
+// What pictures, fields and filters are called.
+
+import { uploads } from "/question.js";
 
 export const named = (item) => item.label ?? item.id.split("/").pop();
+
+export const exampleName = (one) => (one.sha256 ? uploads.get(one.sha256).name || "your picture" : one.id);
+
+export const fieldName = (field) => field.replaceAll("_", " ");
+
+/** "label “Golden”", "label with “gold” in it", "no label". */
+export function filterName(field, { value, part }) {
+  if (part !== undefined) return `${fieldName(field)} with “${part}” in it`;
+  return value === null ? `no ${fieldName(field)}` : `${fieldName(field)} “${value}”`;
+}
+
+/** All filters in words. */
+export const filterNames = (where) => Object.entries(where).map(([field, one]) => filterName(field, one)).join(", ");
+
+/** The address that a picture leads to; none if it is not of the web: others may run a program. */
+export function linkOf(item) {
+  const address = parsed(item.metadata.url);
+  return address && ["http:", "https:"].includes(address.protocol) ? address.href : null;
+}
+
+function parsed(text) {
+  try {
+    return new URL(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,13 +1,17 @@
-// The page: examples, learners and filters on one side, the grid of pictures on the other.
+// The page: examples, filters and settings above, the grid of pictures below.
 
-import { $, number } from "/dom.js";
+import { $, drawSigns, many } from "/dom.js";
+import { filterFields, offerFilters } from "/filter.js";
 import { shortcut } from "/keyboard.js";
 import { offerLearners } from "/learners.js";
+import { listenToLook } from "/look.js";
 import { downloadPairs } from "/marks.js";
 import { say, trouble } from "/messages.js";
+import { listenToPart } from "/part.js";
 import { fromAddress, go, question, whenAsked } from "/question.js";
 import { show } from "/results.js";
 import { client, server } from "/server.js";
+import { shown } from "/shown.js";
 import { listenForPictures } from "/uploads.js";
 
 function listen() {
@@ -15,15 +19,23 @@ function listen() {
   $("pairs").addEventListener("click", downloadPairs);
   $("help-open").addEventListener("click", () => $("help").showModal());
   $("top").addEventListener("change", () => show());
+  $("expert").addEventListener("change", expert);
   $("controls").addEventListener("submit", (event) => event.preventDefault());
-  $("label").addEventListener("change", () => go({ ...question.now, label: $("label").value.trim() }));
-  $("label").addEventListener("search", () => go({ ...question.now, label: $("label").value.trim() }));
-  addEventListener("popstate", () => { fromAddress(); show(); });
+  addEventListener("popstate", () => { fromAddress(filterFields()); show(); });
   addEventListener("keydown", shortcut);
+  listenToLook();
+  listenToPart();
+}
+
+/** Buttons that refine stand on every result, or in its details alone. */
+function expert() {
+  $("pictures").classList.toggle("expert", $("expert").checked);
+  shown.grid.reset(shown.grid.count); // the tiles are of another height now
 }
 
 async function start() {
   say("Opening …");
+  drawSigns();
   listenForPictures();
   try {
     server.info = await client.get("/api/info");
@@ -31,13 +43,16 @@ async function start() {
     trouble(error);
     return;
   }
-  document.title = `${server.info.title} · find more like this`;
-  $("about").textContent = `${server.info.title} · ${number(server.info.count)} pictures`;
-  $("label-field").hidden = !server.info.fields.includes("label");
-  $("pairs").hidden = !server.info.marks;
+  const { title, count, marks, sizes } = server.info;
+  document.title = `${title} · find more like this`;
+  $("about").textContent = `${title} · ${many(count, "picture", "pictures")}`;
+  $("pairs").hidden = !marks;
+  $("expert-text").textContent = marks ? "Buttons to mark and refine on each result" : "Buttons to refine on each result";
+  $("learners-choice").hidden = sizes.length < 2;
   offerLearners();
+  offerFilters();
   listen();
-  fromAddress();
+  fromAddress(filterFields());
   await show();
 }
 

@@ -1,46 +1,59 @@
 // The examples that are searched from, and the controls that fit them.
 
-import { $, element, stroke } from "/dom.js";
+import { $, button, element } from "/dom.js";
+import { exampleName } from "/named.js";
+import { choosePart, partPicture } from "/part.js";
 import { go, question, uploads } from "/question.js";
-import { client, server } from "/server.js";
+import { client } from "/server.js";
+
+const PART = "M4 1v11h11M1 4h11v11";
+const CROSS = "M4 4l8 8M12 4l-8 8";
+const SIDE = 160; // pixels of a part's small picture
 
 export function showQuery() {
-  const searching = question.now.like.length > 0;
+  const { like, unlike, learners } = question.now;
+  const searching = like.length > 0;
   const list = $("examples");
-  list.replaceChildren(...question.now.like.map((one) => example(one, "like")), ...question.now.unlike.map((one) => example(one, "unlike")));
+  list.replaceChildren(...like.map((one) => example(one, "like")), ...unlike.map((one) => example(one, "unlike")));
   list.hidden = !searching;
-  $("drop").classList.toggle("searching", searching);
-  $("invitation").textContent = searching
-    ? "Click a result to search on from there; drop or paste another picture to start anew."
-    : "Drop a picture anywhere, paste one, or start from one below.";
+  document.body.classList.toggle("searching", searching);
+  $("invitation").hidden = searching;
   $("add").hidden = $("clear").hidden = !searching;
-  $("learners-choice").hidden = !searching || server.info.sizes.length < 2;
-  $("top-field").hidden = !searching;
-  if ($("label") !== document.activeElement) $("label").value = question.now.label;
-  for (const radio of $("learners").querySelectorAll("input")) radio.checked = radio.value === (question.now.learners ?? "");
+  $("advanced").hidden = !searching;
+  for (const radio of $("learners").querySelectorAll("input")) radio.checked = radio.value === (learners ?? "");
 }
 
 function example(one, kind) {
   const item = element("li", `example ${kind}`);
-  const upload = one.sha256 && uploads.get(one.sha256);
-  const name = upload ? upload.name || "your picture" : one.id;
+  const name = exampleName(one);
   const frame = element("span", "tile");
+  const part = button("button part", PART, one.box ? "Other part" : "Choose part", `Choose part of ${name}`, () => choosePart(one));
+  const away = button("button away-with", CROSS, "Remove", `Remove ${name}`, () => go({
+    ...question.now,
+    like: question.now.like.filter((other) => other !== one), unlike: question.now.unlike.filter((other) => other !== one),
+  }));
+  const what = element("span", kind === "like" ? "unseen" : "what", kind === "like" ? `like ${name}` : "less like");
+  const buttons = element("span", "example-buttons");
+  buttons.append(part, away);
+  item.title = name;
+  item.append(frame, what, buttons);
+  paint(one, frame, part);
+  return item;
+}
+
+async function paint(one, frame, part) {
+  try {
+    frame.append(one.box ? await partPicture(one, SIDE) : await small(one));
+  } catch {
+    frame.append(element("span", "lost", one.sha256 ? "no preview" : "missing"));
+    part.hidden = true; // what cannot be seen cannot be drawn on
+  }
+}
+
+async function small(one) {
   const image = element("img");
   image.alt = "";
-  image.addEventListener("error", () => image.replaceWith(element("span", "lost", "no preview")));
-  if (upload) image.src = upload.url;
-  else client.thumbnail(one.id).then((url) => { image.src = url; }, () => image.replaceWith(element("span", "lost", "missing")));
-  frame.append(image);
-  const away = element("button", "away-with");
-  away.type = "button";
-  away.setAttribute("aria-label", `Take away ${name}`);
-  away.append(stroke("M4 4l8 8M12 4l-8 8"));
-  away.addEventListener("click", () => go({
-    ...question.now, like: question.now.like.filter((other) => other !== one), unlike: question.now.unlike.filter((other) => other !== one),
-  }));
-  const caption = element("span", "what", kind === "like" ? "like" : "less like");
-  caption.append(element("span", "unseen", ` ${name}`));
-  item.title = name;
-  item.append(frame, away, caption);
-  return item;
+  image.src = one.sha256 ? uploads.get(one.sha256).url : await client.thumbnail(one.id);
+  await image.decode();
+  return image;
 }

@@ -1,15 +1,16 @@
-// What is asked: examples, learners, filter. It stands in the address, so that the browser's Back undoes a change.
+// What is asked: examples, learners, filters. It stands in the address, so that the browser's Back undoes a change.
 
 import { shown } from "/shown.js";
 
-export const question = { now: { like: [], unlike: [], learners: null, label: "" } }; // examples: {id} or {sha256}
-export const uploads = new Map(); // sha256 → {sha256, vector, name, url}
+// Examples are {id} or {sha256}, with `box` if a part is meant. Filters are fields to {value} or {part}.
+export const question = { now: { like: [], unlike: [], learners: null, where: {} } };
+export const uploads = new Map(); // sha256 → {name, file, url}
 let answer = null;
 
 /** `callback` shows the answer to a new question. */
 export const whenAsked = (callback) => { answer = callback; };
 
-export const from = (id) => go({ ...question.now, like: [{ id }], unlike: [], label: "" });
+export const from = (id) => go({ ...question.now, like: [{ id }], unlike: [], where: {} });
 
 /** Change what is asked, so that the browser's Back undoes it. */
 export function go(next) {
@@ -23,24 +24,55 @@ export function go(next) {
   return answer().then(() => { if (keep) shown.grid.activate(0); });
 }
 
-export function address() {
-  const parts = new URLSearchParams();
-  const name = (one) => one.id !== undefined ? `id:${one.id}` : `upload:${one.sha256}`;
-  question.now.like.forEach((one) => parts.append("like", name(one)));
-  question.now.unlike.forEach((one) => parts.append("unlike", name(one)));
-  if (question.now.learners) parts.set("learners", question.now.learners);
-  if (question.now.label) parts.set("label", question.now.label);
-  return parts.size ? `#${parts}` : "";
+/** The same question with the filter of one field changed, or taken away. */
+export function filterBy(field, filter) {
+  const where = { ...question.now.where, [field]: filter };
+  if (!filter) delete where[field];
+  return go({ ...question.now, where });
 }
 
-export function fromAddress() {
+/** The same question with another example in the place of one. */
+export function replace(one, other) {
+  const swap = (examples) => examples.map((example) => (example === one ? other : example));
+  return go({ ...question.now, like: swap(question.now.like), unlike: swap(question.now.unlike) });
+}
+
+const address = () => {
+  const parts = new URLSearchParams();
+  const { like, unlike, learners, where } = question.now;
+  like.forEach((one) => parts.append("like", exampleText(one)));
+  unlike.forEach((one) => parts.append("unlike", exampleText(one)));
+  if (learners) parts.set("learners", learners);
+  for (const [field, { value, part }] of Object.entries(where)) {
+    if (part !== undefined) parts.set(`has:${field}`, part);
+    else if (value === null) parts.set(`none:${field}`, "");
+    else parts.set(`is:${field}`, value);
+  }
+  return parts.size ? `#${parts}` : "";
+};
+
+export function fromAddress(fields) {
   const parts = new URLSearchParams(location.hash.slice(1));
-  const read = (name) => parts.getAll(name).flatMap((text) => {
-    if (text.startsWith("id:")) return [{ id: text.slice(3) }];
-    const sha256 = text.slice("upload:".length);
-    return uploads.has(sha256) ? [{ sha256 }] : []; // an upload lives as long as the tab
-  });
-  question.now = { like: read("like"), unlike: read("unlike"), learners: parts.get("learners"), label: parts.get("label") ?? "" };
+  const where = {};
+  for (const [name, text] of parts) {
+    const [, kind, field] = name.match(/^(is|has|none):(.*)$/) ?? [];
+    if (fields.includes(field)) where[field] = kind === "has" ? { part: text } : { value: kind === "is" ? text : null };
+  }
+  const read = (name) => parts.getAll(name).flatMap(readExample);
+  question.now = { like: read("like"), unlike: read("unlike"), learners: parts.get("learners"), where };
+}
+
+function exampleText({ id, sha256, box }) {
+  const name = id !== undefined ? `id:${id}` : `upload:${sha256}`;
+  return box ? `box:${box.join(",")}:${name}` : name;
+}
+
+function readExample(text) {
+  const [, corners, name] = text.match(/^box:([\d.,]+):(.*)$/s) ?? [null, null, text];
+  const box = corners ? { box: corners.split(",").map(Number) } : {};
+  if (name.startsWith("id:")) return [{ id: name.slice(3), ...box }];
+  const sha256 = name.slice("upload:".length);
+  return uploads.has(sha256) ? [{ sha256, ...box }] : []; // an upload lives as long as the tab
 }
 
 export const without = (examples, id) => examples.filter((one) => one.id !== id);

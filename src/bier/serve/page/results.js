@@ -1,15 +1,16 @@
 // What is shown: everything in the index, or what is most like the examples.
 
-import { $, number } from "/dom.js";
+import { $, many, number } from "/dom.js";
+import { showFilters, whereAsked } from "/filter.js";
 import { Grid } from "/grid.js";
-import { collectLabels } from "/labels.js";
-import { empty, heading, say, trouble } from "/messages.js";
-import { named } from "/named.js";
+import { empty, heading, say, showAbsence, trouble } from "/messages.js";
+import { filterNames, named } from "/named.js";
 import { showQuery } from "/query.js";
-import { question, uploads } from "/question.js";
+import { question } from "/question.js";
 import { client, server } from "/server.js";
 import { shown } from "/shown.js";
 import { makeTile } from "/tile.js";
+import { vectorOf } from "/uploads.js";
 
 const PAGE = 100; // pictures listed at once
 shown.grid = new Grid($("pictures"), (index) => makeTile(index, need), (tile) => tile.loading?.abort());
@@ -20,42 +21,49 @@ export async function show() {
   asked = new AbortController();
   const { signal } = asked;
   showQuery();
+  showFilters();
   try {
-    await (question.now.like.length ? search(signal) : browse(signal));
+    const where = await whereAsked(signal);
+    await (question.now.like.length ? search(where, signal) : browse(where, signal));
     $("trouble").hidden = true;
   } catch (error) {
     if (error.name !== "AbortError") trouble(error);
   }
 }
 
-async function browse(signal) {
-  const first = await listed(0, signal);
+async function browse(where, signal) {
+  const first = await listed(where, 0, signal);
   const count = first.count;
-  Object.assign(shown, { items: [], pages: new Map([[0, true]]), ranks: null, examples: "" });
+  const filters = filterNames(question.now.where);
+  Object.assign(shown, { items: [], pages: new Map([[0, true]]), where, ranks: null, examples: "" });
   first.pictures.forEach((picture, i) => { shown.items[i] = picture; });
-  heading(question.now.label ? "Pictures with this label" : "All pictures");
-  const rest = !question.now.label && server.info.count > count ? ` of ${number(server.info.count)}; search to see the others` : "";
-  say(`${number(first.count)} ${first.count === 1 ? "picture" : "pictures"}${rest}`);
-  collectLabels(first.pictures);
+  heading(filters ? `Pictures with ${filters}` : "All pictures");
+  const rest = !filters && server.info.count > count ? ` of ${number(server.info.count)}; search to see the others` : "";
+  say(`${many(count, "picture", "pictures")}${rest}`);
+  showAbsence(null);
   shown.grid.reset(count);
-  empty(count ? "" : question.now.label ? "No picture has this label." : "This index is empty. Fill it with bier index.");
+  empty(count ? "" : nothingListed(filters));
 }
 
-function listed(page, signal) {
-  const query = new URLSearchParams({ offset: page * PAGE, limit: PAGE, where: JSON.stringify(where()) });
+function nothingListed(filters) {
+  if (!server.info.count) return "This index is empty. Whoever runs it can fill it with: bier index PICTURES --model RUN --out INDEX";
+  return `No picture has ${filters}. Take the filter away, or choose another.`;
+}
+
+function listed(where, page, signal) {
+  const query = new URLSearchParams({ offset: page * PAGE, limit: PAGE, where: JSON.stringify(where) });
   return client.get(`/api/pictures?${query}`, signal);
 }
 
 /** Fetch the page of the list that a tile stands on. */
 async function need(index) {
-  const { pages, items } = shown;
+  const { pages, items, where } = shown;
   const page = Math.floor(index / PAGE);
   if (!pages || pages.has(page)) return;
   pages.set(page, true);
   try {
-    const { pictures } = await listed(page, asked.signal);
+    const { pictures } = await listed(where, page, asked.signal);
     pictures.forEach((picture, i) => { items[page * PAGE + i] = picture; });
-    collectLabels(pictures);
     if (shown.pages === pages) shown.grid.refresh(page * PAGE, page * PAGE + pictures.length);
   } catch (error) {
     pages.delete(page);
@@ -63,32 +71,48 @@ async function need(index) {
   }
 }
 
-async function search(signal) {
-  const split = (examples) => ({
-    ids: examples.filter((one) => one.id !== undefined).map((one) => one.id),
-    vectors: examples.filter((one) => one.sha256).map((one) => uploads.get(one.sha256).vector),
-  });
-  const like = split(question.now.like), unlike = split(question.now.unlike);
+async function search(where, signal) {
+  const like = await split(question.now.like), unlike = await split(question.now.unlike);
   const found = await client.post("/api/search", {
     ids: like.ids, vectors: like.vectors, unlike_ids: unlike.ids, unlike_vectors: unlike.vectors,
-    top: Number($("top").value), learners: question.now.learners, where: where(),
+    top: Number($("top").value), learners: question.now.learners, where,
   }, signal);
+  // Of examples by id the server leaves out the pictures themselves; a part comes to it as a vector.
+  const parts = new Set([...question.now.like, ...question.now.unlike].filter((one) => one.box).map((one) => one.id));
+  const hits = found.hits.filter((hit) => !parts.has(hit.id));
   // The same question to other learners: show what moved.
-  const examples = JSON.stringify([question.now.like, question.now.unlike, question.now.label]);
+  const examples = JSON.stringify([question.now.like, question.now.unlike, question.now.where]);
   const before = shown.examples === examples && shown.learners !== question.now.learners ? shown.items : null;
   const ranks = before && new Map(before.map((hit, rank) => [hit.id, rank]));
-  Object.assign(shown, { items: found.hits, pages: null, ranks, examples, learners: question.now.learners });
+  Object.assign(shown, { items: hits, pages: null, ranks, examples, learners: question.now.learners });
   heading("Most alike");
-  const best = found.hits[0];
-  say(best
-    ? `${number(found.hits.length)} of ${number(server.info.count)} in ${Math.max(1, Math.round(found.milliseconds))} ms; ` +
-      `best: ${named(best)}, ${best.score.toFixed(2)}`
-    : "Nothing found");
-  collectLabels(found.hits);
-  shown.grid.reset(found.hits.length);
-  empty(best ? "" : "Nothing like this here. Take the label filter away, or try another picture.");
+  say(hits.length ? told(found, hits) : "Nothing found");
+  showAbsence(hits.length ? found : null);
+  shown.grid.reset(hits.length);
+  empty(hits.length ? "" : nothingFound());
 }
 
-function where() {
-  return question.now.label ? { label: question.now.label } : {};
+/** Examples as the server takes them. */
+async function split(examples) {
+  const isId = (one) => one.id !== undefined && !one.box;
+  return {
+    ids: examples.filter(isId).map((one) => one.id),
+    vectors: await Promise.all(examples.filter((one) => !isId(one)).map(vectorOf)),
+  };
+}
+
+function told(found, hits) {
+  const time = `${number(hits.length)} of ${number(server.info.count)} in ${Math.max(1, Math.round(found.milliseconds))} ms`;
+  const best = found.absent ? "nearest" : "best";
+  const sure = found.absent || typeof found.confidence !== "number" ? "" : `, sure: ${percent(found.confidence)}`;
+  return `${best}: ${named(hits[0])}, ${hits[0].score.toFixed(2)}${sure} · ${time}`;
+}
+
+const percent = (share) => `${Math.min(99, Math.max(1, Math.round(100 * share)))} %`;
+
+function nothingFound() {
+  const filters = filterNames(question.now.where);
+  if (!server.info.count) return "This index is empty, so there is nothing to find.";
+  if (filters) return `Nothing here has ${filters}. Take the filter away, or choose another.`;
+  return "There is no other picture in this index.";
 }

@@ -1,18 +1,23 @@
 // One picture of the grid.
 
 import { Trouble } from "/client.js";
-import { element, stroke } from "/dom.js";
-import { mark, paintMark } from "/marks.js";
-import { from, go, question, without } from "/question.js";
-import { client, server } from "/server.js";
+import { button, element } from "/dom.js";
+import { look } from "/look.js";
+import { paintMark } from "/marks.js";
+import { linkOf, named } from "/named.js";
+import { from, question } from "/question.js";
+import { refinements } from "/refine.js";
+import { client } from "/server.js";
 import { shown } from "/shown.js";
-import { named } from "/named.js";
 
+const LOOK = "M1.5 8s2.5-4.5 6.5-4.5S14.5 8 14.5 8s-2.5 4.5-6.5 4.5S1.5 8 1.5 8zM8 6.2a1.8 1.8 0 1 0 .01 0";
+const SEARCH = "M7 2.5a4.5 4.5 0 1 0 .01 0M10.5 10.5L14 14";
+
+/** @param need called with the place of a picture that has to be fetched */
 export function makeTile(index, need) {
   const item = shown.items[index];
   const tile = element("li", "hit");
-  const open = element("button", "open");
-  open.type = "button";
+  const open = opener(item);
   const frame = element("span", "tile");
   open.append(frame);
   tile.append(open);
@@ -24,21 +29,35 @@ export function makeTile(index, need) {
   }
   const searching = question.now.like.length > 0;
   open.setAttribute("aria-label", describe(item, index, searching));
-  open.addEventListener("click", () => from(item.id));
   const caption = element("span", "label", named(item));
   caption.title = item.id;
   tile.append(caption);
+  if (searching) tile.append(scoreLine(item, index));
+  tile.append(actions(item));
   if (searching) {
-    tile.append(scoreLine(item, index), actions(item));
+    tile.append(rest(item));
     paintMark(tile, item);
   }
   loadPicture(tile, frame, item);
   return tile;
 }
 
+/** A link to the product where there is one; else a button that searches from the picture. */
+function opener(item) {
+  const address = item && linkOf(item);
+  const open = element(address ? "a" : "button", "open");
+  if (address) Object.assign(open, { href: address, target: "_blank", rel: "noopener noreferrer" });
+  else {
+    open.type = "button";
+    if (item) open.addEventListener("click", () => from(item.id));
+  }
+  return open;
+}
+
 function describe(item, index, searching) {
-  if (!searching) return `${named(item)}; search from it`;
-  return `${named(item)}, score ${item.score.toFixed(2)}, place ${index + 1}${moved(item, index).words}`;
+  const does = linkOf(item) ? "opens its own page in a new tab" : "search from it";
+  if (!searching) return `${named(item)}; ${does}`;
+  return `${named(item)}, score ${item.score.toFixed(2)}, place ${index + 1}${moved(item, index).words}; ${does}`;
 }
 
 async function loadPicture(tile, frame, item) {
@@ -59,7 +78,7 @@ async function loadPicture(tile, frame, item) {
 
 function scoreLine(item, index) {
   const line = element("span", "score");
-  const bar = element("span", "bar");
+  const bar = element("span", "meter");
   const full = element("span");
   full.style.width = `${100 * Math.max(0, Math.min(1, item.score))}%`;
   bar.append(full);
@@ -79,30 +98,17 @@ function moved(item, index) {
   return { kind: up ? "up" : "down", sign: `${up ? "↑" : "↓"}${Math.abs(before - index)}`, words: `, was ${before + 1}` };
 }
 
-const ACTIONS = [
-  ["good", "Good result", "g", "M3 8.5l3.5 3.5L13 4.5"],
-  ["bad", "Bad result", "b", "M4 4l8 8M12 4l-8 8"],
-  ["more", "More like this, too", "+", "M8 3v10M3 8h10"],
-  ["less", "Less like this", "−", "M3 8h10"],
-];
-
 function actions(item) {
   const bar = element("span", "actions");
-  for (const [kind, text, key, path] of ACTIONS) {
-    if (!server.info.marks && (kind === "good" || kind === "bad")) continue;
-    const button = element("button", kind);
-    button.type = "button";
-    button.title = `${text} (${key})`;
-    button.setAttribute("aria-label", `${text}: ${named(item)}`);
-    button.append(stroke(path));
-    button.addEventListener("click", () => act(kind, item));
-    bar.append(button);
-  }
+  bar.append(
+    button("look", LOOK, "Details", `Details: ${named(item)}`, () => look(item)),
+    button("similar", SEARCH, "Similar", `Similar to it: search from ${named(item)}`, () => from(item.id)),
+  );
   return bar;
 }
 
-export function act(kind, item) {
-  if (kind === "more") go({ ...question.now, like: [...without(question.now.like, item.id), { id: item.id }], unlike: without(question.now.unlike, item.id) });
-  else if (kind === "less") go({ ...question.now, unlike: [...without(question.now.unlike, item.id), { id: item.id }], like: without(question.now.like, item.id) });
-  else mark(item, kind);
+function rest(item) {
+  const bar = element("span", "actions refine");
+  bar.append(...refinements(item));
+  return bar;
 }

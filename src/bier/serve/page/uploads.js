@@ -1,12 +1,16 @@
-// Pictures that people bring: chosen, photographed, pasted or dropped.
+// Pictures that people bring: chosen, photographed, pasted or dropped. And the vectors of examples.
 
-import { $ } from "/dom.js";
 import { Trouble } from "/client.js";
+import { $ } from "/dom.js";
 import { complain, say, wording } from "/messages.js";
 import { go, question, uploads } from "/question.js";
 import { client, server } from "/server.js";
 
-export async function upload(files, add = false) {
+const vectors = new Map(); // an example as JSON → its vector
+const wholes = new Map(); // id → the promise of its picture, as large as it is
+const WHOLES = 4;
+
+async function upload(files, add = false) {
   const given = [...files]; // the browser empties its own list when the event is over
   await server.opening;
   if (!server.info || !given.length) return;
@@ -17,7 +21,8 @@ export async function upload(files, add = false) {
   const examples = seen.filter((one) => one.status === "fulfilled").map((one) => one.value);
   const failures = seen.filter((one) => one.status === "rejected").map((one) => one.reason);
   if (examples.length) {
-    await go({ ...question.now, like: add ? [...question.now.like, ...examples] : examples, unlike: add ? question.now.unlike : [] });
+    const { like, unlike } = question.now;
+    await go({ ...question.now, like: add ? [...like, ...examples] : examples, unlike: add ? unlike : [] });
   } else say("");
   tell(failures, given.length, pictures.length);
   $("drop").classList.remove("working");
@@ -38,8 +43,27 @@ async function embed(file) {
     throw new Trouble(`${file.name || "The picture"} is larger than ${most} MB.`, "Choose a smaller copy.");
   }
   const { sha256, vector } = await client.embed(file);
-  if (!uploads.has(sha256)) uploads.set(sha256, { sha256, vector, name: file.name, url: URL.createObjectURL(file) });
+  vectors.set(JSON.stringify({ sha256 }), vector);
+  if (!uploads.has(sha256)) uploads.set(sha256, { name: file.name, file, url: URL.createObjectURL(file) });
   return { sha256 };
+}
+
+/** The vector of an upload, or of a part of any picture. */
+export async function vectorOf(one) {
+  const key = JSON.stringify(one);
+  if (!vectors.has(key)) vectors.set(key, (await client.embed(await wholePicture(one), one.box)).vector);
+  return vectors.get(key);
+}
+
+/** The picture behind an example, in the pixels that a box is counted in. */
+export function wholePicture(one) {
+  if (one.sha256) return uploads.get(one.sha256).file;
+  if (!wholes.has(one.id)) {
+    wholes.set(one.id, client.picture(one.id, "full"));
+    wholes.get(one.id).catch(() => wholes.delete(one.id));
+    if (wholes.size > WHOLES) wholes.delete(wholes.keys().next().value);
+  }
+  return wholes.get(one.id);
 }
 
 /** Pictures may come before the server has answered for the first time: `upload` waits for that. */
