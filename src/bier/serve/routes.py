@@ -15,7 +15,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor
 
 from bier.data.box import BOX_REMEDY, Box, checked_box
-from bier.search import Hit
+from bier.search.confident import Answer
 from bier.serve import schemas
 from bier.serve.json_body import described, parsed
 from bier.serve.marks import MarksFile
@@ -94,6 +94,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         model=about.model,
         sizes=list(about.sizes),
         fields=service.fields,
+        calibrated=await service.calibrated(),
         marks=settings.marks is not None,
         limits=schemas.Limits(
             body=settings.body,
@@ -113,8 +114,9 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     like, unlike = _vectors(asked.vectors), _vectors(asked.unlike_vectors)
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
-    hits = await service.search(query, asked.top, asked.learners, asked.where, known)
-    return schemas.Found(hits=_found(hits), milliseconds=_since(started))
+    one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
+    answer = await service.search(query, asked.top, asked.learners, asked.where, known, judged=one)
+    return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
 
 @api.post("/search/pictures")
@@ -137,9 +139,10 @@ async def search_by_pictures(
     filters = _where(where)
     vectors = await service.embed([*like, *unlike])
     query = await service.query(vectors[: len(like)], vectors[len(like) :], id, unlike_id, unlike_weight)
-    hits = await service.search(query, top, learners, filters, {*id, *unlike_id})
+    one = _is_one([*like, *id], [*unlike, *unlike_id])
+    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, judged=one)
     hashes = [upload.sha256 for upload in [*like, *unlike]]
-    return schemas.FoundByPicture(hits=_found(hits), milliseconds=_since(started), sha256=hashes)
+    return schemas.FoundByPicture(**_answered(answer), milliseconds=_since(started), sha256=hashes)
 
 
 @api.post("/embed")
@@ -265,11 +268,17 @@ def _picture(name: str, metadata: dict[str, Any]) -> schemas.Picture:
     return schemas.Picture(id=name, label=metadata.get("label"), metadata=_public(metadata))
 
 
-def _found(hits: Sequence[Hit]) -> list[schemas.FoundPicture]:
-    return [
+def _is_one(like: Sequence[object], unlike: Sequence[object]) -> bool:
+    """One example and no other: of averages, no chances are known."""
+    return len(like) == 1 and not unlike
+
+
+def _answered(answer: Answer) -> dict[str, Any]:
+    hits = [
         schemas.FoundPicture(id=h.id, label=h.metadata.get("label"), metadata=_public(h.metadata), score=h.score)
-        for h in hits
+        for h in answer.hits
     ]
+    return {"hits": hits, "confidence": answer.confidence, "known": answer.known, "absent": answer.absent}
 
 
 def _public(metadata: dict[str, Any]) -> dict[str, Any]:
