@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from pages import NARROW, expect, keep, order, until
+from PIL import Image
 
+from bier.confidence.calibration import Calibration, Chance, Fit
 from bier.search import Index, IndexInfo, create_index, open_index
+from bier.search.calibration_file import IndexCalibration, remove_calibration, write_calibration
 
 Serve = Callable[..., httpx.Client]
 Open = Callable[..., Any]
@@ -125,7 +128,9 @@ def test_a_product_has_its_link_and_all_its_fields(serve: Serve, visit: Open, sh
 def drawn(page: Any) -> list[int]:
     """The box of the example, from the address."""
     until(page, "location.hash.includes('box')")
-    return [int(number) for number in page.evaluate("decodeURIComponent(location.hash).match(/box:([^:]*):/)[1]").split(",")]
+    return [
+        int(number) for number in page.evaluate("decodeURIComponent(location.hash).match(/box:([^:]*):/)[1]").split(",")
+    ]
 
 
 def found(client: httpx.Client, picture: Path, box: list[int]) -> list[str]:
@@ -135,6 +140,13 @@ def found(client: httpx.Client, picture: Path, box: list[int]) -> list[str]:
         data={"box": json.dumps(box), "top": 48},
     )
     return [hit["id"] for hit in answer.json()["hits"]]
+
+
+def expect_found(page: Any, expected: list[str]) -> None:
+    """The same first results, in the same order."""
+    expect(page.locator("#pictures .label").first).to_have_attribute("title", expected[0])
+    shown = order(page)
+    assert shown == expected[: len(shown)]
 
 
 def open_part(page: Any, picture: Path) -> tuple[float, float]:
@@ -160,9 +172,9 @@ def test_a_part_is_drawn_with_the_mouse(serve: Serve, visit: Open, cars: list[Pa
     expect(page.locator("#part-text")).to_contain_text("pixels, from")
     page.get_by_role("button", name="Search for this part").click()
     expect(page.locator(".example canvas")).to_be_visible()
-    box = drawn(page)
-    assert order(page)[:10] == found(client, cars[20], box)[:10]
-    assert order(page)[:10] != found(client, cars[20], [0, 0, 9999, 9999])[:10]
+    part = found(client, cars[20], drawn(page))
+    assert part != found(client, cars[20], [0, 0, 9999, 9999])
+    expect_found(page, part)
     keep(page, "part-found", tmp_path)
     page.go_back()
     expect(page.locator(".example canvas")).to_have_count(0)
@@ -195,9 +207,7 @@ def test_a_part_is_drawn_with_the_keyboard_alone(serve: Serve, visit: Open, cars
     page.keyboard.press("Enter")
     expect(page.locator(".example canvas")).to_be_visible()
     expect(page.locator(".example .part")).to_be_focused()
-    box = drawn(page)
-    expect(page.locator("#status")).to_contain_text("best:")
-    assert order(page)[:10] == found(client, cars[20], box)[:10]
+    expect_found(page, found(client, cars[20], drawn(page)))
 
 
 def test_a_part_is_drawn_with_a_finger(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
@@ -216,8 +226,36 @@ def test_a_part_is_drawn_with_a_finger(serve: Serve, visit: Open, cars: list[Pat
     keep(page, "part-phone", tmp_path)
     page.get_by_role("button", name="Search for this part").tap()
     expect(page.locator(".example canvas")).to_be_visible()
-    box = drawn(page)
-    assert order(page)[:4] == found(client, cars[20], box)[:4]
+    expect_found(page, found(client, cars[20], drawn(page)))
+
+
+def test_what_is_not_in_the_catalogue_is_grey(
+    serve: Serve, visit: Open, shop: Path, cars: list[Path], tmp_path: Path
+) -> None:
+    white = tmp_path / "white.png"
+    Image.new("RGB", (200, 200), "white").save(white)
+    index = open_index(shop)
+    client = serve(index=index)
+    nearest = client.post("/api/search/pictures", files={"picture": white.read_bytes()}).json()["hits"][0]["score"]
+    assert nearest < 0.98
+    by_score = Chance(-200 * (nearest + 1) / 2, {"top_score": 200})
+    fits = dict.fromkeys(("all", "labels", "vectors", "scores"), Fit(by_score, by_score, 0.5))
+    write_calibration(shop, index.info, IndexCalibration(Calibration(fits), 60))
+    try:
+        page = visit(client, viewport=LAPTOP)
+        page.set_input_files("#files", white)
+        expect(page.locator("#absent")).to_contain_text("Probably not in this catalogue.")
+        expect(page.locator("#status")).to_contain_text("nearest:")
+        greyed = "getComputedStyle(document.querySelector('#pictures .tile img')).filter"
+        expect(page.locator("#pictures .tile img").first).to_be_visible()
+        assert page.evaluate(greyed) == "grayscale(1)"
+        keep(page, "absent", tmp_path)
+        page.set_input_files("#files", cars[20])
+        expect(page.locator("#status")).to_contain_text("sure: ")
+        expect(page.locator("#absent")).to_be_hidden()
+        assert page.evaluate(greyed) == "none"
+    finally:
+        remove_calibration(shop)
 
 
 def test_an_empty_index_says_so(

@@ -23,6 +23,7 @@ export async function show() {
   showQuery();
   showFilters();
   try {
+    if (question.now.like.length) say("Searching …");
     const where = await whereAsked(signal);
     await (question.now.like.length ? search(where, signal) : browse(where, signal));
     $("trouble").hidden = true;
