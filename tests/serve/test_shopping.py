@@ -102,6 +102,7 @@ def test_a_filter_by_a_part_of_a_label(serve: Serve, visit: Open, shop: Path, tm
     expect(page.locator(".chip")).to_have_text("price “17.50”")
 
 
+@pytest.mark.slow
 def test_a_product_has_its_link_and_all_its_fields(serve: Serve, visit: Open, shop: Path, tmp_path: Path) -> None:
     index = open_index(shop)
     [rows] = index.scan()
@@ -210,6 +211,7 @@ def test_a_part_is_drawn_with_the_keyboard_alone(serve: Serve, visit: Open, cars
     expect_found(page, found(client, cars[20], drawn(page)))
 
 
+@pytest.mark.slow
 def test_a_part_is_drawn_with_a_finger(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
     client = serve()
     page = visit(client, **PHONE)
@@ -258,6 +260,7 @@ def test_what_is_not_in_the_catalogue_is_grey(
         remove_calibration(shop)
 
 
+@pytest.mark.slow
 def test_an_empty_index_says_so(
     serve: Serve,
     visit: Open,
