@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bier.confidence.calibration import Calibration
 from bier.data import TestTransform, read_image
 from bier.network.folded import InferenceBackbone
 from bier.network.model import RetrievalModel
@@ -31,6 +32,8 @@ class PictureEncoder(Protocol):
     def prefix_scales(self, learners: int) -> tuple[float, ...]: ...
     @property
     def transform(self) -> TestTransform: ...
+    @property
+    def calibration(self) -> Calibration | None: ...
     def prepare(self, picture: Path | bytes, name: str = "") -> Tensor: ...
     def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor: ...
 
@@ -45,6 +48,8 @@ class Encoder:
     """sha256 of weights and description: vectors of two models must never meet in one index."""
     precision: torch.dtype = torch.float32
     """Of the backbone: float32, or bfloat16, which is faster and changes a vector's third decimal."""
+    calibration: Calibration | None = None
+    """How sure its answers are; None: it was not learned when the model was trained."""
 
     @classmethod
     def load(
@@ -57,7 +62,8 @@ class Encoder:
         """
         model, info = load_model(path)
         transform = TestTransform(info.image["size"], info.image["fit"])
-        return cls(model.to(device).eval(), transform, model_fingerprint(path), precision)
+        learned = None if info.calibration is None else Calibration.from_json(info.calibration)
+        return cls(model.to(device).eval(), transform, model_fingerprint(path), precision, learned)
 
     @property
     def sizes(self) -> tuple[int, ...]:
