@@ -7,6 +7,7 @@ import time
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 
 from bier.confidence.calibration import Calibration
@@ -92,9 +93,13 @@ def stranger_vectors(
     encoder, parts = Encoder(model, view, fingerprint=""), []
     pictures = strangers(count, view.size, seed)
     for start in range(0, count, _BATCH):
-        images = [view(picture) for picture in pictures[start : start + _BATCH]]
+        images = [view(_pixels(picture)) for picture in pictures[start : start + _BATCH]]
         parts.append(encoder.encode(torch.stack(images).to(next(model.parameters()).device)).numpy())
     return np.concatenate(parts)
+
+
+def _pixels(picture: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
 
 
 def _in_words(validation: Manifest, seconds: float) -> str:
