@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from bier.confidence.calibration import Calibration
-from bier.confidence.figures import area_under_curve, calibration_error, reliability
-from bier.confidence.fitting import FEWEST_CLASSES, MOST_QUERIES, calibrate, first_places
-from bier.confidence.neighbours import HITS, Neighbours
+from bier.confidence.fitting import FEWEST_CLASSES, MOST_QUERIES, calibrate
+from bier.confidence.measuring import Quality
+from bier.confidence.searching import Search, counts
 from bier.confidence.strangers import strangers
 from bier.errors import SearchError
 from bier.search.base import Index, Vectors, portions
@@ -176,25 +176,14 @@ class _Task:
             seed=self.seed,
         )
 
-    def known(self, there: Flags) -> Flags:
-        """(q,) whether some of the gallery hold another picture of the query's label."""
-        counts = np.bincount(self.codes[there], minlength=1 + max(self.codes.max(), self.labels.max()))
-        own = (self.itself >= 0) & there[self.itself] & (self.codes[self.itself] == self.labels)
-        known: Flags = counts[self.labels] > own
+    def known(self) -> Flags:
+        """(q,) whether the gallery holds another picture of the query's label."""
+        known: Flags = counts(self.labels, self.codes) > (self.itself >= 0)
         return known
 
-    def neighbours(self, there: Flags) -> Neighbours:
-        """What the queries find among some of the gallery."""
-        rows = np.flatnonzero(there)
-        found = np.empty((len(self), min(HITS, len(rows))), dtype=np.int64)
-        scores = np.empty(found.shape, dtype=np.float32)
-        for query, own in enumerate(self.itself):
-            here = self.gallery[rows] @ self.queries[query]
-            here[rows == own] = np.nan
-            [first] = first_places(here[None], HITS)
-            found[query], scores[query] = rows[first], here[first]
-        hits = self.gallery[found]
-        return Neighbours.of(scores, self.codes[found], queries=self.queries, hits=hits, sizes=self.sizes)
+    def search(self) -> Search:
+        fresh = np.ones(len(self), dtype=bool)
+        return Search(self.queries, self.labels, self.itself, fresh, self.gallery, self.codes, self.sizes)
 
 
 def _itself(queries: Vectors, known: Sequence[int], gallery: Vectors) -> Codes:
@@ -210,7 +199,7 @@ def _itself(queries: Vectors, known: Sequence[int], gallery: Vectors) -> Codes:
 
 def _check(task: _Task, gallery: _Pictures, given: _Pictures, source: Path | str) -> None:
     """Refuse what nothing can be learned from."""
-    classes, known = sorted(set(map(str, given.labels))), task.known(np.ones(len(task.codes), dtype=bool))
+    classes, known = sorted(set(map(str, given.labels))), task.known()
     shared, what = len(np.unique(task.labels[known])), None
     if len(classes) < CLASSES:
         what = f"has pictures of {len(classes)} classes ({', '.join(classes)[:80]}), and {CLASSES} are needed"
@@ -226,35 +215,38 @@ def _check(task: _Task, gallery: _Pictures, given: _Pictures, source: Path | str
 
 def _figures(task: _Task, first: Vectors, second: Vectors) -> dict[str, float]:
     """How good a calibration is on classes and strangers that it was not learned from, in folds of the classes."""
-    random, everything = np.random.default_rng(task.seed), np.ones(len(task.codes), dtype=bool)
-    shared = np.unique(task.labels[task.known(everything)])
+    random, everything = np.random.default_rng(task.seed), [np.ones(len(task.codes), dtype=bool)]
+    shared = np.unique(task.labels[task.known()])
     names = np.concatenate([random.permutation(shared), np.setdiff1d(task.labels, shared)])
-    half = np.isin(task.codes, random.permutation(np.unique(task.codes))[::2])
+    half = [np.isin(task.codes, random.permutation(np.unique(task.codes))[::2])]
     found: dict[str, list[NDArray[np.float64]]] = {}
-
-    def note(**columns: NDArray[np.generic]) -> None:
-        for name, values in columns.items():
-            found.setdefault(name, []).append(values.astype(np.float64))
-
-    none = np.full(len(second), -1, dtype=np.int64)
-    foreign = replace(task, queries=second, labels=none, itself=none).neighbours(everything)
     for fold in range(FOLDS):
         out = np.isin(task.labels, names[fold::FOLDS])
-        learned, held = task.take(np.flatnonzero(~out)).learned(first), task.take(np.flatnonzero(out))
-        whole, part = held.neighbours(everything), held.neighbours(half)
-        assert whole.labels is not None
-        judged, half_judged = learned.judge(whole), learned.judge(part)
-        note(right=whole.labels[:, 0] == held.labels, confidence=judged.confidence)
-        note(known=held.known(half), chance=half_judged.known)
-        note(lost=judged.absent[held.known(everything)], refused=learned.judge(foreign).absent)
+        learned, search = task.take(np.flatnonzero(~out)).learned(first), task.take(np.flatnonzero(out)).search()
+        fit = learned.fits["all"]
+        whole, part = (search.answers(catalogue, learned.direction) for catalogue in (everything, half))
+        foreign = search.by(second).answers(everything, learned.direction)
+        confidence, known = fit.chances(whole.cues)
+        for name, values in {
+            "right": whole.right,
+            "confidence": confidence,
+            "known": part.known,
+            "chance": fit.chances(part.cues)[1],
+            "lost": known[whole.known] < fit.known_at,
+            "refused": fit.chances(foreign.cues)[1] < fit.known_at,
+        }.items():
+            found.setdefault(name, []).append(values.astype(np.float64))
     columns = {name: np.concatenate(parts) for name, parts in found.items()}
-    right, known = columns["right"] > 0, columns["known"] > 0
+    right, there = (
+        Quality.of(columns[chance], columns[true] > 0)
+        for chance, true in (("confidence", "right"), ("chance", "known"))
+    )
     figures = {
-        "first hit right": float(right.mean()),
-        "confidence AUC": area_under_curve(columns["confidence"], right),
-        "confidence error": calibration_error(reliability(columns["confidence"], right)),
-        "known AUC": area_under_curve(columns["chance"], known),
-        "known error": calibration_error(reliability(columns["chance"], known)),
+        "first hit right": float(columns["right"].mean()),
+        "confidence AUC": right.auc,
+        "confidence error": right.error,
+        "known AUC": there.auc,
+        "known error": there.error,
         "real queries lost": float(columns["lost"].mean()),
         "strangers refused": float(columns["refused"].mean()),
     }
