@@ -86,6 +86,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("query.jpg", "boot.jpg"):
         shutil.copy(world / "photos/boots/00001.jpg", world / name)
     draw(world / "catalogue", ["new", "old"])
+    draw(world / "labelled", [f"{number:03}" for number in range(1, 61)])
     draw(world / "other-photos", [f"x{number}" for number in range(8)])
     (world / "shards").mkdir()
     for number in range(2):

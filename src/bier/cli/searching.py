@@ -47,7 +47,7 @@ def fill_index(
     console = terminal()
     unread: list[str] = []
     info, count, batches = _source(source, model, device, trust_code, unread)
-    with _opened_or_new(out, info, engine, uri) as opened, _progress("indexing", count) as progress:
+    with _opened_or_new(out, info, engine, uri) as opened, showing("indexing", count) as progress:
         filled = fill(opened, batches, progress, prefix=prefix, moved=moved, prune=prune, unread=unread)
         total = opened.count()
     lines = [
@@ -81,7 +81,7 @@ def check(folder: IndexFolder) -> None:
     from bier.search import open_index
     from bier.search.check import check_index
 
-    with open_index(folder) as opened, _progress("checking", opened.count()) as progress:
+    with open_index(folder) as opened, showing("checking", opened.count()) as progress:
         checked = check_index(opened, progress)
     files = f"{checked.files:,} files have their checksums" if checked.files else "no checksums of files are kept"
     terminal().print(f"sound: {checked.pictures:,} pictures were read, {files}")
@@ -99,11 +99,24 @@ def show_info(folder: IndexFolder) -> None:
             "engine": info.engine if info.uri is None else f"{info.engine} at {info.uri}, {info.collection}",
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "fields": ", ".join(info.fields),
+            "confidence": _calibrated(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,
         }
     for name, text in lines.items():
         terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
+
+
+def _calibrated(opened: Index) -> str:
+    from bier.errors import quoted
+    from bier.search.calibration_file import read_calibration
+
+    learned = read_calibration(opened.folder, opened.info)
+    if learned is None:
+        return (
+            f"what the model has learned, if anything; learn it anew: bier calibrate {quoted(opened.folder)} LABELLED"
+        )
+    return f"learned from {learned.pictures:,} labelled pictures"
 
 
 @app.command
@@ -292,7 +305,8 @@ def _filters(where: Sequence[str]) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _progress(work: str, count: int | None) -> Iterator[Any]:
+def showing(work: str, count: int | None) -> Iterator[Any]:
+    """A bar of so many pictures, where somebody watches; gives the function that moves it on."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn(work), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.confidence.cues import CUES
+from bier.confidence.cues import CUES, EVIDENCE, LIKENESS, Values, cues, within_reach
 from bier.confidence.neighbours import Neighbours
-from bier.system.json_values import Check, number, record
+from bier.system.json_values import Check, list_of, number, record, whole
 
-LARGEST = 1e6
+LARGEST = 1e9
 """Of any number in a calibration, either way."""
+MOST_DIMENSIONS, MOST_LEARNERS = 1_000_000, 1024
+"""Of a model, as in its own description."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,47 +33,60 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Chance:
-    """``1 / (1 + exp(-(bias + sum of weight * cue)))``: a chance, from cues."""
+    """``1 / (1 + exp(-(bias + sum of weight * cue)))``: a chance, from cues. No weight is negative."""
 
     bias: float
     weights: Mapping[str, float]
     """Of each cue by its name."""
 
-    def of(self, found: Neighbours) -> NDArray[np.float64]:
-        """(q,), 0 to 1."""
-        total = np.full(len(found), self.bias)
-        for name, weight in self.weights.items():
-            total += weight * CUES[name](found)
-        return 1 / (1 + np.exp(-np.clip(total, -50, 50)))
+    def of(self, values: Mapping[str, Values]) -> Values:
+        """(q,), 0 to 1, of the cues of q answers."""
+        total = self.bias + sum((weight * values[name] for name, weight in self.weights.items()), np.float64(0))
+        return np.asarray(1 / (1 + np.exp(-np.clip(total, -50, 50))), dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Fit:
     """What was learned for one kind of evidence."""
 
+    real: Chance
+    """That the query is a picture of the catalogue's kind, neither blank nor of something else."""
     right: Chance
-    known: Chance
+    """That the first hit is right, of a real query whose class is in the catalogue."""
+    there: Chance
+    """That the class of a real query is in the catalogue."""
     known_at: float
     """Below this chance of being known an answer is "probably not in this catalogue": 5 % of real queries are lost."""
 
+    @property
+    def cues(self) -> set[str]:
+        return {*self.real.weights, *self.right.weights, *self.there.weights}
 
-@dataclass(frozen=True)
+    def chances(self, values: Mapping[str, Values]) -> tuple[Values, Values]:
+        """That the first hit is right, and that the class is in the catalogue, each (q,)."""
+        real = self.real.of(values)
+        return real * self.right.of(values), real * self.there.of(values)
+
+
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Judges answers. It is learned once, and kept with the model."""
 
+    sizes: tuple[int, ...]
+    """Dimensions of each learner in the vectors that it was learned from. It holds for no others."""
     fits: Mapping[str, Fit]
-    """By evidence: ``all`` (labels and vectors of the hits), ``labels``, ``vectors``, ``scores``."""
+    """For each kind of `EVIDENCE`."""
+    direction: Values | None = None
+    """(D,), along which real pictures lie above strangers; None: it was learned without strangers."""
 
     def judge(self, found: Neighbours) -> Judgement:
         """How sure the answers are. Answers without a hit have the chance 0."""
+        none = np.isnan(found.scores[:, 0]) if found.scores.shape[1] else np.ones(len(found), dtype=bool)
+        confidence, known = np.zeros(len(found)), np.zeros(len(found))
         fit = self.fit_for(found)
-        none = np.zeros(len(found), dtype=bool) if found.scores.shape[1] else np.ones(len(found), dtype=bool)
-        if found.scores.shape[1]:
-            none = np.isnan(found.scores[:, 0])
-        if none.all():
-            return Judgement(np.zeros(len(found)), np.zeros(len(found)), none)
-        confidence = np.where(none, 0, fit.right.of(found))
-        known = np.where(none, 0, fit.known.of(found))
+        if not none.all():
+            some = found.take(~none)
+            confidence[~none], known[~none] = fit.chances(cues(some, fit.cues, self.direction))
         return Judgement(confidence, known, known < fit.known_at)
 
     @property
@@ -81,16 +96,14 @@ class Calibration:
 
     def fit_for(self, found: Neighbours) -> Fit:
         """The fit for what is at hand."""
-        labels = found.labels is not None
-        vectors = found.learner_scores is not None
+        labels, vectors = found.labels is not None, found.learner_scores is not None
         return self.fits["all" if labels and vectors else "labels" if labels else "vectors" if vectors else "scores"]
 
     def to_json(self) -> dict[str, Any]:
         """Numbers and names alone, for `from_json`."""
-        return {
-            name: {"right": _chance(fit.right), "known": _chance(fit.known), "known_at": fit.known_at}
-            for name, fit in self.fits.items()
-        }
+        direction = None if self.direction is None else self.direction.tolist()
+        fits = {name: _as_json(fit) for name, fit in self.fits.items()}
+        return {"sizes": list(self.sizes), "fits": fits, **({} if direction is None else {"direction": direction})}
 
     @classmethod
     def from_json(cls, value: Any, at: str = "calibration") -> Calibration:
@@ -99,21 +112,49 @@ class Calibration:
         Raises:
             ValueError: it does not fit; the text says where and why.
         """
-        checked = CALIBRATION(value, at)
-        return cls(
-            {
-                name: Fit(Chance(**fit["right"]), Chance(**fit["known"]), fit["known_at"])
-                for name, fit in checked.items()
-            }
+        checked = check_calibration(value, at)
+        fits = {
+            name: Fit(Chance(**fit["real"]), Chance(**fit["right"]), Chance(**fit["there"]), fit["known_at"])
+            for name, fit in checked["fits"].items()
+        }
+        direction = checked.get("direction")
+        return cls(tuple(checked["sizes"]), fits, None if direction is None else np.array(direction))
+
+
+def check_calibration(value: Any, at: str) -> dict[str, Any]:
+    """A calibration as JSON, every number within bounds: in a model file, an export, an index.
+
+    Raises:
+        ValueError: it does not fit; the text says where and why.
+    """
+    checked: dict[str, Any] = _CALIBRATION(value, at)
+    direction = checked.get("direction")
+    if direction is not None and len(direction) != sum(checked["sizes"]):
+        raise ValueError(
+            f"'{at}.direction' has {len(direction):,} numbers, and 'sizes' sum to {sum(checked['sizes']):,}"
         )
+    for name, fit in checked["fits"].items():
+        asked = {cue for part in ("real", "right", "there") for cue in fit[part]["weights"]}
+        if lacking := asked - set(within_reach(name, direction is not None)):
+            raise ValueError(f"'{at}.fits.{name}' cannot know {', '.join(sorted(lacking))}")
+    return checked
 
 
-def _chance(chance: Chance) -> dict[str, Any]:
-    return {"bias": chance.bias, "weights": dict(chance.weights)}
+def _as_json(fit: Fit) -> dict[str, Any]:
+    chances = {"real": fit.real, "right": fit.right, "there": fit.there}
+    parts = {name: {"bias": chance.bias, "weights": dict(chance.weights)} for name, chance in chances.items()}
+    return {**parts, "known_at": fit.known_at}
 
 
 _NUMBER = number(-LARGEST, LARGEST)
-_CHANCE = record({"bias": _NUMBER, "weights": record({}, optional=dict.fromkeys(CUES, _NUMBER))})
-_FIT = record({"right": _CHANCE, "known": _CHANCE, "known_at": number(0, 1)})
-CALIBRATION: Check = record(dict.fromkeys(("all", "labels", "vectors", "scores"), _FIT))
-"""Of a calibration as JSON: in a model file, an export, an index."""
+_CHANCE = record(
+    {"bias": _NUMBER, "weights": record({}, optional=dict.fromkeys((*CUES, LIKENESS), number(0, LARGEST)))}
+)
+_FIT = record({"real": _CHANCE, "right": _CHANCE, "there": _CHANCE, "known_at": number(0, 1)})
+_CALIBRATION: Check = record(
+    {
+        "sizes": list_of(whole(1, MOST_DIMENSIONS), 1, MOST_LEARNERS),
+        "fits": record(dict.fromkeys(EVIDENCE, _FIT)),
+    },
+    optional={"direction": list_of(_NUMBER, 1, MOST_DIMENSIONS)},
+)

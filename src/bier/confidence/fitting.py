@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,31 +12,58 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from bier.confidence.calibration import Calibration, Chance, Fit
-from bier.confidence.cues import CUES, Values
-from bier.confidence.neighbours import HITS, Neighbours
-
-Flags = NDArray[np.bool_]
-Vectors = NDArray[np.float32]
-
-LOST = 0.05
-"""Share of real queries that may be taken for strangers."""
+from bier.confidence.cues import EVIDENCE, LIKENESS, Values, within_reach
+from bier.confidence.searching import Answers, Codes, Flags, Search, Vectors, counts
 
 FEWEST_CLASSES = 4
-"""With two pictures or more: half of them are left out of the catalogue, to learn what strangers look like."""
+"""With two pictures or more: half of them are left out of the catalogue, to learn what their absence looks like."""
+MOST_QUERIES = 2000
+"""Drawn at random from more."""
+LOST = 0.05
+"""Share of real queries that may be taken for strangers."""
+DRAWS = 4
+"""Of the classes that are left out."""
+FEW_STRANGERS = 0.1
+"""What they weigh beside real queries where they cannot be told apart by `LIKENESS`; otherwise as much as these."""
+MOST_GALLERY = 10_000
+"""Pictures from which the direction to strangers is learned."""
+RIDGE = 0.01
+"""Of the mean variance, added to each: no direction is thought to be without noise."""
+CERTAIN = 50.0
+"""Bias of a chance of 1."""
+_LITTLE = 1e-9
+
+REAL = ("top_score", "fall", "learners_overlap", LIKENESS)
+RIGHT = {
+    "all": ("lead", "learners_agree", "belongs"),
+    "labels": ("lead", "share", "fall"),
+    "vectors": ("fall", "learners_overlap", "belongs_near"),
+    "scores": ("top_score", "fall"),
+}
+THERE = {
+    "all": ("top_score", "share", "belongs"),
+    "labels": ("top_score", "share", "fall"),
+    "vectors": ("top_score", "fall", "belongs_near"),
+    "scores": ("top_score", "fall"),
+}
+"""The cues of each chance, by evidence; those of `REAL` as far as they are within reach."""
 
 
 def calibrate(
-    queries: NDArray[np.float32],
+    queries: Vectors,
     labels: Sequence[Any] | NDArray[Any],
-    gallery: NDArray[np.float32],
+    gallery: Vectors,
     gallery_labels: Sequence[Any] | NDArray[Any],
     sizes: Sequence[int],
     *,
-    itself: NDArray[np.int64] | None = None,
-    strangers: NDArray[np.float32] | None = None,
+    itself: Codes | None = None,
+    strangers: Vectors | None = None,
+    alone: bool = False,
     seed: int = 0,
 ) -> Calibration:
     """Learn how sure answers are from labelled queries that search a labelled gallery.
+
+    The gallery is searched whole, and with half of the queries' classes left out.
 
     Args:
         queries: (q, D) retrieval vectors.
@@ -45,93 +73,94 @@ def calibrate(
         sizes: (M,), dimensions of each learner in the vectors.
         itself: (q,), the row of the gallery that is the query's own picture, -1 where there is none; it is left out.
         strangers: (s, D), vectors of pictures that are none of the gallery's kind.
+        alone: search the queries' own classes without the others as well, so that a smaller catalogue is seen too.
         seed: decides which classes are left out.
 
     Raises:
         ValueError: there is too little to learn from; the text says what.
     """
+    random = np.random.default_rng(seed)
     ids, codes = _numbered(labels, gallery_labels)
-    classes = np.unique(codes)
+    itself = np.full(len(ids), -1) if itself is None else itself
+    known = counts(ids, codes) > (codes[itself] == ids) * (itself >= 0)
+    classes = np.unique(ids[known])
     if len(classes) < FEWEST_CLASSES:
-        raise ValueError(f"the catalogue has {len(classes)} classes, and {FEWEST_CLASSES} are needed")
-    search = _Search(queries, gallery, codes, sizes, itself)
-    whole = search.among(np.ones(len(codes), dtype=bool))
-    right = whole.labels[:, 0] == ids if whole.labels is not None else np.zeros(len(ids), dtype=bool)
-    half = np.isin(codes, np.random.default_rng(seed).permutation(classes)[: len(classes) // 2])
-    without, known = search.among(half), np.isin(ids, codes[half])
-    return Calibration({name: _fit(name, whole, right, without, known) for name in CUES_OF})
+        raise ValueError(f"{len(classes)} classes have another picture to find, and {FEWEST_CLASSES} are needed")
+    rows = np.sort(random.permutation(np.flatnonzero(known))[:MOST_QUERIES])
+    seen = random.permutation(len(codes))[: min(len(codes) // 2, MOST_GALLERY)]
+    fresh = ~np.isin(itself[rows], seen)
+    search = Search(queries[rows], ids[rows], itself[rows], fresh, gallery, codes, tuple(sizes))
+    own = np.isin(codes, classes)
+    catalogues = [np.ones(len(codes), dtype=bool), *([own] if alone and not own.all() else [])]
+    left_out = [random.permutation(classes)[: len(classes) // 2] for _ in range(DRAWS)]
+    halves = [catalogue & ~np.isin(codes, out) for catalogue in catalogues for out in left_out]
+    direction, foreign = None, None
+    if strangers is not None:
+        direction = _direction(gallery[np.sort(seen)], strangers[::2])
+        foreign = search.by(strangers[1::2]).answers(catalogues, direction)
+    whole, half = search.answers(catalogues, direction), search.answers(halves, direction)
+    fits = {evidence: _fit(evidence, whole, half, foreign) for evidence in EVIDENCE}
+    return Calibration(tuple(sizes), fits, direction)
 
 
-CUES_OF: dict[str, tuple[str, ...]] = {
-    "all": ("top_score", "distance_to_another", "agreement"),
-    "labels": ("top_score", "distance_to_another", "agreement"),
-    "vectors": ("top_score",),
-    "scores": ("top_score",),
-}
+def _fit(evidence: str, whole: Answers, half: Answers, foreign: Answers | None) -> Fit:
+    reach = within_reach(evidence, foreign is not None)
+    real = Chance(CERTAIN, {})
+    if foreign is not None:
+        real = _real([name for name in REAL if name in reach], whole, half, foreign)
+    right = _chance(RIGHT[evidence], whole.cues, whole.right)
+    there = _chance(THERE[evidence], half.cues, half.known)
+    fit = Fit(real, right, there, known_at=0)
+    return replace(fit, known_at=float(np.quantile(fit.chances(whole.cues)[1], LOST)))
 
 
-def _fit(evidence: str, whole: Neighbours, right: Flags, half: Neighbours, known: Flags) -> Fit:
-    chance = _chance(CUES_OF[evidence], half, known)
-    return Fit(_chance(CUES_OF[evidence], whole, right), chance, float(np.quantile(chance.of(half)[known], LOST)))
+def _real(names: Sequence[str], whole: Answers, half: Answers, foreign: Answers) -> Chance:
+    """Real queries, known or not, against strangers."""
+    parts = (whole, half, foreign)
+    true = np.concatenate([np.full(part.fresh.sum(), part is not foreign) for part in parts])
+    joined = {name: np.concatenate([part.cues[name][part.fresh] for part in parts]) for name in names}
+    share = 1 if LIKENESS in names else FEW_STRANGERS
+    return _chance(names, joined, true, np.where(true, 1.0, share * true.sum() / max(1, (~true).sum())))
 
 
-def _chance(names: Sequence[str], found: Neighbours, true: Flags) -> Chance:
-    """Logistic regression, by the greatest likelihood with a small penalty on the weights."""
-    values = np.stack([CUES[name](found) for name in names], axis=1)
-    mean, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
+def _chance(names: Sequence[str], table: Mapping[str, Values], true: Flags, each: Values | None = None) -> Chance:
+    """Logistic regression: the greatest likelihood, with a small penalty on weights, none of which is negative.
+
+    Args:
+        names: of the cues.
+        table: their values, (n,) of each.
+        true: (n,), what is to be told.
+        each: (n,), how much an answer weighs; all alike by default.
+    """
+    values = np.stack([table[name] for name in names], axis=1)
+    mean, spread = values.mean(axis=0), np.maximum(values.std(axis=0), _LITTLE)
     inputs = np.column_stack([(values - mean) / spread, np.ones(len(values))])
-    signs = np.where(true, 1.0, -1.0)
+    signs, each = np.where(true, 1.0, -1.0), np.ones(len(values)) if each is None else each
 
     def loss(weights: Values) -> tuple[float, Values]:
-        margins = signs * (inputs @ weights)
-        slopes = -signs * expit(-margins)
-        penalty = np.append(weights[:-1], 0)
-        return float(np.logaddexp(0, -margins).sum() + (penalty**2).sum() / 2), inputs.T @ slopes + penalty
+        margins, penalty = signs * (inputs @ weights), np.append(weights[:-1], weights[-1] / 100)
+        slope = inputs.T @ (-each * signs * expit(-margins))
+        return float(each @ np.logaddexp(0, -margins) + penalty @ weights / 2), slope + penalty
 
     bounds = [(0, None)] * len(names) + [(None, None)]
-    found_weights = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
-    weights = found_weights[:-1] / spread
-    return Chance(float(found_weights[-1] - weights @ mean), dict(zip(names, weights.tolist(), strict=True)))
+    found = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
+    weights = found[:-1] / spread
+    return Chance(float(found[-1] - weights @ mean), dict(zip(names, weights.tolist(), strict=True)))
 
 
-class _Search:
-    """Exact search of a gallery, of which some pictures may be left out."""
-
-    def __init__(
-        self,
-        queries: Vectors,
-        gallery: Vectors,
-        codes: NDArray[np.int64],
-        sizes: Sequence[int],
-        itself: NDArray[np.int64] | None,
-    ) -> None:
-        self.queries, self.gallery, self.codes, self.sizes = queries, gallery, codes, sizes
-        self.scores = queries @ gallery.T
-        if itself is not None:
-            rows = np.flatnonzero(itself >= 0)
-            self.scores[rows, itself[rows]] = -np.inf
-
-    def among(self, there: Flags) -> Neighbours:
-        """The first hits of each query among some pictures of the gallery."""
-        rows = np.flatnonzero(there)
-        scores = self.scores[:, rows]
-        first = np.argsort(-scores, axis=1, kind="stable")[:, :HITS]
-        found = rows[first]
-        return Neighbours.of(
-            np.take_along_axis(scores, first, axis=1),
-            self.codes[found],
-            queries=self.queries,
-            hits=self.gallery[found],
-            sizes=self.sizes,
-        )
+def _direction(real: Vectors, strangers: Vectors) -> Values:
+    """(D,), Fisher's linear discriminant: real vectors lie high along it, strangers low."""
+    first, second = real.astype(np.float64), strangers.astype(np.float64)
+    scatter = (np.cov(first.T) + np.cov(second.T)) / 2
+    ridge = RIDGE * np.trace(scatter) / len(scatter) + _LITTLE
+    found = np.linalg.solve(scatter + ridge * np.eye(len(scatter)), first.mean(axis=0) - second.mean(axis=0))
+    return np.asarray(found / np.linalg.norm(found))
 
 
-def _numbered(
-    labels: Sequence[Any] | NDArray[Any], others: Sequence[Any] | NDArray[Any]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _numbered(labels: Sequence[Any] | NDArray[Any], others: Sequence[Any] | NDArray[Any]) -> tuple[Codes, Codes]:
     numbers: dict[Any, int] = {}
-    first, second = (
+    ids, codes = (
         np.array([numbers.setdefault(label, len(numbers)) for label in np.asarray(given).tolist()], dtype=np.int64)
         for given in (labels, others)
     )
-    return first, second
+    return ids, codes

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HITS = 20
+HITS = 50
 """Of each query that are looked at. More do no harm, fewer are an index of fewer pictures."""
 
 NO_LABEL = -1
@@ -33,6 +33,8 @@ class Neighbours:
     """(q, k, M), cosines of each learner; None: the vectors are not at hand."""
     among: NDArray[np.float32] | None = None
     """(q, k, k), dot products of the hits with one another, of the whole embedding; None likewise."""
+    queries: NDArray[np.float32] | None = None
+    """(q, D), the vectors of the queries; None likewise."""
 
     @classmethod
     def of(
@@ -58,10 +60,20 @@ class Neighbours:
         if queries is None or hits is None or not found.size:
             return one
         hits = np.asarray(hits[:, :HITS], dtype=np.float32)
-        return replace(one, learner_scores=_by_learner(queries, hits, sizes), among=hits @ hits.transpose(0, 2, 1))
+        return replace(
+            one,
+            learner_scores=_by_learner(queries, hits, sizes),
+            among=hits @ hits.transpose(0, 2, 1),
+            queries=queries,
+        )
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def take(self, rows: NDArray[Any]) -> Neighbours:
+        """Those of some queries."""
+        parts = (self.scores, self.labels, self.learner_scores, self.among, self.queries)
+        return Neighbours(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
 
 
 def _codes(labels: Sequence[Sequence[Any]] | NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bier.confidence.calibration import check_calibration
 from bier.errors import ModelError
 from bier.network.model_description import IMAGE, MOST_DIMENSIONS, SIZES, WEIGHTING
 from bier.system import json_values
@@ -47,6 +48,7 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
         "input": {"name": INPUT, "type": "uint8", "shape": ["batch", 3, size, size], "channels": "RGB"},
         "output": {"name": OUTPUT, "type": "float32", "shape": ["batch", encoder.dimensions]},
         "quantization": None,
+        **({} if encoder.calibration is None else {"calibration": encoder.calibration.to_json()}),
     }
 
 
@@ -145,5 +147,5 @@ _DESCRIPTION = record(
         "preprocessing": list_of(text(10_000)),
         **dict.fromkeys(("normalization", "input", "output", "quantization"), anything),
     },
-    optional={"opset": whole(1, 10_000), "checksum": text(8)},
+    optional={"calibration": check_calibration, "opset": whole(1, 10_000), "checksum": text(8)},
 )

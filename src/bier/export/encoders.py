@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bier.confidence.calibration import Calibration
 from bier.data import TestTransform, read_image
 from bier.data.box import checked_box
 from bier.errors import ConfigError, ModelError
@@ -42,6 +43,12 @@ class ExportedEncoder(ABC):
     def fingerprint(self) -> str:
         """The model's own where vectors agree with it; an int8 file has one of its own."""
         return str(self.description["fingerprint"])
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How sure its answers are, as its model learned it."""
+        learned = self.description.get("calibration")
+        return None if learned is None else Calibration.from_json(learned)
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bier.confidence.calibration import check_calibration
 from bier.errors import ModelError
 from bier.network.tokens import PARTS, SIDE_BY_SIDE
 from bier.system.json_values import Check, list_of, number, one_of, record, text, unfit, whole
@@ -42,7 +43,8 @@ _BACKBONE = record(
 )
 _REFIT = record(dict.fromkeys(("power", "share", "before", "after"), number(0, 1)))
 DESCRIPTION: Check = record(
-    {"backbone": _BACKBONE, "sizes": SIZES, "weighting": WEIGHTING, "image": IMAGE}, optional={"refit": _REFIT}
+    {"backbone": _BACKBONE, "sizes": SIZES, "weighting": WEIGHTING, "image": IMAGE},
+    optional={"refit": _REFIT, "calibration": check_calibration},
 )
 """Of a model file."""
 

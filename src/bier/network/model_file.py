@@ -33,10 +33,17 @@ class ModelInfo:
     """``size`` in pixels and ``fit``."""
     refit: Mapping[str, float] | None = None
     """How the head was averaged after training (`bier.runs.finish`); None: it has not been looked at."""
+    calibration: Mapping[str, Any] | None = None
+    """How sure its answers are, for `bier.confidence.calibration`; None: it was not learned."""
 
 
 def save_model(
-    path: Path, model: RetrievalModel, image: Mapping[str, Any], *, refit: Mapping[str, float] | None = None
+    path: Path,
+    model: RetrievalModel,
+    image: Mapping[str, Any],
+    *,
+    refit: Mapping[str, float] | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> None:
     """The whole model, with what is needed to build it again and to prepare its images.
 
@@ -53,6 +60,8 @@ def save_model(
     }
     if refit is not None:
         content["refit"] = dict(refit)
+    if calibration is not None:
+        content["calibration"] = dict(calibration)
     save_tensors(path, model.state_dict(), MODEL_FORMAT, content)
 
 

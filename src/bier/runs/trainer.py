@@ -21,6 +21,7 @@ from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import build, frozen, optimization
 from bier.runs.baseline import measure_baseline
+from bier.runs.confidence import calibrate_model
 from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
@@ -135,9 +136,12 @@ def _train(
     usual = (ProgressBar(console), LogFile(RunFolder(folder).log), TensorBoard(RunFolder(folder).tensorboard))
     progress = run(_without_diversity(job, config), (*usual, *callbacks), settings=config.as_dict(), resume=begun)
     _tell_what_is_kept(progress, console)
+    refit = refit_head(job, manifest, console) if config.model.refit and config.optimizer.epochs else None
+    if config.model.calibrate:
+        calibrate_model(job, console)
     provenance = dataclasses.replace(
         provenance,
-        refit=refit_head(job, manifest, console) if config.model.refit and config.optimizer.epochs else None,
+        refit=refit,
         seconds=round((provenance.seconds or 0) + time.monotonic() - began, 1),
         best_epoch=progress.best.epoch or progress.epoch,
         unreadable=tuple(progress.unreadable),

@@ -16,7 +16,8 @@ from bier.search.folder import create_index, open_index, read_info
 from bier.system.extras import importing_later
 
 if TYPE_CHECKING:
-    from bier.search.calibration_file import CurrentCalibration
+    from bier.search.calibrating import calibrate_index
+    from bier.search.calibration_file import CurrentCalibration, write_calibration
     from bier.search.confident import Answer, ConfidentSearch
     from bier.search.queries import (
         Learners,
@@ -39,6 +40,7 @@ __all__ = [
     "Record",
     "Rows",
     "StagedSearch",
+    "calibrate_index",
     "check_model",
     "choose_learners",
     "create_index",
@@ -47,12 +49,14 @@ __all__ = [
     "parse_learners",
     "query_vectors",
     "read_info",
+    "write_calibration",
 ]
 
 _LATER = {
     "Answer": "confident",
     "ConfidentSearch": "confident",
     "CurrentCalibration": "calibration_file",
+    "calibrate_index": "calibrating",
     "Learners": "queries",
     "StagedSearch": "staged",
     "check_model": "queries",
@@ -60,6 +64,7 @@ _LATER = {
     "load_encoder": "queries",
     "parse_learners": "queries",
     "query_vectors": "queries",
+    "write_calibration": "calibration_file",
 }
 
 __getattr__ = importing_later(__name__, _LATER)

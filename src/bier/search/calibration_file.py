@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bier.confidence.calibration import CALIBRATION, Calibration
+from bier.confidence.calibration import Calibration, check_calibration
 from bier.errors import SearchError
 from bier.search.base import Index, IndexInfo
 from bier.search.writers import index_error
 from bier.system.files import state_of, write_json
 from bier.system.json_files import read_object
-from bier.system.json_values import list_of, number, object_of, one_of, record, text, whole
+from bier.system.json_values import number, object_of, one_of, record, text, whole
 from bier.vectors.encoder import PictureEncoder
 
 FILE = "calibration.json"
@@ -42,7 +42,6 @@ def write_calibration(folder: Path, info: IndexInfo, learned: IndexCalibration) 
     """
     content = {
         "model": info.model,
-        "sizes": list(info.sizes),
         "pictures": learned.pictures,
         "figures": dict(learned.figures),
         "calibration": learned.calibration.to_json(),
@@ -70,7 +69,7 @@ def read_calibration(folder: Path, info: IndexInfo) -> IndexCalibration | None:
     del content["format"]
     if content.pop("checksum") != _checksum(content):
         raise SearchError("is damaged: its checksum is another", where=file, remedy=REMEDY)
-    if (content["model"], tuple(content["sizes"])) != (info.model, info.sizes):
+    if (content["model"], learned.sizes) != (info.model, info.sizes):
         raise SearchError("is of another model than the index", where=file, remedy=REMEDY)
     return IndexCalibration(learned, content["pictures"], content["figures"])
 
@@ -98,12 +97,13 @@ class CurrentCalibration:
 
     Args:
         index: open.
-        encoder: the index's model. What it has learned counts if the index stores all its learners.
+        encoder: the index's model. What it has learned counts where the index stores all its learners.
     """
 
     def __init__(self, index: Index, encoder: PictureEncoder) -> None:
         self._folder, self._info = index.folder, index.info
-        self._models = getattr(encoder, "calibration", None) if encoder.sizes == index.info.sizes else None
+        models = encoder.calibration
+        self._models = models if models is not None and models.sizes == index.info.sizes else None
         self._read: tuple[tuple[int, int] | None, Calibration | None] = (None, self._models)
 
     def __call__(self) -> Calibration | None:
@@ -127,10 +127,9 @@ _CONTENT = record(
     {
         "format": one_of(FORMAT),
         "model": text(),
-        "sizes": list_of(whole(1, 1_000_000), 1, 1024),
         "pictures": whole(0, 10**12),
         "figures": object_of(number(-1e6, 1e6)),
-        "calibration": CALIBRATION,
+        "calibration": check_calibration,
         "checksum": whole(0, 2**32),
     }
 )

@@ -170,6 +170,9 @@ class ModelConfig:
         True,
         "After training, average the head with a whitening of its features, where validation classes find that better.",
     )
+    calibrate: bool = setting(
+        True, "After training, learn from validation classes how sure an answer is. The model keeps what was learned."
+    )
     frozen: bool = setting(
         False, "Pass the pictures through the backbone once, keep the features, and train the head alone."
     )

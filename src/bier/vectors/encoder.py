@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bier.confidence.calibration import Calibration
 from bier.data import TestTransform, read_image
 from bier.data.box import checked_box
 from bier.network.folded import InferenceBackbone
@@ -32,6 +33,8 @@ class PictureEncoder(Protocol):
     def prefix_scales(self, learners: int) -> tuple[float, ...]: ...
     @property
     def transform(self) -> TestTransform: ...
+    @property
+    def calibration(self) -> Calibration | None: ...
     def prepare(self, picture: Path | bytes, name: str = "", box: Sequence[float] | None = None) -> Tensor: ...
     def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor: ...
 
@@ -46,6 +49,8 @@ class Encoder:
     """sha256 of weights and description: vectors of two models must never meet in one index."""
     precision: torch.dtype = torch.float32
     """Of the backbone: float32, or bfloat16, which is faster and changes a vector's third decimal."""
+    calibration: Calibration | None = None
+    """How sure its answers are; None: it was not learned when the model was trained."""
 
     @classmethod
     def load(
@@ -58,7 +63,8 @@ class Encoder:
         """
         model, info = load_model(path)
         transform = TestTransform(info.image["size"], info.image["fit"])
-        return cls(model.to(device).eval(), transform, model_fingerprint(path), precision)
+        learned = None if info.calibration is None else Calibration.from_json(info.calibration)
+        return cls(model.to(device).eval(), transform, model_fingerprint(path), precision, learned)
 
     @property
     def sizes(self) -> tuple[int, ...]:

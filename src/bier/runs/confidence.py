@@ -1,0 +1,114 @@
+"""Learn, when a run has ended, how sure the answers of its model are."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from bier.confidence.calibration import Calibration
+from bier.confidence.fitting import calibrate
+from bier.confidence.strangers import strangers
+from bier.data import Manifest, TestTransform
+from bier.network.model import RetrievalModel
+from bier.network.model_file import load_model, save_model
+from bier.records.folder import RunFolder
+from bier.runs.evaluation import embed_manifest
+from bier.training.job import Job
+from bier.vectors.embed import Embeddings
+from bier.vectors.encoder import Encoder
+
+STRANGERS = 600
+"""Pictures that are none of any catalogue's kind."""
+_BATCH = 50
+
+
+def calibrate_model(job: Job, console: Console) -> None:
+    """Learn it from the validation classes, searched as in validation, and keep it with the model.
+
+    A model that has it already stays as it is. Where there is too little to learn from, that is said in one line.
+
+    Args:
+        job: its run is over.
+        console: where to tell of it.
+
+    Raises:
+        BierError: the model cannot be read or written.
+    """
+    file = RunFolder(job.folder).model
+    model, info = load_model(file)
+    job.hardware.processes.wait()  # all have read it before rank 0 writes
+    if info.calibration is not None:
+        return
+    validation = job.pictures.validation
+    if validation is None:
+        console.print(_without("no classes are held out for validation"), soft_wrap=True)
+        return
+    began = time.monotonic()
+    if job.pictures.frozen is not None:
+        vectors = job.pictures.frozen.embed(model.head.to(job.hardware.device), validation)
+    else:
+        vectors = embed_manifest(model, validation, job.pictures.test_view, job.hardware, console)
+    if job.hardware.processes.first:
+        try:
+            learned = _learned(model, vectors, validation, job)
+            save_model(file, model.to("cpu"), info.image, refit=info.refit, calibration=learned.to_json())
+            console.print(_in_words(validation, time.monotonic() - began), soft_wrap=True)
+        except ValueError as error:
+            console.print(_without(str(error)), soft_wrap=True)
+    job.hardware.processes.wait()  # for the model, which all of them read
+
+
+def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, job: Job) -> Calibration:
+    gallery, seen = retrieval_vectors(model, vectors), validation.take(vectors.index)
+    codes, rows = seen.codes(), np.flatnonzero(seen.split == "val")
+    return calibrate(
+        gallery[rows],
+        codes[rows],
+        gallery,
+        codes,
+        model.head.sizes,
+        itself=rows,
+        strangers=stranger_vectors(model.to(job.hardware.device), job.pictures.test_view, job.seed),
+        alone=True,
+        seed=job.seed,
+    )
+
+
+def retrieval_vectors(model: RetrievalModel, vectors: Embeddings) -> NDArray[np.float32]:
+    """(n, D), what an index would store."""
+    scaled = [scale * z for scale, z in zip(model.head.scales().cpu(), vectors.learners, strict=True)]
+    joined: NDArray[np.float32] = torch.cat(scaled, dim=1).float().numpy()
+    return joined
+
+
+def stranger_vectors(
+    model: RetrievalModel, view: TestTransform, seed: int, count: int = STRANGERS
+) -> NDArray[np.float32]:
+    """(count, D), of pictures that show nothing of any catalogue."""
+    encoder, parts = Encoder(model, view, fingerprint=""), []
+    pictures = strangers(count, view.size, seed)
+    for start in range(0, count, _BATCH):
+        images = [view(_pixels(picture)) for picture in pictures[start : start + _BATCH]]
+        parts.append(encoder.encode(torch.stack(images).to(next(model.parameters()).device)).numpy())
+    return np.concatenate(parts)
+
+
+def _pixels(picture: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
+
+
+def _in_words(validation: Manifest, seconds: float) -> str:
+    held = validation.only("val")
+    return (
+        f"how sure answers are was learned from {len(held):,} pictures of {len(held.classes()):,} validation classes "
+        f"and {STRANGERS} pictures of nothing, {seconds:.0f} s"
+    )
+
+
+def _without(why: str) -> str:
+    return f"the model cannot say how sure its answers are: {why}"
