@@ -22,7 +22,7 @@ def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_it_is_kept_with_the_model(birds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = bier.train(birds, SETTINGS, tmp_path).metrics
+    metrics = bier.train(birds, SETTINGS, tmp_path).metrics()
     learned = Encoder.load(tmp_path).calibration
     assert learned is not None and learned.sizes == (8, 16) and 0 < learned.known_at < 1
     assert "how sure answers are was learned from" in " ".join(capsys.readouterr().out.split())
