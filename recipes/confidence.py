@@ -28,7 +28,8 @@ from bier.confidence.strangers import KINDS
 from bier.data import Manifest, TestTransform, open_source, with_distractors
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
-from bier.runs.confidence import retrieval_vectors, stranger_vectors
+from bier.runs.confidence import stranger_vectors
+from bier.runs.judged import retrieval_vectors
 from bier.runs.splits import held_out
 from bier.settings.reading import load
 from bier.system.allocator import keep_freed_memory

@@ -10,6 +10,7 @@ from tiny_runs import TINY
 
 import bier
 from bier.network.model_file import load_model
+from bier.report import write_report
 from bier.vectors.encoder import Encoder
 
 SETTINGS = {**TINY, "optimizer": {"epochs": 1}, "model.refit": False}
@@ -21,10 +22,13 @@ def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_it_is_kept_with_the_model(birds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bier.train(birds, SETTINGS, tmp_path)
+    metrics = bier.train(birds, SETTINGS, tmp_path).metrics()
     learned = Encoder.load(tmp_path).calibration
     assert learned is not None and learned.sizes == (8, 16) and 0 < learned.known_at < 1
     assert "how sure answers are was learned from" in " ".join(capsys.readouterr().out.split())
+    assert metrics is not None and metrics.confidence is not None
+    assert sum(each.count for each in metrics.confidence.right.bins) == metrics.confidence.queries == 40
+    assert "How sure it is" in write_report([tmp_path], tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_without_held_out_classes_it_is_said(birds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

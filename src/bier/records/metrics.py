@@ -108,6 +108,43 @@ class Neighbours:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Answers of similar chances."""
+
+    count: int
+    chance: float
+    """Their mean chance, 0 to 1."""
+    true: float
+    """The share that came true."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chances:
+    """How good one chance is."""
+
+    auc: float | None
+    """How often a true answer has the higher chance than a false one; None where all are true, or none."""
+    error: float
+    """Expected calibration error over ten bins of equal width."""
+    bins: tuple[Bin, ...]
+    """From low chances to high, without empty ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """How well the model knows what it knows, on pictures that its calibration has not seen."""
+
+    queries: int
+    """So many were judged."""
+    right: Chances
+    """That the first hit is right, where the query's class is in the catalogue."""
+    known: Chances
+    """That the class is in the catalogue, with half of the classes left out."""
+    lost: float
+    """Share of queries that are refused although their class is in the catalogue."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metrics:
     """All that is said of a model on one split of a source."""
 
@@ -137,6 +174,8 @@ class Metrics:
     """In the order of a table: before training, the ensemble, its learners, its prefixes, the features beneath it."""
     correlation: Correlation | None = None
     neighbours: tuple[Neighbours, ...] = ()
+    confidence: Confidence | None = None
+    """None: the model has no calibration, or there are too few classes to judge it by."""
 
     def __post_init__(self) -> None:
         whole = self._first("ensemble")

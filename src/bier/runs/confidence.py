@@ -18,6 +18,7 @@ from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model, save_model
 from bier.records.folder import RunFolder
 from bier.runs.evaluation import embed_manifest
+from bier.runs.judged import retrieval_vectors
 from bier.training.job import Job
 from bier.vectors.embed import Embeddings
 from bier.vectors.encoder import Encoder
@@ -77,13 +78,6 @@ def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, j
         alone=True,
         seed=job.seed,
     )
-
-
-def retrieval_vectors(model: RetrievalModel, vectors: Embeddings) -> NDArray[np.float32]:
-    """(n, D), what an index would store."""
-    scaled = [scale * z for scale, z in zip(model.head.scales().cpu(), vectors.learners, strict=True)]
-    joined: NDArray[np.float32] = torch.cat(scaled, dim=1).float().numpy()
-    return joined
 
 
 def stranger_vectors(

@@ -22,6 +22,7 @@ from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.records.verdict import verdict
 from bier.runs import build
+from bier.runs.judged import measured_confidence
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split
@@ -90,7 +91,10 @@ def evaluate(
         missing=missing,
         distributed=processes.world > 1,
     )
-    metrics = _beside_baseline(metrics, folder, console)
+    metrics = replace(
+        _beside_baseline(metrics, folder, console),
+        confidence=measured_confidence(model, info.calibration, vectors, wanted, config.seed),
+    )
     if not processes.first:
         return metrics
     if output is None:
