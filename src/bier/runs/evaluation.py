@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bier.data import Manifest, TestTransform, open_source
 from bier.errors import ConfigError, DataError
-from bier.evaluate import RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
+from bier.evaluate import MATCHING, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
 from bier.records.baseline import Baseline
@@ -87,6 +87,7 @@ def evaluate(
         seed=config.seed,
         recall_at=recall_at,
         metrics=(*USUAL, *also),
+        whole=MATCHING,
         missing=missing,
         distributed=processes.world > 1,
     )
