@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from bier.evaluate.engine.pairs import BestByPart, PairCounts, scored_tiles
 from bier.evaluate.engine.table import Table, View, sides
@@ -16,8 +17,6 @@ from bier.system.processes import Processes
 
 MATCHING = ("verification", "open_set")
 """Metrics that need every pair of a query and a gallery row."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,10 @@ def match(
     deal = Deal.of(mine, others)
     watchers: list[dict[str, PairCounts | BestByPart]] = []
     for _ in views:
-        both = {"verification": PairCounts(), "open_set": BestByPart(len(mine), deal.starts)}
+        both: dict[str, PairCounts | BestByPart] = {
+            "verification": PairCounts(),
+            "open_set": BestByPart(len(mine), deal.starts),
+        }
         watchers.append({metric: watcher for metric, watcher in both.items() if metric in wanted})
     for v, scores, tile in scored_tiles(mine, others, views, processes):
         for watcher in watchers[v].values():
@@ -68,17 +70,15 @@ def _told(found: Sequence[Verification | OpenSet | str], metrics: Sequence[str])
     return Matching(**figures, not_measured=reasons)
 
 
-def average(values: Sequence[T]) -> T:
+def average(values: Sequence[Any]) -> Any:
     """The mean of records, number by number, of several searches; none where one of them has none."""
-    first: Any = values[0]
+    first = values[0]
     if any(value is None for value in values):
-        result: Any = None
-    elif is_dataclass(first):
+        return None
+    if is_dataclass(first):
         means = {part.name: average([getattr(value, part.name) for value in values]) for part in fields(first)}
-        result = type(first)(**means)  # type: ignore[arg-type]
-    elif isinstance(first, tuple):  # curves begin at 1, and the shortest ends first
-        result = tuple(average(parts) for parts in zip(*values, strict=False))  # type: ignore[call-overload]
-    else:
-        mean = fmean(values)  # type: ignore[arg-type]
-        result = round(mean) if isinstance(first, int) else mean
-    return result  # type: ignore[no-any-return]
+        return dataclasses.replace(first, **means)  # type: ignore[type-var]  # a class is a dataclass too
+    if isinstance(first, tuple):  # curves begin at 1, and the shortest ends first
+        return tuple(average(parts) for parts in zip(*values, strict=False))
+    mean = fmean(values)
+    return round(mean) if isinstance(first, int) else mean

@@ -46,11 +46,13 @@ class Roc:
 
     @property
     def tar(self) -> Figures:
-        return self.right / self.right[-1]
+        share: Figures = self.right / self.right[-1]
+        return share
 
     @property
     def far(self) -> Figures:
-        return self.wrong / self.wrong_pairs
+        share: Figures = self.wrong / self.wrong_pairs
+        return share
 
     def auc(self) -> float:
         """The chance that a right pair scores above a wrong one, ties counted half."""

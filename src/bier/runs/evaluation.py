@@ -25,7 +25,7 @@ from bier.runs import build
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split
-from bier.runs.tables import table
+from bier.runs.tables import matching_table, not_measured, table
 from bier.settings.reading import load, override
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
@@ -105,6 +105,10 @@ def evaluate(
         output = files.metrics if own else files.other_metrics(manifest.source, split)
     metrics.save(output)
     console.print(table(metrics))
+    if (matching := matching_table(metrics)) is not None:
+        console.print(matching)
+    for text in not_measured(metrics):
+        console.print(text, soft_wrap=True)
     console.print(verdict(metrics), soft_wrap=True)
     console.print(f"written to {output}", soft_wrap=True)
     return metrics

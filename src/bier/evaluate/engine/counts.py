@@ -7,8 +7,6 @@ they are used.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -78,15 +76,15 @@ class ScoreCounts:
     def distinct(self, processes: Processes) -> tuple[Indices, Indices]:
         """The cells that hold any, ascending, and how many; of all processes."""
         if self._counts is None and processes.world == 1:
-            found, counts = np.unique(self._list[: self._listed], return_counts=True)
-            return found.astype(np.int64), counts
+            listed, counts = np.unique(self._list[: self._listed], return_counts=True)
+            return listed.astype(np.int64), counts
         self._empty_list()
         every = processes.sum(self._array())
         found = np.flatnonzero(every)
         return found, every[found]
 
     def beside(self, cells: Indices, processes: Processes) -> tuple[Indices, Indices, int]:
-        """How many pairs lie below each of these ascending cells and in it, and how many there are; of all processes."""
+        """How many pairs lie below each of these ascending cells, and in it, and how many in all; of all processes."""
         if self._counts is None and processes.world == 1:
             listed = np.sort(self._list[: self._listed])
             below = np.searchsorted(listed, cells)
