@@ -32,7 +32,7 @@ def table(metrics: Metrics) -> Table:
 
 def matching_table(metrics: Metrics) -> Table | None:
     """What a score tells, a row for each figure; none where no embedding has any."""
-    rows = [row for row in metrics.rows if any(value is not None for value in row.matching.values())]
+    rows = [row for row in _distinct(metrics) if any(value is not None for value in row.matching.values())]
     if not rows:
         return None
     view = Table(title="Does a score tell a match? In percent", title_justify="left")
