@@ -2,6 +2,7 @@
 
     python benchmarks/evaluation.py            # five minutes
     python benchmarks/evaluation.py --full     # also 60,502 images (Stanford Online Products' size) and scaling
+    python benchmarks/evaluation.py --pairs    # verification and open-set identification alone, at both sizes
     make peers                                 # fetches open-metric-learning, which asks for a NumPy too old for ours
 
 Contenders run in processes of their own, one after the other in turns, on the same vectors: classes of points around
@@ -76,6 +77,36 @@ def bier_learners(data: Data) -> Figures:
     parts = [torch.from_numpy(part) for part in np.split(data["vectors"], np.cumsum(SIZES)[:-1], axis=1)]
     rows = evaluate_learners(parts, [1 / 6, 2 / 6, 3 / 6], data["labels"], recall_at=KS, metrics=("recall",))
     return {f"recall@{k}": value for k, value in rows[0]["recall"].items()}
+
+
+def bier_verification(data: Data) -> Figures:
+    from bier.evaluate import evaluate_retrieval
+
+    found = evaluate_retrieval(data["vectors"], data["labels"], recall_at=KS, metrics=("recall", "verification"))
+    assert found.verification is not None
+    figures = {f"recall@{k}": value for k, value in found.recall.items()}
+    rates = {f"tar@{point.far}": point.rate for point in found.verification.tar if point.rate is not None}
+    return figures | rates | {"auc": found.verification.auc}
+
+
+def bier_open_set(data: Data) -> Figures:
+    from bier.evaluate import evaluate_retrieval
+
+    found = evaluate_retrieval(data["vectors"], data["labels"], recall_at=KS, metrics=("recall", "open_set"))
+    assert found.open_set is not None
+    figures = {f"recall@{k}": value for k, value in found.recall.items()}
+    return figures | {f"dir@{point.far}": point.rate for point in found.open_set.dir if point.rate is not None}
+
+
+def scikit_learn(data: Data) -> Figures:
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    pairs = np.triu_indices(len(data["vectors"]), 1)
+    scores = (data["vectors"].astype(np.float64) @ data["vectors"].T)[pairs]
+    right = (data["labels"][:, None] == data["labels"])[pairs]
+    far, tar, _ = roc_curve(right, scores)
+    figures = {f"tar@{rate}": float(tar[far <= rate].max()) for rate in (1e-2, 1e-3, 1e-4)}
+    return figures | {"auc": float(roc_auc_score(right, scores))}
 
 
 def plain(data: Data) -> Figures:
@@ -155,6 +186,9 @@ CONTENDERS: dict[str, Callable[[Data], Figures]] = {
     "bier, with MAP@R": bier_at_r,
     "bier, with mAP": bier_map,
     "bier, 3 learners and prefixes": bier_learners,
+    "bier, with verification": bier_verification,
+    "bier, with open-set identification": bier_open_set,
+    "scikit-learn (verification, all scores at once)": scikit_learn,
     "faiss IndexFlatIP": faiss,
     "open-metric-learning": open_metric_learning,
     "pytorch-metric-learning (R@1, MAP@R)": pytorch_metric_learning,
@@ -217,7 +251,8 @@ def compare(title: str, data: Data, names: list[str], rounds: int) -> None:
                 else:
                     found[name].append(json.loads(run.stdout.splitlines()[-1]))
     base = statistics.median(one["cpu"] for one in found[names[0]])
-    reference = found["bier"][0]["figures"] if found.get("bier") else found[names[0]][0]["figures"]
+    ours = [runs[0]["figures"] for name, runs in found.items() if name.startswith("bier") and runs]
+    reference = {metric: value for figures in reversed(ours) for metric, value in figures.items()}
     recall = found[names[0]][0]["figures"]["recall@1"]
     print(f"\n{title}; Recall@1 {100 * recall:.1f} %\n\n| contender | CPU time / {names[0]} | seconds | peak MB |")
     print("|---|---|---|---|")
@@ -284,9 +319,23 @@ def scaling() -> None:
     )
 
 
+PAIRS = ["plain", "bier", "bier, with verification", "bier, with open-set identification"]
+
+
+def all_pairs(rounds: int) -> None:
+    """What figures of all pairs cost, and how that grows."""
+    for count, classes, scatter in ((10_000, 1_000, 2.5), (60_502, 11_316, 2.2)):
+        data = dict(zip(("vectors", "labels"), points(count, classes, scatter), strict=True))
+        few = count <= 10_000
+        peers = ["scikit-learn (verification, all scores at once)"] if few else []
+        title = f"n = {count:,}, {classes:,} classes, {count * (count - 1) // 2:,} pairs"
+        compare(title, data, [*PAIRS, *peers], rounds if few else 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--pairs", action="store_true", help="verification and open-set identification alone")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", nargs=2, metavar=("CONTENDER", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -294,6 +343,9 @@ def main() -> None:
         run_one(*arguments.one)
         return
     print(f"torch {torch.__version__}, one thread, 512 dimensions")
+    if arguments.pairs:
+        all_pairs(arguments.rounds)
+        return
     vectors, labels = points(10_000, 1_000, 2.5)
     ours = ["plain", "bier", "bier, float32", "bier, with MAP@R", "bier, with mAP", "bier, 3 learners and prefixes"]
     peers = ["faiss IndexFlatIP", "open-metric-learning", "pytorch-metric-learning (R@1, MAP@R)"]

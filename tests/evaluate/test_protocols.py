@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bier.data.manifest import Manifest
 from bier.errors import DataError, ImageError
-from bier.evaluate import evaluate_manifest, evaluate_retrieval
+from bier.evaluate import MATCHING, USUAL, evaluate_manifest, evaluate_retrieval
 from bier.evaluate.protocols import trials
 from bier.method.ensemble import boosting_weights, normalize
 from bier.records.bits import packed
@@ -172,3 +172,35 @@ def test_collapsed_and_single_learner_models_still_give_json() -> None:
     report = evaluate_manifest(vectors, manifest, [1.0], name="flat")
     json.dumps(report, allow_nan=False)
     assert report["rows"][0]["recall"]["1"] == 0
+
+
+def test_what_a_score_tells_is_said_of_the_whole_embedding() -> None:
+    vectors, manifest = example(["test"] * 60)
+    rows = run(vectors, manifest, whole=MATCHING)["rows"]
+    assert [row["name"] for row in rows if "verification" in row] == ["ensemble", "first 2 learners"]
+    weighed = zip(boosting_weights(2), vectors.learners, strict=True)
+    ensemble = torch.cat([alpha**0.5 * normalize(outputs) for alpha, outputs in weighed], dim=1)
+    labels = manifest.label[vectors.index]
+    expected = evaluate_retrieval(ensemble, labels, metrics=MATCHING)
+    assert expected.verification is not None
+    assert expected.open_set is not None
+    # Scores of the joined vectors are rounded otherwise.
+    assert rows[0]["verification"]["auc"] == pytest.approx(expected.verification.auc, abs=1e-6)
+    assert rows[0]["open_set"]["dir"][0]["rate"] == expected.open_set.dir[0].rate
+    every = run(vectors, manifest, metrics=(*USUAL, *MATCHING))["rows"]
+    assert all("open_set" in row for row in every)
+    assert every[0] == rows[0]
+
+
+def test_of_several_galleries_the_mean_is_told() -> None:
+    vectors, manifest = example(["test"] * 60, protocol="vehicleid-draws")
+    row = run(vectors, manifest, whole=MATCHING)["rows"][0]
+    assert 0.5 < row["verification"]["auc"] < 1
+    assert (row["open_set"]["known"], row["open_set"]["unknown"]) == (26, 26), "of 53 queries, on average"
+
+
+def test_one_class_has_no_figures_and_a_reason() -> None:
+    vectors, manifest = example(["test"] * 12, classes=1)
+    report = run(vectors, manifest, whole=MATCHING)
+    assert not {"verification", "open_set"} & set(report["rows"][0])
+    assert report["not_measured"]["verification"] == "all pictures are of one class"

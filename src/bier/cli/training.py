@@ -160,7 +160,8 @@ def evaluate(
         tuple[str, ...],
         Parameter(
             help="More figures. map: mean average precision over the whole ranking. nmi, ami: normalised and adjusted "
-            "mutual information of clusters (extra 'cluster'). Or a metric that another package adds.",
+            "mutual information of clusters (extra 'cluster'). verification, open_set: whether a score tells a match, "
+            "for every row and not the whole embedding alone. Or a metric that another package adds.",
             consume_multiple=True,
             negative="",
             show_default=False,
@@ -173,7 +174,7 @@ def evaluate(
     set_: Set = (),
     out: Annotated[Path | None, output("File of the metrics. [default: in the run's folder]")] = None,
 ) -> None:
-    """Measure a model: Recall@K, MAP@R and R-precision.
+    """Measure a model: Recall@K, MAP@R and R-precision, and whether its scores tell a match.
 
     The whole embedding, each learner and each prefix of learners get a row.
     """

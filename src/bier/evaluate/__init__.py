@@ -1,12 +1,14 @@
 """Honest figures for an embedding: exact ranks, named conventions, the protocols of the benchmarks."""
 
 from bier.evaluate.learners import evaluate_learners, feature_correlation, learner_correlation
+from bier.evaluate.matching import MATCHING
 from bier.evaluate.neighbours import neighbours
 from bier.evaluate.protocols import CONVENTIONS, evaluate_manifest
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, RetrievalResult, evaluate_retrieval
 
 __all__ = [
     "CONVENTIONS",
+    "MATCHING",
     "RECALL_AT",
     "USUAL",
     "Metric",

@@ -14,8 +14,10 @@ from torch import Tensor
 from bier.errors import ConfigError, DataError
 from bier.evaluate.engine.inputs import Labels, as_list, prepare
 from bier.evaluate.engine.table import views
+from bier.evaluate.matching import MATCHING, average
 from bier.evaluate.retrieval import Options, RetrievalResult, search
 from bier.method.ensemble import normalize
+from bier.records.reading import as_json
 
 Weights = Tensor | Sequence[float]
 Row = dict[str, Any]
@@ -117,6 +119,10 @@ def figures(name: str, kind: str, learners: Sequence[int], dimensions: int, resu
                 row[metric + suffix] = way(values)
         for metric in results[0].figures:
             row[metric + suffix] = way([result.figures[metric] for result in results])
+    for metric in MATCHING:
+        measured = average([getattr(result, metric) for result in results])
+        if measured is not None:
+            row[metric] = as_json(measured)
     return row
 
 

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,6 +114,7 @@ def evaluate_manifest(
     seed: int = 0,
     recall_at: Sequence[int] = RECALL_AT,
     metrics: Collection[Metric] = USUAL,
+    whole: Collection[Metric] = (),
     missing: Missing = "exclude",
     device: torch.device | str = "cpu",
     distributed: bool = False,
@@ -130,6 +132,7 @@ def evaluate_manifest(
         seed: of drawn galleries and of the pairs for the correlation.
         recall_at: every K of Recall@K.
         metrics: see `evaluate_retrieval`.
+        whole: ``verification`` and ``open_set``, where the whole embedding's are enough.
         missing: see `evaluate_retrieval`.
         device: where to search.
         distributed: share the search with the other processes of ``torch.distributed``.
@@ -143,8 +146,9 @@ def evaluate_manifest(
     everyone = np.unique(np.concatenate([trial.positions() for trial in searches]))
 
     options = Options(recall_at, metrics, missing=missing, distributed=distributed)
+    of_learners = dataclasses.replace(options, whole=whole)
     learners = [part.to(device) for part in vectors.learners]
-    draws = [search_learners(*_sides(learners, labels, trial), alpha, options) for trial in searches]
+    draws = [search_learners(*_sides(learners, labels, trial), alpha, of_learners) for trial in searches]
     table = [_row([draw[position] for draw in draws]) for position in range(len(draws[0]))]
     if vectors.features is not None:
         features = [vectors.features.to(device)]
@@ -173,6 +177,7 @@ def evaluate_manifest(
         "rows": table,
         "correlation": _correlation([part[everyone] for part in vectors.learners], seed),
         "neighbours": _neighbours(learners, alpha, labels, searches[0], first, manifest, rows),
+        **({"not_measured": dict(first.not_measured)} if first.not_measured else {}),
     }
 
 

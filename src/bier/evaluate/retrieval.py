@@ -1,9 +1,9 @@
-"""One embedding, searched: Recall@K, MAP@R, R-precision, mAP, and how well it clusters."""
+"""One embedding, searched: Recall@K, MAP@R, R-precision, mAP, how well it clusters, and what its scores tell."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,14 +16,16 @@ from bier.evaluate.engine.inputs import Labels, Similarity, Vectors, as_list, eq
 from bier.evaluate.engine.ranking import Ranking, Wanted
 from bier.evaluate.engine.ranks import rank
 from bier.evaluate.engine.table import Table, View, views
+from bier.evaluate.matching import MATCHING, Matching, match
 from bier.evaluate.metrics import METRICS, formulas
+from bier.records.matching import OpenSet, Verification
 from bier.system.processes import Processes
 
 Metric = str
-"""``recall``, ``mean_rank``, ``nmi``, ``ami``, or a name of `METRICS`."""
+"""``recall``, ``mean_rank``, ``nmi``, ``ami``, ``verification``, ``open_set``, or a name of `METRICS`."""
 Missing = Literal["exclude", "miss"]
 
-OTHERS = ("recall", "mean_rank", "nmi", "ami")
+OTHERS = ("recall", "mean_rank", "nmi", "ami", *MATCHING)
 """Metrics that are no mean of a figure for each query."""
 USUAL: tuple[Metric, ...] = ("recall", "map_at_r", "r_precision", "mean_rank")
 RECALL_AT = (1, 2, 4, 8)
@@ -60,6 +62,10 @@ class RetrievalResult:
     order of the queries."""
     labels: list[Any] | None
     """Of the queries."""
+    verification: Verification | None = None
+    open_set: OpenSet | None = None
+    not_measured: Mapping[str, str] = field(default_factory=dict)
+    """Of these two, why one that was asked for is none."""
 
     @property
     def precision_at_1(self) -> float:
@@ -119,6 +125,8 @@ class Options:
     missing: Missing = "exclude"
     distributed: bool = False
     seed: int = 0
+    whole: Collection[Metric] = ()
+    """Metrics of the last view alone, which is the whole embedding: ``verification``, ``open_set``."""
 
     def __post_init__(self) -> None:
         for name in ("recall_at", "metrics"):
@@ -135,10 +143,19 @@ class Options:
             raise ConfigError(
                 f"{wrong[0]!r} is not a whole number above 0", where="recall_at", remedy="1 is the smallest"
             )
+        if "verification" in self.metrics and self.similarity != "cosine":
+            raise ConfigError(
+                "verification compares cosines", where="similarity", remedy="leave it out, or leave verification out"
+            )
 
     @property
     def wanted(self) -> Wanted:
         return Wanted(tuple(dict.fromkeys(metric for metric in self.metrics if metric not in OTHERS)))
+
+    @property
+    def matching(self) -> set[str]:
+        """Metrics of every view that need all pairs."""
+        return set(MATCHING) & set(self.metrics)
 
 
 def _is_count(number: object) -> bool:
@@ -179,7 +196,8 @@ def evaluate_retrieval(
             (a,) of queries and (b,) of the gallery that returns booleans (a, b). Slower.
         recall_at: every K of Recall@K.
         metrics: any of ``recall``, ``map_at_r``, ``r_precision``, ``mean_rank``; ``map``, which is slower; ``nmi`` and
-            ``ami`` by k-means; and what else is in `METRICS`.
+            ``ami`` by k-means; ``verification`` and ``open_set``, which score all pairs in float64; and what else is
+            in `METRICS`.
         similarity: ``cosine``, or ``dot`` for the product of the vectors as they are.
         missing: leave queries without a positive out of the means (``exclude``), or count each as 0 (``miss``).
         distributed: share the work with the other processes of ``torch.distributed``. Each calls this with the same
@@ -196,6 +214,12 @@ def evaluate_retrieval(
         raise DataError("neither labels nor a relevance function", remedy="give labels, one a row")
     if labels is None and {"nmi", "ami"} & set(options.metrics):
         raise DataError("NMI and AMI compare clusters with classes, and there are no labels", remedy="give labels too")
+    if relevance is not None and options.matching:
+        raise DataError(
+            "verification and open-set identification go by labels, and not by a relevance function",
+            where="metrics",
+            remedy="leave out verification and open_set, or the relevance function",
+        )
     sides = prepare(
         [embeddings], labels, None if gallery is None else [gallery], gallery_labels, similarity, ids, gallery_ids
     )
@@ -213,14 +237,27 @@ def search(
     """A result for each view, all in one pass over the data."""
     processes = Processes.joined() if options.distributed else Processes()
     rankings = rank(query, gallery, of, options.wanted, relevance=relevance, processes=processes)
+    matched = _matched(query, gallery, of, options, processes)
     equal = equal_across_classes(query, gallery)
     results = []
-    for view, ranking in zip(of, rankings, strict=True):
+    for view, ranking, matching in zip(of, rankings, matched, strict=True):
         clusters: dict[str, float] = {}
         if {"nmi", "ami"} & set(options.metrics):
             clusters = agreement(query if gallery is None else query.joined(gallery), view, options.seed)
-        results.append(_summary(ranking, len(query if gallery is None else gallery), options, clusters, equal, labels))
+        size = len(query if gallery is None else gallery)
+        results.append(_summary(ranking, size, options, clusters, equal, labels, matching))
     return results
+
+
+def _matched(
+    query: Table, gallery: Table | None, of: Sequence[View], options: Options, processes: Processes
+) -> list[Matching]:
+    """For each view what was asked of it that needs all pairs."""
+    some, whole = options.matching, options.matching | set(options.whole)
+    if some == whole and some:
+        return match(query, gallery, of, some, processes)
+    found = match(query, gallery, of[:-1], some, processes) if some else [Matching() for _ in of[:-1]]
+    return [*found, *(match(query, gallery, of[-1:], whole, processes) if whole else [Matching()])]
 
 
 def _summary(
@@ -230,6 +267,7 @@ def _summary(
     clusters: dict[str, float],
     equal: NDArray[np.int64],
     labels: list[Any] | None,
+    matching: Matching,
 ) -> RetrievalResult:
     has_positive = ranking.positives > 0
     if not has_positive.any():
@@ -259,4 +297,7 @@ def _summary(
         figures=means,
         per_query={"positives": ranking.positives, "first_hit_rank": ranking.first_hit, **columns},
         labels=labels,
+        verification=matching.verification,
+        open_set=matching.open_set,
+        not_measured=matching.not_measured,
     )

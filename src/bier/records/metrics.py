@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from bier.errors import DataError
 from bier.records.bits import unpacked
+from bier.records.matching import OpenSet, Verification
 from bier.records.pictures import Picture
 from bier.records.reading import REST, as_json, from_json, load
 from bier.system.files import write_json
@@ -41,6 +42,8 @@ class Row:
     first_right: str | None = None
     """Which queries found a right picture first, in their order (see `bier.records.bits`); None where a protocol
     draws several galleries, and in older files."""
+    verification: Verification | None = None
+    open_set: OpenSet | None = None
 
     def __post_init__(self) -> None:
         if self.first_right is not None:
@@ -53,6 +56,12 @@ class Row:
         values |= {"MAP@R": _or_nan(self.map_at_r), "R-precision": _or_nan(self.r_precision)}
         values |= {TITLES.get(key, key): value for key, value in self.others.items() if not key.endswith(STD)}
         return _measured(values)
+
+    @property
+    def matching(self) -> dict[str, float | None]:
+        """Figures of verification and of open-set identification, by the names that tables use."""
+        measured = [figures for figures in (self.verification, self.open_set) if figures is not None]
+        return {name: value for figures in measured for name, value in figures.figures.items()}
 
     @property
     def spread(self) -> dict[str, float]:
@@ -176,6 +185,8 @@ class Metrics:
     neighbours: tuple[Neighbours, ...] = ()
     confidence: Confidence | None = None
     """None: the model has no calibration, or there are too few classes to judge it by."""
+    not_measured: dict[str, str] | None = None
+    """Why ``verification`` or ``open_set`` cannot be told of these pictures."""
 
     def __post_init__(self) -> None:
         whole = self._first("ensemble")

@@ -13,6 +13,7 @@ from bier.records.metrics import Metrics, Neighbours
 from bier.records.run import RunRecords
 from bier.report import charts, tables, wording
 from bier.report.confidence import confidence
+from bier.report.matching import matching, unmeasured
 
 QUERIES = 48
 """Queries with pictures on one page, shared out among the runs."""
@@ -101,6 +102,8 @@ def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
         "recall": charts.run_recall_chart(run.metrics),
         "prefixes": charts.prefix_chart(run.metrics),
         "confidence": confidence(run.metrics),
+        "matching": matching(run.metrics),
+        "unmeasured": unmeasured(run.metrics),
         "chosen": charts.chosen_epoch(run.history),
         "loss": charts.loss_chart(run),
         "learner_loss": charts.learner_loss_chart(run),

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bier.data import Manifest, TestTransform, open_source
 from bier.errors import ConfigError, DataError
-from bier.evaluate import RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
+from bier.evaluate import MATCHING, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
 from bier.records.baseline import Baseline
@@ -26,7 +26,7 @@ from bier.runs.judged import measured_confidence
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split
-from bier.runs.tables import table
+from bier.runs.tables import matching_table, not_measured, table
 from bier.settings.reading import load, override
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
@@ -88,6 +88,7 @@ def evaluate(
         seed=config.seed,
         recall_at=recall_at,
         metrics=(*USUAL, *also),
+        whole=MATCHING,
         missing=missing,
         distributed=processes.world > 1,
     )
@@ -108,6 +109,10 @@ def evaluate(
         output = files.metrics if own else files.other_metrics(manifest.source, split)
     metrics.save(output)
     console.print(table(metrics))
+    if (matching := matching_table(metrics)) is not None:
+        console.print(matching)
+    for text in not_measured(metrics):
+        console.print(text, soft_wrap=True)
     console.print(verdict(metrics), soft_wrap=True)
     console.print(f"written to {output}", soft_wrap=True)
     return metrics

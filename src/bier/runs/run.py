@@ -142,7 +142,8 @@ class Run:
             source: as for `train`.
             split: ``test``, ``val`` or ``train``.
             recall_at: every K of Recall@K.
-            also: metrics beside the usual ones: ``map``, ``nmi``, ``ami``.
+            also: metrics beside the usual ones: ``map``, ``nmi``, ``ami``; ``verification`` and ``open_set`` of
+                every row, and not of the whole embedding alone.
             missing: what queries with nothing to find count as: ``exclude`` leaves them out, ``miss`` counts them.
             quiet: print nothing.
 

@@ -30,6 +30,28 @@ def table(metrics: Metrics) -> Table:
     return view
 
 
+def matching_table(metrics: Metrics) -> Table | None:
+    """What a score tells, a row for each figure; none where no embedding has any."""
+    rows = [row for row in _distinct(metrics) if any(value is not None for value in row.matching.values())]
+    if not rows:
+        return None
+    view = Table(title="Does a score tell a match? In percent", title_justify="left")
+    view.add_column("figure")
+    for row in rows:
+        view.add_column(row.name, justify="right")
+    for name in rows[0].matching:
+        values = [row.matching.get(name) for row in rows]
+        view.add_row(name, *("–" if value is None else f"{100 * value:.1f}" for value in values))
+    return view
+
+
+def not_measured(metrics: Metrics) -> list[str]:
+    """Why figures that were asked for are none, a sentence each."""
+    return [
+        f"{name.replace('_', '-')} is not measured: {reason}" for name, reason in (metrics.not_measured or {}).items()
+    ]
+
+
 def _percent(row: Row, name: str) -> str:
     return f"{100 * row.figures[name]:.1f}" if name in row.figures else "–"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
@@ -48,7 +49,7 @@ def prepare(
     query = _table(parts, labels, ids, 0, codes, names, similarity, "embeddings")
     if gallery is None and gallery_labels is None and gallery_ids is None:
         _check_ids(query, query)
-        return query, None
+        return _in_order(query, codes), None
     if gallery is None or (gallery_labels is None) != (labels is None) or (gallery_ids is None) != (ids is None):
         given = "gallery, gallery_labels and (with ids) gallery_ids belong together"
         raise DataError(given, remedy="give all, or none")
@@ -59,7 +60,17 @@ def prepare(
             f"queries have {mine} dimensions and the gallery has {theirs}", remedy="embed both with the same model"
         )
     _check_ids(query, others)
-    return query, _to(others, query.device)
+    return _in_order(query, codes), _in_order(_to(others, query.device), codes)
+
+
+def _in_order(table: Table, codes: dict[Hashable, int]) -> Table:
+    """With classes numbered by their names: what is drawn by class does not depend on the order of the images."""
+    if not codes:
+        return table
+    names = sorted(codes, key=lambda label: (type(label).__name__, str(label)))
+    number = np.empty(len(codes), dtype=np.int64)
+    number[[codes[name] for name in names]] = np.arange(len(codes))
+    return dataclasses.replace(table, codes=number[table.codes])
 
 
 def _table(

@@ -69,7 +69,7 @@ def sweep(
         hardest = Hardest(pair, positives, tiles) if at_r else None
         if hardest is not None:
             watchers.append(hardest)
-        for rows, columns, mirrored in processes.share(_tiles(pair)):
+        for rows, columns, mirrored in processes.share(tiles_of(query, gallery)):
             for v, products in pair.products(rows, columns):
                 keys = tiles.keys(products)
                 for watcher in watchers:
@@ -83,13 +83,14 @@ def sweep(
         return Swept(above, undecided | more, ranks)
 
 
-def _tiles(pair: Screened) -> Iterator[tuple[slice, slice, bool]]:
+def tiles_of(query: Side, gallery: Side) -> Iterator[tuple[slice, slice, bool]]:
     """Rows, columns, and whether the columns are queries too that no other tile serves."""
-    size = TILE if pair.query.table.device.type == "cpu" else 8 * TILE
-    for top in range(0, len(pair.query), size):
-        rows = slice(top, min(top + size, len(pair.query)))
-        for left in range(top if pair.itself else 0, len(pair.gallery), size):
-            yield rows, slice(left, min(left + size, len(pair.gallery))), pair.itself and left > top
+    itself = query is gallery
+    size = TILE if query.table.device.type == "cpu" else 8 * TILE
+    for top in range(0, len(query), size):
+        rows = slice(top, min(top + size, len(query)))
+        for left in range(top if itself else 0, len(gallery), size):
+            yield rows, slice(left, min(left + size, len(gallery))), itself and left > top
 
 
 class FirstHits:
