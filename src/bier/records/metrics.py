@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from bier.errors import DataError
 from bier.records.bits import unpacked
+from bier.records.classes import ClassFigures, Confusion
 from bier.records.pictures import Picture
 from bier.records.reading import REST, as_json, from_json, load
 from bier.system.files import write_json
@@ -128,6 +129,8 @@ class Metrics:
     queries: int
     gallery: int
     classes: int
+    classes_seen: int | None = None
+    """Those of them that training saw, by their labels; None where that is not known."""
     queries_without_positive: int = 0
     conventions: tuple[str, ...] = ()
     """How it was counted, in words."""
@@ -137,6 +140,11 @@ class Metrics:
     """In the order of a table: before training, the ensemble, its learners, its prefixes, the features beneath it."""
     correlation: Correlation | None = None
     neighbours: tuple[Neighbours, ...] = ()
+    by_class: tuple[ClassFigures, ...] = ()
+    """Of every class that has a query; empty in older files. Where a protocol draws several galleries, of the first;
+    so are the confusions."""
+    confusions: tuple[Confusion, ...] = ()
+    """Pairs of classes, the one most often confused first."""
 
     def __post_init__(self) -> None:
         whole = self._first("ensemble")

@@ -15,7 +15,7 @@ def table(metrics: Metrics) -> Table:
     """The rows of an evaluation, a column for each figure."""
     columns = list(metrics.ensemble.figures)
     view = Table(
-        title=f"{metrics.name}: {metrics.queries:,} queries of {metrics.classes:,} classes, "
+        title=f"{metrics.name}: {metrics.queries:,} queries of {metrics.classes:,} classes{_seen(metrics)}, "
         f"{metrics.split} split of {metrics.source}",
         title_justify="left",
     )
@@ -28,6 +28,12 @@ def table(metrics: Metrics) -> Table:
         counted = "are left out" if CONVENTIONS["exclude"] in metrics.conventions else "count as misses"
         view.caption = f"{metrics.queries_without_positive:,} queries without a positive {counted}"
     return view
+
+
+def _seen(metrics: Metrics) -> str:
+    if not metrics.classes_seen or metrics.split == "train":
+        return ""
+    return f" ({metrics.classes_seen:,} with labels of training classes)"
 
 
 def _percent(row: Row, name: str) -> str:

@@ -27,7 +27,7 @@ from bier.runs.habits import with_habits
 from bier.runs.machine import resolved, set_threads
 from bier.runs.pooling import choose_pooling
 from bier.runs.provenance import now, provenance_of
-from bier.runs.splits import has_test, held_out, test_part
+from bier.runs.splits import has_test, held_out, overlaps, test_part
 from bier.runs.start import prepare_head
 from bier.settings.reading import load, save
 from bier.settings.schema import Config
@@ -213,7 +213,7 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         if len(part)
     )
     console.print(f"{manifest.source}: {counts}", soft_wrap=True)
-    for line in manifest.remarks():
+    for line in (*manifest.remarks(), *overlaps(manifest)):
         console.print(line, soft_wrap=True)
     console.print(
         f"{learning.model.backbone.name} at {pictures.test_view.size} px, learners of "
