@@ -115,6 +115,7 @@ def serve_demo(data: str | None, folder: Path, console: Console, *, host: str, p
         host=host,
         port=port,
         listening=lambda address: console.print(f"search: {address}", soft_wrap=True),
+        waiting=lambda what: console.print(f"{what} ...", soft_wrap=True),
     )
 
 

@@ -119,14 +119,14 @@ def _figures(
     precision = np.nan_to_num(result.per_query["average_precision_at_r"])
     table = []
     for label, rows in own.items():
-        row = {"label": str(label), "queries": len(rows), "recall_at_1": float(first[rows].mean())}
-        row["map_at_r"] = float(precision[rows].mean())
+        figures: dict[str, Any] = {"label": str(label), "queries": len(rows)}
+        figures |= {"recall_at_1": float(first[rows].mean()), "map_at_r": float(precision[rows].mean())}
         if name := pictures[rows[0]].get("name"):
-            row["name"] = str(name)
+            figures["name"] = str(name)
         if label in instead:
             [(other, count)] = instead[label].most_common(1)
-            row |= {"confused_with": titles[other], "confused": count}
-        table.append(row)
+            figures |= {"confused_with": titles[other], "confused": count}
+        table.append(figures)
     return table
 
 

@@ -13,6 +13,7 @@ from bier.records.metrics import Metrics, Row
 from bier.records.run import RunRecords
 from bier.records.verdict import REMEDY, change, judgement, made_worse
 from bier.report.seen import classes_seen
+from bier.system.waiting import in_words
 
 PROTOCOLS = {
     "self": "every picture searches all others",
@@ -37,13 +38,6 @@ def number(value: float) -> str:
 
 def count(amount: int, noun: str, plural: str | None = None) -> str:
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
-
-
-def duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def words(label: str) -> str:
@@ -257,7 +251,7 @@ def _training(run: RunRecords) -> str:
     if run.setting("image.size"):
         parts.append(f"{run.setting('image.size')} px")
     if run.provenance:
-        parts += [] if run.provenance.seconds is None else [duration(run.provenance.seconds)]
+        parts += [] if run.provenance.seconds is None else [in_words(run.provenance.seconds)]
         parts.append(f"on {run.provenance.device}")
     return ", ".join(parts)
 

@@ -23,6 +23,7 @@ from bier.records.provenance import Provenance, TrainedOn
 from bier.records.verdict import verdict
 from bier.runs import build
 from bier.runs.machine import portable, set_threads
+from bier.runs.opening import opened
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split, training_classes
 from bier.runs.tables import table
@@ -31,6 +32,7 @@ from bier.settings.schema import Config
 from bier.system.console import plain_console
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
+from bier.system.waiting import Waiting
 from bier.vectors.embed import Embeddings, embed
 
 TRAINED = {"ensemble": "trained embedding", "features": "trained features"}
@@ -73,7 +75,7 @@ def evaluate(
             raise ConfigError("no source of pictures", where=model_path, remedy="write: bier evaluate MODEL SOURCE")
         same = source is None or source_path(source) == path
         settings = config.data if same else load(None, overrides).data
-        manifest = open_source(given, settings)
+        manifest = opened(given, settings, console)
         if same:  # validation classes are not part of the training split, and stay out of it here
             manifest = held_out(manifest, config, console)
     set_threads(config)
@@ -182,8 +184,10 @@ def embed_manifest(
     model: RetrievalModel, manifest: Manifest, transform: TestTransform, hardware: Hardware, console: Console
 ) -> Embeddings:
     """`embed`, and say what could not be read."""
-    with console.status(f"embedding {len(manifest):,} images"):
-        vectors = embed(model, manifest, transform=transform, hardware=hardware)
+    with Waiting(console, f"embedding {len(manifest):,} images", len(manifest)) as waiting:
+        vectors = embed(
+            model, manifest, transform=transform, hardware=hardware, progress=waiting.share(hardware.processes.world)
+        )
     for error in vectors.failed:
         console.print(f"left out: {error.where}: {error.what}", soft_wrap=True)
     return vectors
