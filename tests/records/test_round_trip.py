@@ -45,7 +45,8 @@ def test_the_keys_of_the_files_stay(real_run: Path) -> None:
     metrics = json.loads(files.metrics.read_text(encoding="utf-8"))
     assert list(metrics) == [
         *("format", "name", "source", "data", "split", "protocol", "created", "seed", "draws", "queries", "gallery"),
-        *("classes", "queries_without_positive", "conventions", "unreadable", "rows", "correlation", "neighbours"),
+        *("classes", "classes_seen", "queries_without_positive", "conventions", "unreadable", "rows", "correlation"),
+        *("neighbours", "by_class", "confusions"),
     ]
     kinds = ["pretrained", "untrained", "ensemble", *["learner"] * 2, *["prefix"] * 2, "features"]
     assert [row["kind"] for row in metrics["rows"]] == kinds

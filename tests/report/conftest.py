@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,63 @@ from origins import provenance
 from PIL import Image
 
 from bier.records.bits import packed
+from bier.report import write_report
 
 Pictures = Sequence[tuple[Path, str]]
 WriteRun = Callable[..., Path]
 SIZES = (85, 171, 256)
 QUERIES = 2953
+
+
+EMPTY = {"meta", "link", "img", "br", "line", "rect", "circle", "path", "polyline"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the text of the page, and the text of each table cell."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.rows: list[list[str]] = []
+        self.html = path.read_text(encoding="utf-8")
+        self.feed(self.html)
+        assert self.open == [], "every tag is closed"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in EMPTY:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        if tag not in EMPTY:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def row(self, name: str) -> list[str]:
+        return next(row for row in self.rows if row[0] == name)
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Writes a report of run folders and reads it back."""
+    return lambda *runs: Page(write_report(runs, tmp_path / "out" / "report.html"))
 
 
 @pytest.fixture
@@ -64,6 +117,7 @@ def metrics(name: str, pictures: Pictures, queries: int, seed: int) -> dict[str,
     return {
         "format": "bier-metrics-2", "name": name, "source": "cub100", "split": "test", "protocol": "self",
         "created": "2026-11-26T14:03:21Z", "seed": seed, "queries": QUERIES, "gallery": QUERIES, "classes": 50,
+        "classes_seen": 0,
         "draws": 1, "queries_without_positive": 0, "unreadable": [], "rows": rows,
         "conventions": ["a positive that ties with a negative ranks after it", "a query's own row is left out"],
         "correlation": {
@@ -71,7 +125,20 @@ def metrics(name: str, pictures: Pictures, queries: int, seed: int) -> dict[str,
             "between_learners_mean_abs": 0.08, "within_learners_mean_abs": 0.1,
         },
         "neighbours": [neighbours(pictures, i, queries, seed) for i in range(queries)],
+        "by_class": [class_figures(number, share) for number, share in enumerate((0.9, 0.55, 0.7))],
     }  # fmt: skip
+
+
+def class_figures(number: int, share: float) -> dict[str, Any]:
+    row = {"label": f"class_{number}", "queries": 20, "recall_at_1": share, "map_at_r": share / 2, "seen": False}
+    return row | {"confused_with": f"class_{(number + 1) % 3}", "confused": round(20 * (1 - share))}
+
+
+@pytest.fixture
+def confusion(pictures: Pictures) -> dict[str, Any]:
+    """Of the first two classes."""
+    two = [{"image": str(path), "label": label} for path, label in pictures[:2]]
+    return {"counts": [4, 1], "queries": [20, 20], "pictures": two, "score": 0.71}
 
 
 def row(name: str, kind: str, learners: list[int], dimensions: int, first: float) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -17,56 +16,6 @@ from bier.errors import BierError, DataError, StorageError
 from bier.records.bits import packed
 from bier.records.run import RunRecords
 from bier.report import write_report
-
-EMPTY = {"meta", "link", "img", "br", "line", "rect", "circle", "path", "polyline"}
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, the text of the page, and the text of each table cell."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.rows: list[list[str]] = []
-        self.html = path.read_text(encoding="utf-8")
-        self.feed(self.html)
-        assert self.open == [], "every tag is closed"
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in EMPTY:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        if tag not in EMPTY:
-            assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    def row(self, name: str) -> list[str]:
-        return next(row for row in self.rows if row[0] == name)
-
-
-@pytest.fixture
-def report(tmp_path):
-    """Writes a report of run folders and reads it back."""
-    return lambda *runs: Page(write_report(runs, tmp_path / "out" / "report.html"))
 
 
 def change(path: Path, **values) -> None:

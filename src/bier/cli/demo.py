@@ -70,7 +70,8 @@ def _demo(data: str | None, folder: Path, console: Console, epochs: int) -> Path
         trained[title] = metrics
         folders.append(target)
     report = write_report(folders[::-1], folder / REPORT)
-    console.rule("result, on classes unseen in training")
+    unseen = all(metrics.classes_seen == 0 for metrics in trained.values())
+    console.rule("result, on classes unseen in training" if unseen else "result")
     console.print(_table(_rows(trained)))
     console.print(compared([RunRecords.load(target) for target in folders]), soft_wrap=True)
     console.print("One seed and few epochs. docs/results.md compares over seeds.")
@@ -114,6 +115,7 @@ def serve_demo(data: str | None, folder: Path, console: Console, *, host: str, p
         host=host,
         port=port,
         listening=lambda address: console.print(f"search: {address}", soft_wrap=True),
+        waiting=lambda what: console.print(f"{what} ...", soft_wrap=True),
     )
 
 

@@ -12,13 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bier.cli.app import TrustCode, app, output, terminal
+from bier.system.waiting import LINE_SECONDS
 
 if TYPE_CHECKING:
     from bier.system.hardware import Hardware
     from bier.vectors.parts import VectorsInfo
-
-LINE_SECONDS = 30.0
-"""Where there is no terminal, a line this often instead of a bar."""
 
 
 @app.command

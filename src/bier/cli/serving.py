@@ -78,6 +78,7 @@ def serve(
         anonymous=allow_anonymous,
         trust_code=trust_code,
         listening=listening,
+        waiting=lambda what: console.print(f"{what} ...", soft_wrap=True),
     )
     console.print("stopped")
     # All is written and closed. Taking torch apart would take seconds, and a decode that nobody waits for as well.

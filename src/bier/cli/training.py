@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from bier.cli.launched import STOPPED, is_launched
 from bier.cli.launching import joined, launch
 
 if TYPE_CHECKING:
+    from bier.system.waiting import Waiting
     from bier.training.callbacks import Callback
 
 data = App(name="data", help="Look at a source of pictures before training on it.")
@@ -240,6 +241,17 @@ def settings(
     sys.stdout.write(as_yaml(find(word)))
 
 
+def _pictures(waiting: Waiting) -> Callable[[int, int], None]:
+    """Tells of pictures read, once the files are known."""
+
+    def tell(done: int, of: int) -> None:
+        if waiting.total is None:
+            waiting.turn("pictures", of)
+        waiting.show(done)
+
+    return tell
+
+
 @data.command
 def check(
     source: Annotated[
@@ -248,13 +260,15 @@ def check(
     *,
     set_: Set = (),
 ) -> None:
-    """List all faults of a source at once, with row numbers. The exit code is 2 if there are any."""
+    """List all faults of a source at once, with row numbers or paths. The exit code is 2 if there are any."""
     from bier.data.check import check_source, describe_faults
+    from bier.data.datasets.walk import counted
     from bier.settings.reading import load
+    from bier.system.waiting import Waiting
 
     console = terminal()
-    with console.status("reading every picture"):
-        manifest, faults = check_source(source, load(None, set_).data)
+    with Waiting(console, f"reading {source}", unit="files") as waiting, counted(waiting.advance):
+        manifest, faults = check_source(source, load(None, set_).data, _pictures(waiting))
     counts = {split or "undecided": int((manifest.split == split).sum()) for split in sorted(set(manifest.split))}
     console.print(
         f"{manifest.source}: {len(manifest):,} images of {len(manifest.classes()):,} classes; "

@@ -54,7 +54,7 @@ class Fault:
     kind: str
     """A key of `KINDS`."""
     row: int | None
-    """The row's number in the source, or none for the whole manifest."""
+    """The row's number in the source; none for the whole manifest, and in a folder, whose rows have no numbers."""
     image: str | None
     message: str
 
@@ -64,14 +64,24 @@ class Fault:
         return self.kind in NOTES
 
 
-def check_source(source: str | Path, config: DataConfig | None = None) -> tuple[Manifest, list[Fault]]:
+def check_source(
+    source: str | Path, config: DataConfig | None = None, progress: Callable[[int, int], None] | None = None
+) -> tuple[Manifest, list[Fault]]:
     """What can be read of a source, and every fault of it: of its rows, its splits and its pictures.
+
+    Args:
+        source: as for `bier.data.open_source`.
+        config: likewise.
+        progress: as for `check`.
 
     Raises:
         DataError: there is no such source, or it is malformed as a whole.
     """
     manifest, wrong = open_faulty(source, config)
-    return manifest, [*(Fault("faulty", row, None, message) for row, message in wrong), *check(manifest)]
+    return manifest, [
+        *(Fault("faulty", row, None, message) for row, message in wrong),
+        *check(manifest, progress=progress),
+    ]
 
 
 def check(
@@ -91,15 +101,18 @@ def check(
         return [Fault("empty", None, None, f"{manifest.source} holds no pictures")]
     faults = [*_classes(manifest), *_positives(manifest), *_files(manifest, workers, progress)]
     order = {kind: position for position, kind in enumerate(KINDS)}
-    return sorted(faults, key=lambda fault: (order[fault.kind], fault.row or 0))
+    return sorted(faults, key=lambda fault: (order[fault.kind], fault.row or 0, natural(fault.image or "")))
 
 
 def describe_faults(faults: Iterable[Fault]) -> list[str]:
-    """Lines of text: a heading with the count for each kind, then one indented line for each fault."""
+    """Lines of text: a heading with the count for each kind, then one indented line for each fault.
+
+    Notes are no faults: where there is nothing else, the first line says that there are none.
+    """
     kinds: dict[str, list[Fault]] = defaultdict(list)
     for fault in faults:
         kinds[fault.kind].append(fault)
-    lines = []
+    lines = [] if any(not found[0].note for found in kinds.values()) else ["no faults"]
     for kind, found in kinds.items():
         lines.append(f"{'note: ' if found[0].note else ''}{KINDS[kind]}: {len(found):,}")
         for fault in found:
@@ -110,7 +123,13 @@ def describe_faults(faults: Iterable[Fault]) -> list[str]:
 
 
 def _fault(manifest: Manifest, index: int, kind: str, message: str) -> Fault:
-    return Fault(kind, int(manifest.row[index]), _name(manifest, index), message)
+    row = int(manifest.row[index]) if manifest.numbered else None
+    return Fault(kind, row, _name(manifest, index), message)
+
+
+def _place(manifest: Manifest, index: int) -> str:
+    """Where a person finds a picture: its row, or in a folder its path."""
+    return f"row {manifest.row[index]}" if manifest.numbered else _name(manifest, index)
 
 
 def _name(manifest: Manifest, index: int) -> str:
@@ -130,7 +149,7 @@ def _classes(manifest: Manifest) -> Iterator[Fault]:
         sides[label].append(side)
     for label in sorted(sides, key=natural):
         if len(sides[label]) > 1:
-            rows = " and ".join(f"{side} (row {manifest.row[first[label, side]]})" for side in sorted(sides[label]))
+            rows = " and ".join(f"{side} ({_place(manifest, first[label, side])})" for side in sorted(sides[label]))
             index = max(first[label, side] for side in sides[label])
             yield _fault(manifest, index, "class on both sides", f"class {label!r} is in {rows}")
 
@@ -250,7 +269,7 @@ def _digest(path: Path) -> bytes:
 def _duplicate(manifest: Manifest, first: int, index: int) -> Fault:
     """How a picture repeats the first one of the same content."""
     columns = {"duplicate across splits": manifest.split, "duplicate across classes": manifest.label}
-    message = f"same file as row {manifest.row[first]}, {_name(manifest, first)}"
+    message = f"same file as {f'row {manifest.row[first]}, ' if manifest.numbered else ''}{_name(manifest, first)}"
     for kind, column in columns.items():
         if column[first] != column[index]:
             return _fault(manifest, index, kind, f"{message} ({column[first]!r} there, {column[index]!r} here)")

@@ -66,6 +66,8 @@ class Manifest:
     """How the pictures that are not for training are searched."""
     passed_over: Mapping[str, int] = field(default_factory=dict)
     """Files of the source that are not among the pictures: how many of each suffix."""
+    numbered: bool = True
+    """Whether a person finds a picture by its row's number; in a folder only by its path."""
     notes: tuple[str, ...] = ()
     """What else a person should know about how the source was read."""
 
@@ -88,6 +90,7 @@ class Manifest:
         name: Sequence[str] | None = None,
         protocol: Protocol = "self",
         passed_over: Mapping[str, int] | None = None,
+        numbered: bool = True,
         notes: Sequence[str] = (),
     ) -> Manifest:
         """A manifest from plain sequences; no ``split`` leaves it undecided, no ``row`` counts from 1."""
@@ -104,6 +107,7 @@ class Manifest:
             name=None if name is None else _objects(name),
             protocol=protocol,
             passed_over=passed_over or {},
+            numbered=numbered,
             notes=tuple(notes),
         )
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bier.errors import DataError, ImageError
+from bier.evaluate.confusions import by_class
 from bier.evaluate.learners import (
     Found,
     Row,
@@ -176,7 +177,7 @@ def evaluate_manifest(
         "unreadable": [f"{error.where}: {error.what}" if error.where else error.what for error in vectors.failed],
         "rows": table,
         "correlation": _correlation([part[everyone] for part in vectors.learners], seed),
-        "neighbours": _neighbours(learners, alpha, labels, searches[0], first, manifest, rows),
+        **_pictured(learners, alpha, labels, searches[0], first, manifest, rows),
         **({"not_measured": dict(first.not_measured)} if first.not_measured else {}),
     }
 
@@ -235,7 +236,7 @@ def _correlation(learners: Sequence[Tensor], seed: int) -> dict[str, Any]:
     }
 
 
-def _neighbours(
+def _pictured(
     learners: Sequence[Tensor],
     alpha: Weights,
     labels: NDArray[np.object_],
@@ -243,9 +244,12 @@ def _neighbours(
     result: RetrievalResult,
     manifest: Manifest,
     rows: NDArray[np.int64],
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
+    """What is told with pictures: queries with their hits, and which classes are confused."""
+
     def pictures(positions: NDArray[np.int64]) -> list[dict[str, Any]]:
         return [manifest.picture(row) for row in rows[positions].tolist()]
 
     others = None if trial.gallery is None else pictures(trial.gallery)
-    return neighbours(*_sides(learners, labels, trial), alpha, result, pictures(trial.query), others)
+    asked = (*_sides(learners, labels, trial), alpha, result, pictures(trial.query), others)
+    return {"neighbours": neighbours(*asked), **by_class(*asked)}

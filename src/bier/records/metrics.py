@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from bier.errors import DataError
 from bier.records.bits import unpacked
 from bier.records.matching import OpenSet, Verification
+from bier.records.classes import ClassFigures, Confusion
 from bier.records.pictures import Picture
 from bier.records.reading import REST, as_json, from_json, load
 from bier.system.files import write_json
@@ -174,6 +175,8 @@ class Metrics:
     queries: int
     gallery: int
     classes: int
+    classes_seen: int | None = None
+    """Those of them that training saw, by their labels; None where that is not known."""
     queries_without_positive: int = 0
     conventions: tuple[str, ...] = ()
     """How it was counted, in words."""
@@ -187,6 +190,11 @@ class Metrics:
     """None: the model has no calibration, or there are too few classes to judge it by."""
     not_measured: dict[str, str] | None = None
     """Why ``verification`` or ``open_set`` cannot be told of these pictures."""
+    by_class: tuple[ClassFigures, ...] = ()
+    """Of every class that has a query; empty in older files. Where a protocol draws several galleries, of the first;
+    so are the confusions."""
+    confusions: tuple[Confusion, ...] = ()
+    """Pairs of classes, the one most often confused first."""
 
     def __post_init__(self) -> None:
         whole = self._first("ensemble")

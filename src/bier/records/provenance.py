@@ -28,6 +28,8 @@ class TrainedOn:
     images: dict[str, int]
     """By split."""
     classes: int
+    classes_seen: dict[str, int] | None = None
+    """By split, ``test`` and ``val``: how many of its classes training saw; None in older files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,11 @@ def validation_chart(run: RunRecords) -> Markup:
     return _over_epochs([Series("R@1", "ensemble", points)], f"Validation Recall at 1 by epoch{told}.", run)
 
 
+def validation_map_chart(run: RunRecords) -> Markup:
+    points = _by_epoch(run, lambda epoch: 100 * epoch.validation_map_at_r)
+    return _over_epochs([Series("MAP@R", "ensemble", points)], "Validation MAP at R by epoch.", run)
+
+
 def compared_over_epochs(runs: Sequence[RunRecords], value: Callable[[Epoch], float], what: str) -> Markup:
     """One line for each run, named by its letter."""
     series = [Series(letter(i), color(i), _by_epoch(run, value)) for i, run in enumerate(runs)]

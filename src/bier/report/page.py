@@ -11,7 +11,7 @@ from bier.data.thumbnails import Thumbnails
 from bier.records.history import HardPair
 from bier.records.metrics import Metrics, Neighbours
 from bier.records.run import RunRecords
-from bier.report import charts, tables, wording
+from bier.report import charts, classes, seen, tables, validation, wording
 from bier.report.confidence import confidence
 from bier.report.matching import matching, unmeasured
 
@@ -33,6 +33,7 @@ def render(runs: Sequence[RunRecords], thumbnail: int) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=wording.percent, words=wording.words, folder_and_name=wording.folder_and_name)
+    environment.filters["confusion_text"] = classes.confusion_text
     environment.globals["thumbnail"] = Thumbnails(thumbnail)
     several = len(runs) > 1
     return environment.get_template("template.html").render(
@@ -99,6 +100,9 @@ def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
         "lead": wording.lead(run),
         "facts": wording.facts(run),
         "table": tables.run_table(run.metrics),
+        "seen": f"{seen.about_seen(run.metrics)} {classes.new_and_known(run.metrics)}".strip(),
+        "confusions": classes.shown_confusions(run.metrics),
+        "class_table": classes.class_table(run.metrics),
         "recall": charts.run_recall_chart(run.metrics),
         "prefixes": charts.prefix_chart(run.metrics),
         "confidence": confidence(run.metrics),
@@ -107,7 +111,9 @@ def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
         "chosen": charts.chosen_epoch(run.history),
         "loss": charts.loss_chart(run),
         "learner_loss": charts.learner_loss_chart(run),
+        "choice": validation.choice(run),
         "validation": charts.validation_chart(run),
+        "validation_map": charts.validation_map_chart(run),
         "epochs": tables.epochs_table(run.history),
         "sharing": wording.sharing(run),
         "dimensions": wording.dimension_correlation(run.metrics),

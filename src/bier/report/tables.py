@@ -113,7 +113,17 @@ def epochs_table(history: Sequence[Epoch]) -> tuple[list[str], list[list[str]]]:
     """The heads of the columns, and a row for each epoch."""
     learners = max((len(epoch.learner_losses) for epoch in history), default=0)
     names = [f"learner {m + 1}" for m in range(learners)]
-    heads = ["epoch", "loss", *names, "diversity", "validation R@1, %", "learning rate", "images/s", "seconds"]
+    heads = [
+        "epoch",
+        "loss",
+        *names,
+        "diversity",
+        "validation R@1, %",
+        "validation MAP@R, %",
+        "learning rate",
+        "images/s",
+        "seconds",
+    ]
     rows = [
         [
             str(epoch.epoch),
@@ -122,6 +132,7 @@ def epochs_table(history: Sequence[Epoch]) -> tuple[list[str], list[list[str]]]:
             *("–" for _ in range(learners - len(epoch.learner_losses))),
             number(epoch.diversity),
             percent(epoch.validation_recall),
+            percent(epoch.validation_map_at_r),
             number(epoch.learning_rate),
             number(epoch.images_per_second),
             number(epoch.seconds),

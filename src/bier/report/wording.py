@@ -12,6 +12,8 @@ from bier.records.difference import gain
 from bier.records.metrics import Metrics, Row
 from bier.records.run import RunRecords
 from bier.records.verdict import REMEDY, change, judgement, made_worse
+from bier.report.seen import classes_seen
+from bier.system.waiting import in_words
 
 PROTOCOLS = {
     "self": "every picture searches all others",
@@ -36,13 +38,6 @@ def number(value: float) -> str:
 
 def count(amount: int, noun: str, plural: str | None = None) -> str:
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
-
-
-def duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def words(label: str) -> str:
@@ -176,14 +171,16 @@ def first_recall(run: RunRecords) -> float:
 
 
 def _method(run: RunRecords) -> str:
+    if not run.config:
+        return "The model"
     if len(run.metrics.learners) == 1:
         return "One plain embedding"
     return "An ensemble without boosting" if run.setting("loss.schedule") == "independent" else "BIER"
 
 
 def _asked(metrics: Metrics) -> str:
-    seen = {"train": "it was trained on", "val": "held out to choose the epoch"}.get(metrics.split, "it never saw")
-    return f"{count(metrics.queries, 'picture')} of {count(metrics.classes, 'class', 'classes')} {seen}"
+    asked = f"{count(metrics.queries, 'picture')} of {count(metrics.classes, 'class', 'classes')}"
+    return f"{asked}{classes_seen(metrics)}"
 
 
 def _recall(row: Row, k: int) -> str:
@@ -215,7 +212,8 @@ def _embedding(run: RunRecords) -> str:
     sizes = [row.dimensions for row in run.metrics.learners]
     text = count(run.metrics.ensemble.dimensions, "dimension")
     if len(sizes) > 1:
-        text += f" = {' + '.join(map(str, sizes))}, {len(sizes)} learners in the order of boosting"
+        order = "" if run.setting("loss.schedule") == "independent" else " in the order of boosting"
+        text += f" = {' + '.join(map(str, sizes))}, {len(sizes)} learners{order}"
     backbone = run.setting("model.backbone")
     starts = {"whitening": "; the head started from learned whitening", "random": "; the head started at random"}
     return f"{text}, on {backbone}{starts.get(str(run.setting('model.start')), '')}" if backbone else text
@@ -253,7 +251,7 @@ def _training(run: RunRecords) -> str:
     if run.setting("image.size"):
         parts.append(f"{run.setting('image.size')} px")
     if run.provenance:
-        parts += [] if run.provenance.seconds is None else [duration(run.provenance.seconds)]
+        parts += [] if run.provenance.seconds is None else [in_words(run.provenance.seconds)]
         parts.append(f"on {run.provenance.device}")
     return ", ".join(parts)
 
@@ -263,6 +261,8 @@ def sharing(run: RunRecords) -> str:
     schedule = run.setting("loss.schedule")
     if schedule == "independent":
         return "The learners were trained side by side, each on its own: nothing was boosted."
+    if schedule is None:
+        return "How the learners were trained is not recorded. They pay if they make different mistakes."
     if schedule == "stagewise":
         goal = "Each learns what those before it, together, still lack."
     else:

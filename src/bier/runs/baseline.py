@@ -16,6 +16,7 @@ from bier.runs import build
 from bier.runs.evaluation import embed_manifest, metrics_of
 from bier.runs.splits import of_split, test_part
 from bier.settings.schema import Config
+from bier.system.waiting import Waiting
 from bier.training.job import Job
 from bier.vectors.embed import embed
 
@@ -36,9 +37,12 @@ def measure_baseline(job: Job, manifest: Manifest, config: Config, console: Cons
     """
     began, model, tested = time.monotonic(), job.learning.model, test_part(manifest)
     options: dict[str, Any] = {"transform": job.pictures.test_view, "hardware": job.hardware}
-    with console.status("before training: embedding the test images"):
+    plainly = model.backbone.pooling == "average"
+    passes = len(tested) * (1 if plainly else 2)
+    with Waiting(console, "before training: embedding the test images", passes) as waiting:
+        options["progress"] = waiting.share(job.hardware.processes.world)
         vectors = embed(model, tested, **options)
-        if model.backbone.pooling != "average":
+        if not plainly:
             plain = build.model(config.replace(model__pooling="average", model__lora=None))
             vectors = replace(vectors, features=embed(plain, tested, **options).features)
         several = job.hardware.processes.world > 1

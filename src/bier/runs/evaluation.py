@@ -19,17 +19,21 @@ from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder
 from bier.records.history import read_history
 from bier.records.metrics import Metrics
-from bier.records.provenance import Provenance
+from bier.records.provenance import Provenance, TrainedOn
 from bier.records.verdict import verdict
 from bier.runs import build
 from bier.runs.judged import measured_confidence
 from bier.runs.machine import portable, set_threads
+from bier.runs.opening import opened
 from bier.runs.provenance import source_path
-from bier.runs.splits import held_out, of_split
+from bier.runs.splits import held_out, of_split, training_classes
 from bier.runs.tables import matching_table, not_measured, table
 from bier.settings.reading import load, override
+from bier.settings.schema import Config
+from bier.system.console import plain_console
 from bier.system.hardware import Hardware
 from bier.system.processes import ALONE, Processes
+from bier.system.waiting import Waiting
 from bier.vectors.embed import Embeddings, embed
 
 TRAINED = {"ensemble": "trained embedding", "features": "trained features"}
@@ -66,19 +70,22 @@ def evaluate(
     config = override(portable(load(files.config if files.config.is_file() else None)), overrides)
     trained_on = Provenance.load(folder).data if files.provenance.is_file() else None
     if manifest is None:
-        known = trained_on.path if trained_on is not None else None
-        given = source or known
+        path = trained_on.path if trained_on is not None else None
+        given = source or path
         if given is None:
             raise ConfigError("no source of pictures", where=model_path, remedy="write: bier evaluate MODEL SOURCE")
-        same = source is None or source_path(source) == known
+        same = source is None or source_path(source) == path
         settings = config.data if same else load(None, overrides).data
-        manifest = open_source(given, settings)
+        manifest = opened(given, settings, console)
         if same:  # validation classes are not part of the training split, and stay out of it here
             manifest = held_out(manifest, config, console)
     set_threads(config)
     wanted = of_split(manifest, split)
     view = TestTransform(info.image["size"], info.image["fit"])
     vectors = embed_manifest(model, wanted, view, build.hardware(config, processes), console)
+    own = trained_on is not None and trained_on.fingerprint == manifest.fingerprint()
+    training = manifest if own else _training_pictures(trained_on, config)
+    known = None if training is None else training_classes(training, split)
     metrics = metrics_of(
         model,
         vectors,
@@ -96,6 +103,8 @@ def evaluate(
         _beside_baseline(metrics, folder, console),
         confidence=measured_confidence(model, info.calibration, vectors, wanted, config.seed),
     )
+    if known is not None:
+        metrics = _with_seen(metrics, set(wanted.label[vectors.index]), known)
     if not processes.first:
         return metrics
     if output is None:
@@ -105,8 +114,11 @@ def evaluate(
                 where=file,
                 remedy="repeat this",
             )
-        own = split == "test" and (trained_on is None or trained_on.fingerprint == manifest.fingerprint())
-        output = files.metrics if own else files.other_metrics(manifest.source, split)
+        output = (
+            files.metrics
+            if split == "test" and (own or trained_on is None)
+            else files.other_metrics(manifest.source, split)
+        )
     metrics.save(output)
     console.print(table(metrics))
     if (matching := matching_table(metrics)) is not None:
@@ -116,6 +128,23 @@ def evaluate(
     console.print(verdict(metrics), soft_wrap=True)
     console.print(f"written to {output}", soft_wrap=True)
     return metrics
+
+
+def _with_seen(metrics: Metrics, classes: set[str], known: set[str]) -> Metrics:
+    """The metrics, which say of each class whether it is among the known ones."""
+    by_class = tuple(replace(row, seen=row.label in known) for row in metrics.by_class)
+    return replace(metrics, classes_seen=len(classes & known), by_class=by_class)
+
+
+def _training_pictures(trained_on: TrainedOn | None, config: Config) -> Manifest | None:
+    """The source that a run was trained on; None where it is gone, or has changed since."""
+    if trained_on is None:
+        return None
+    try:
+        manifest = held_out(open_source(trained_on.path, config.data), config, plain_console(quiet=True))
+    except DataError:
+        return None
+    return manifest if manifest.fingerprint() == trained_on.fingerprint else None
 
 
 def _beside_baseline(metrics: Metrics, folder: Path, console: Console) -> Metrics:
@@ -164,8 +193,10 @@ def embed_manifest(
     model: RetrievalModel, manifest: Manifest, transform: TestTransform, hardware: Hardware, console: Console
 ) -> Embeddings:
     """`embed`, and say what could not be read."""
-    with console.status(f"embedding {len(manifest):,} images"):
-        vectors = embed(model, manifest, transform=transform, hardware=hardware)
+    with Waiting(console, f"embedding {len(manifest):,} images", len(manifest)) as waiting:
+        vectors = embed(
+            model, manifest, transform=transform, hardware=hardware, progress=waiting.share(hardware.processes.world)
+        )
     for error in vectors.failed:
         console.print(f"left out: {error.where}: {error.what}", soft_wrap=True)
     return vectors

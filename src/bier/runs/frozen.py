@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.status import Status
 from torch import nn
 
 from bier.data import Manifest
@@ -19,6 +18,7 @@ from bier.runs import build
 from bier.settings.schema import Config
 from bier.system.files import state_of
 from bier.system.tensors import tensor_checksum
+from bier.system.waiting import Waiting
 from bier.training.frozen import Frozen, extract
 from bier.training.job import Job
 from bier.training.stopping import stop_requested
@@ -73,7 +73,8 @@ def _features(job: Job, manifest: Manifest, views: int, folder: Path, console: C
     if before:
         console.print(f"{what}: going on after {before:,} of {len(features):,} views", soft_wrap=True)
     began = time.monotonic()
-    with console.status(what) as status, stop_requested(alone=processes.world == 1) as stop:
+    waiting = Waiting(console, what, len(features), "views", done=before)
+    with waiting, stop_requested(alone=processes.world == 1) as stop:
         extract(
             backbone,
             manifest,
@@ -82,25 +83,11 @@ def _features(job: Job, manifest: Manifest, views: int, folder: Path, console: C
             job.pictures.train_view,
             job.hardware,
             seed=job.seed,
-            progress=_Telling(status, what, before, len(features), processes.world),
+            progress=waiting.share(processes.world),
             stop=stop,
         )
     console.print(f"{what}, {time.monotonic() - began:.0f} s", soft_wrap=True)
     return features
-
-
-class _Telling:
-    """Shows how far the pictures have come."""
-
-    def __init__(self, status: Status, what: str, before: int, total: int, processes: int) -> None:
-        self.status, self.what, self.before, self.total, self.processes = status, what, before, total, processes
-        self.done, self.began = 0, time.monotonic()
-
-    def __call__(self, count: int) -> None:
-        self.done += count * self.processes
-        speed = self.done / max(time.monotonic() - self.began, 1e-9)
-        views = min(self.total, self.before + self.done)
-        self.status.update(f"{self.what}: {views:,} of {self.total:,} views, {speed:.0f} views/s")
 
 
 def _fingerprint(job: Job, manifest: Manifest, views: int) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 from bier.data import Manifest
 from bier.records.provenance import BackboneSpec, Provenance, TrainedOn
 from bier.records.reading import from_json
+from bier.runs.splits import classes_seen
 from bier.settings.schema import Config
 from bier.training.job import Job
 
@@ -50,6 +51,7 @@ def _trained_on(source: str, manifest: Manifest) -> TrainedOn:
         fingerprint=manifest.fingerprint(),
         images={split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))},
         classes=len(manifest.classes()),
+        classes_seen=classes_seen(manifest),
     )
 
 

@@ -31,6 +31,45 @@ def of_split(manifest: Manifest, split: str) -> Manifest:
     return wanted
 
 
+def training_classes(manifest: Manifest, split: str) -> set[str]:
+    """The classes that training saw, as far as they matter to figures of a split.
+
+    Validation classes are among them: they choose the epoch, and the head is fitted to them. For figures of ``val``
+    itself only those of ``train`` are.
+    """
+    return set(manifest.only("train", *(() if split == "val" else ("val",))).label)
+
+
+def classes_seen(manifest: Manifest) -> dict[str, int]:
+    """How many classes of the splits ``test`` and ``val`` training saw; a split without pictures is left out."""
+    parts = {"test": test_part(manifest), "val": manifest.only("val")}
+    return {
+        split: len(set(part.label) & training_classes(manifest, split)) for split, part in parts.items() if len(part)
+    }
+
+
+def overlaps(manifest: Manifest) -> list[str]:
+    """Lines for a person where classes to be tested, or to choose the epoch, are training classes as well."""
+    seen, tested = classes_seen(manifest), test_part(manifest)
+    lines = []
+    if seen.get("test"):
+        lines.append(
+            f"WARNING: {_share(seen['test'], tested)} test classes are training classes as well. The test figures tell "
+            "how well known classes are found. To measure new ones, keep the test classes out of training"
+        )
+    if seen.get("val"):
+        lines.append(
+            f"WARNING: {_share(seen['val'], manifest.only('val'))} validation classes are training classes as well. "
+            "The epoch is chosen on classes that training sees"
+        )
+    return lines
+
+
+def _share(part: int, of: Manifest) -> str:
+    whole = len(of.classes())
+    return f"all {whole:,}" if part == whole else f"{part:,} of {whole:,}"
+
+
 def test_part(manifest: Manifest) -> Manifest:
     return manifest.only("test", "query", "gallery")
 

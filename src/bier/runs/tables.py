@@ -15,7 +15,7 @@ def table(metrics: Metrics) -> Table:
     """The rows of an evaluation, a column for each figure."""
     columns = list(metrics.ensemble.figures)
     view = Table(
-        title=f"{metrics.name}: {metrics.queries:,} queries of {metrics.classes:,} classes, "
+        title=f"{metrics.name}: {metrics.queries:,} queries of {metrics.classes:,} classes{_seen(metrics)}, "
         f"{metrics.split} split of {metrics.source}",
         title_justify="left",
     )
@@ -50,6 +50,12 @@ def not_measured(metrics: Metrics) -> list[str]:
     return [
         f"{name.replace('_', '-')} is not measured: {reason}" for name, reason in (metrics.not_measured or {}).items()
     ]
+
+
+def _seen(metrics: Metrics) -> str:
+    if not metrics.classes_seen or metrics.split == "train":
+        return ""
+    return f" ({metrics.classes_seen:,} with labels of training classes)"
 
 
 def _percent(row: Row, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from bier.data import BatchPlan, Manifest, open_source, with_distractors
+from bier.data import BatchPlan, Manifest, with_distractors
 from bier.errors import ConfigError, DataError, ModelError, quoted
 from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder, refuse_to_overwrite
@@ -26,10 +26,11 @@ from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
 from bier.runs.machine import resolved, set_threads
+from bier.runs.opening import opened
 from bier.runs.pooling import choose_pooling
 from bier.runs.provenance import now, provenance_of
-from bier.runs.splits import has_test, held_out, test_part
-from bier.runs.start import prepare_head
+from bier.runs.splits import has_test, held_out, overlaps, test_part
+from bier.runs.start import START_IMAGES, prepare_head
 from bier.settings.reading import load, save
 from bier.settings.schema import Config
 from bier.system.console import plain_console
@@ -103,7 +104,7 @@ def _train(
 ) -> Metrics | None:
     began = time.monotonic()
     console = console if processes.first else plain_console(quiet=True)
-    manifest = held_out(open_source(source, config.data), config, console)
+    manifest = held_out(opened(source, config.data, console), config, console)
     hardware = build.hardware(config, processes)
     config = resolved(config, hardware)
     set_threads(config)
@@ -125,15 +126,17 @@ def _train(
     if config.model.frozen and config.optimizer.epochs:
         _write_beginning(folder, config, provenance, processes)  # from here on it can be resumed
         job = frozen.with_features(job, manifest, config, features or RunFolder(folder).features, console)
+    measured: float | None = None
     if not begun:
         prepare_head(job, config, console)
         if evaluate_after:
-            _measure_baseline(job, manifest, config, console)
+            measured = _measure_baseline(job, manifest, config, console)
         _write_beginning(folder, config, provenance, processes)
     elif evaluate_after and Baseline.load(folder) is None:  # an older version began this run
         prepare_head(job, config, plain_console(quiet=True))
         _measure_baseline(job, manifest, config, console)
     usual = (ProgressBar(console), LogFile(RunFolder(folder).log), TensorBoard(RunFolder(folder).tensorboard))
+    job = _with_rest(job, config, test_part(manifest) if evaluate_after else None, measured)
     progress = run(_without_diversity(job, config), (*usual, *callbacks), settings=config.as_dict(), resume=begun)
     _tell_what_is_kept(progress, console)
     refit = refit_head(job, manifest, console) if config.model.refit and config.optimizer.epochs else None
@@ -164,16 +167,19 @@ def _write_beginning(folder: Path, config: Config, provenance: Provenance, proce
         provenance.save(folder)
 
 
-def _measure_baseline(job: Job, manifest: Manifest, config: Config, console: Console) -> None:
+def _measure_baseline(job: Job, manifest: Manifest, config: Config, console: Console) -> float:
+    """Write the rows from before training; returns the seconds that a picture took, search and all."""
+    began = time.monotonic()
     baseline = measure_baseline(job, manifest, config, console)
     if job.hardware.processes.first:
         baseline.save(job.folder)
+    return (time.monotonic() - began) / baseline.queries
 
 
 def evaluate_if_tested(folder: Path, console: Console, processes: Processes = ALONE) -> Metrics | None:
     """`evaluate` a run on its own source, beside what was there before; nothing where that has no test images."""
     config = load(RunFolder(folder).config)
-    manifest = held_out(open_source(Provenance.load(folder).data.path, config.data), config, console)
+    manifest = held_out(opened(Provenance.load(folder).data.path, config.data, console), config, console)
     if not has_test(manifest):
         return None
     job = build_job(manifest, config, folder, build.hardware(config, processes))
@@ -217,7 +223,7 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         if len(part)
     )
     console.print(f"{manifest.source}: {counts}", soft_wrap=True)
-    for line in manifest.remarks():
+    for line in (*manifest.remarks(), *overlaps(manifest)):
         console.print(line, soft_wrap=True)
     console.print(
         f"{learning.model.backbone.name} at {pictures.test_view.size} px, learners of "
@@ -321,6 +327,14 @@ def _learning(pictures: Pictures, config: Config, hardware: Hardware) -> Learnin
         clip_norm=config.optimizer.clip_norm,
         images_at_once=config.hardware.images_at_once,
     )
+
+
+def _with_rest(job: Job, config: Config, tested: Manifest | None, picture_seconds: float | None) -> Job:
+    """The job, which knows what comes after the last step: for the time that is left."""
+    afterwards = 0 if tested is None else len(tested)
+    if config.model.refit and job.pictures.validation is not None and job.pictures.frozen is None:
+        afterwards += min(len(job.pictures.train), START_IMAGES) + len(job.pictures.validation)
+    return dataclasses.replace(job, afterwards=afterwards, picture_seconds=picture_seconds)
 
 
 def _without_diversity(job: Job, config: Config) -> Job:

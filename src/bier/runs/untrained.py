@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.status import Status
 
 from bier.data import Manifest
 from bier.errors import ConfigError, DataError
@@ -19,6 +17,7 @@ from bier.network.model_file import save_model
 from bier.runs import build
 from bier.runs.machine import set_threads
 from bier.settings.schema import Config
+from bier.system.waiting import Waiting
 from bier.vectors.embed import embed
 from bier.vectors.sources import Entry, Source, open_catalogue
 
@@ -82,8 +81,8 @@ def make_model(
     view = build.test_transform(config, build.image_size(config, hardware.device))
     build.check_image_size(model, view.size)
     manifest = _manifest([entry for entry in chosen if entry.fault is None], source)
-    with console.status("") as status:
-        vectors = embed(model, manifest, transform=view, hardware=hardware, progress=_Telling(status, len(manifest)))
+    with Waiting(console, f"looking at {source.name}", len(manifest)) as waiting:
+        vectors = embed(model, manifest, transform=view, hardware=hardware, progress=waiting.advance)
     if len(vectors) < 2:
         raise DataError("only one picture can be read", where=source.name, remedy="give two pictures or more")
     whiten(model.head, vectors.features, None, seed=config.seed)
@@ -96,18 +95,6 @@ def make_model(
         sizes=model.head.sizes,
         remarks=(*source.remarks(), *(f"left out: {error.where}: {error.what}" for error in vectors.failed[:SHOWN])),
     )
-
-
-class _Telling:
-    """Shows how far the pictures have come."""
-
-    def __init__(self, status: Status, total: int) -> None:
-        self.status, self.total, self.done, self.began = status, total, 0, time.monotonic()
-
-    def __call__(self, count: int) -> None:
-        self.done += count
-        speed = self.done / max(time.monotonic() - self.began, 1e-9)
-        self.status.update(f"looking at {self.done:,} of {self.total:,} pictures, {speed:.0f} images/s")
 
 
 def _model(config: Config) -> RetrievalModel:

@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -37,14 +37,21 @@ def serve(
     trust_code: bool = False,
     anonymous: bool = False,
     listening: Callable[[str], object] = lambda address: None,
+    waiting: Callable[[str], object] = lambda what: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight.
+
+    ``waiting`` hears what takes time before the server listens.
 
     Raises:
         ConfigError: the port is taken, there is no such host, or it needs a token and has none.
         SearchError, ModelError: the index cannot be opened, or its model is missing or another.
     """
-    with closing(listen(host, port)) as server, open_index(folder) as index:
+    with ExitStack() as stack:
+        server = stack.enter_context(closing(listen(host, port)))
+        waiting("opening the index")
+        index = stack.enter_context(open_index(folder))
+        waiting(f"{len(index):,} pictures; loading the model")
         connections = _connections_that_fit(settings.connections)
         settings = replace(settings, hosts=_names(server, settings, anonymous), connections=connections)
         app = create_app(index, load_encoder(index, device, model, trust_code=trust_code), settings)

@@ -19,6 +19,14 @@ class DataConfig:
     format: str = setting(
         "auto", "Kind of the source: auto, folder, csv, parquet, cub, cars196, sop, inshop, vehicleid, or another's."
     )
+    class_depth: int | None = setting(
+        None,
+        "How many folders deep the classes of a folder lie, below train, val and test.",
+        unit="folders",
+        low=1,
+        high=100,
+        if_none="the topmost folders are the classes; where it is not clear, you are asked",
+    )
     strict: bool = setting(True, "Refuse a benchmark whose counts of images and classes are not the published ones.")
     vehicleid_list: Literal[800, 1600, 2400] = setting(800, "Test list of VehicleID, by its number of vehicles.")
     vehicleid_protocol: Literal["draws", "leave-one-out"] = setting(

@@ -89,3 +89,7 @@ class Job:
     seed: int
     checkpoint_seconds: float = 60.0
     """Longest time between two checkpoints."""
+    afterwards: int = 0
+    """Pictures that go through the network after the last step, for the time that is left."""
+    picture_seconds: float | None = None
+    """What one of them takes, as far as that was measured before the first step."""

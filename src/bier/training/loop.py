@@ -26,6 +26,7 @@ from bier.training.progress import Progress
 from bier.training.state import restore, save_checkpoint, write_history
 from bier.training.step import NotFinite, step
 from bier.training.stopping import Interrupted, stop_requested
+from bier.training.time_left import TimeLeft
 from bier.training.validation import validate
 
 TRACE_EVERY = 4
@@ -64,8 +65,9 @@ def run(
         with stop_requested(alone=job.hardware.processes.world == 1) as stop:
             if not job.epochs:
                 _keep_start(job, progress, running, watching, stop)
+            time_left = TimeLeft(job)
             while progress.epoch < job.epochs and not progress.stopped_early:
-                _Epoch(job, progress, running, watching).run(stop)
+                _Epoch(job, progress, running, watching, time_left).run(stop)
     except BaseException as caught:
         error = caught
         raise
@@ -94,8 +96,11 @@ def _save_model(job: Job) -> None:
 class _Epoch:
     """One epoch of a run, from its first batch or from where it was interrupted."""
 
-    def __init__(self, job: Job, progress: Progress, running: Running, callbacks: Callback) -> None:
+    def __init__(
+        self, job: Job, progress: Progress, running: Running, callbacks: Callback, time_left: TimeLeft
+    ) -> None:
         self.job, self.progress, self.running, self.callbacks = job, progress, running, callbacks
+        self.time_left = time_left
         self.pictures, self.processes = job.pictures, job.hardware.processes
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -148,8 +153,12 @@ class _Epoch:
         self.running.step = progress.step
         if progress.sums.batches:
             rate = self.job.rate(progress.step - 1)
-            self.callbacks.on_step(self.running, progress.last_step(rate, self.running.batches))
+            self.callbacks.on_step(self.running, progress.last_step(rate, self.time_left.after_a_step(progress)))
         progress.stopping = self.running.stopping
+
+    def _tell_validation(self, done: int, total: int, spent: float) -> None:
+        left = self.time_left.while_validating(self.progress, done, spent)
+        self.callbacks.on_validating(self.running, done, total, left)
 
     def _note_unreadable(self, failed: Sequence[ImageError]) -> None:
         for error in failed:
@@ -174,7 +183,7 @@ class _Epoch:
         record = progress.record(self.pictures.train, job.rate(progress.step - 1) * peak)
         keep = True  # with nothing to choose by, the last epoch
         if self.pictures.validation is not None:
-            record["validation"], by_class = validate(job, self.pictures.validation, stop)
+            record["validation"], by_class = validate(job, self.pictures.validation, stop, self._tell_validation)
             self.callbacks.on_validation(self.running, record["validation"])
             keep = progress.best.offer(progress.epoch + 1, by_class)
         if keep and self.processes.first:

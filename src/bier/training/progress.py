@@ -105,15 +105,15 @@ class Progress:
     stopped_early: bool = False
     """Whether a callback made the last complete epoch the last of all."""
 
-    def last_step(self, rate: float, batches: int) -> Step:
-        """What callbacks hear of the step that was just made, in an epoch of so many batches."""
-        sums, means = self.sums, self.sums.means()
+    def last_step(self, rate: float, seconds_left: float) -> Step:
+        """What callbacks hear of the step that was just made."""
+        means = self.sums.means()
         return Step(
             number=self.step,
             epoch=self.epoch + 1,
             batch=self.batch,
             rate=rate,
-            seconds_left=(batches - self.batch) * sums.seconds / sums.batches,
+            seconds_left=seconds_left,
             **{**means, "learner_losses": tuple(means["learner_losses"])},
         )
 

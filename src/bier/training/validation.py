@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +21,10 @@ BATCH = 64
 
 
 def validate(
-    job: Job, manifest: Manifest, stop: Callable[[], bool] = lambda: False
+    job: Job,
+    manifest: Manifest,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int, float], object] = lambda done, total, spent: None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Recall@1 and MAP@R of the ensemble, and MAP@R of each class: each picture of ``val`` searches all others.
 
@@ -28,11 +32,12 @@ def validate(
         job: whose model is measured.
         manifest: the pictures.
         stop: whether this process was asked to stop; heard after each batch.
+        progress: called after each batch with the number of pictures done, that of all, and the seconds so far.
 
     Raises:
         Interrupted: one of the processes was asked to stop.
     """
-    model, asking = job.learning.model, _Asking(job.hardware.processes, stop, len(manifest))
+    model, asking = job.learning.model, _Asking(job.hardware.processes, stop, len(manifest), progress)
     vectors = _embedded(job, manifest, asking)
     asking.ask()
     scales = model.head.scales().cpu()
@@ -84,13 +89,22 @@ def _embedded(job: Job, manifest: Manifest, asking: _Asking) -> Embeddings:
 
 
 class _Asking:
-    """Asks all processes whether to stop, as often in each: their shares may differ by one batch."""
+    """Asks all processes whether to stop, as often in each: their shares may differ by one batch. And tells."""
 
-    def __init__(self, processes: Processes, stop: Callable[[], bool], images: int) -> None:
-        self.processes, self.stop = processes, stop
+    def __init__(
+        self,
+        processes: Processes,
+        stop: Callable[[], bool],
+        images: int,
+        progress: Callable[[int, int, float], object],
+    ) -> None:
+        self.processes, self.stop, self.images, self.progress = processes, stop, images, progress
+        self.done, self.began = 0, time.monotonic()
         self.questions = images // processes.world // BATCH
 
     def after_a_batch(self, images: int) -> None:
+        self.done = min(self.done + images * self.processes.world, self.images)
+        self.progress(self.done, self.images, time.monotonic() - self.began)
         self.questions -= 1
         if self.questions >= 0:
             self.ask()

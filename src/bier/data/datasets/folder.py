@@ -6,9 +6,11 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
 
+from bier.data.datasets import class_level
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.layout import Layout, layout_of, split_names
 from bier.data.datasets.reader import Reader
@@ -20,7 +22,7 @@ from bier.data.signatures import START, content_kind
 from bier.errors import DataError
 
 
-def read(directory: Path, faulty: RowFaults | None = None) -> Manifest:
+def read(directory: Path, faulty: RowFaults | None = None, class_depth: int | None = None) -> Manifest:
     """The manifest, with the names of the class folders as labels.
 
     Folders within a class belong to it. Pictures are known by their suffix, so that none has to be opened; files
@@ -29,17 +31,20 @@ def read(directory: Path, faulty: RowFaults | None = None) -> Manifest:
     Args:
         directory: of the pictures.
         faulty: gets the classes of which nothing can be read; none given: they are an error.
+        class_depth: how many folders deep the classes lie, below the folders of splits if there are any. None given:
+            the topmost are the classes, or it is an error where that is not clear.
 
     Raises:
         DataError: there is no such folder, no class folder or no picture in it, only some of the folders above the
-            classes are named like splits, or no picture of a class can be read here.
+            classes are named like splits, no picture of a class can be read here, or folders of several
+            depths may be the classes.
         OSError: a folder may not be read.
     """
     if not directory.is_dir():
         raise DataError("is not a folder", where=directory, remedy="give a folder that holds one folder for each class")
     tree = walk(directory)
     pictures, others = sort_out(tree, directory)
-    layout = _layout(directory, tree)
+    layout = replace(_layout(directory, tree), class_depth=class_depth or 1)
     classes = by_class(layout, pictures)
     loose = classes.pop(None, [])
     _refuse_loose(directory, layout, tree.folders if classes else [], loose)
@@ -50,6 +55,10 @@ def read(directory: Path, faulty: RowFaults | None = None) -> Manifest:
             remedy="it should hold one folder for each class, with pictures such as .jpg or .png",
         )
     _refuse_vanished(directory, by_class(layout, others), classes, faulty)
+    found = class_level.choices(layout, pictures) if class_depth is None else {}
+    class_level.refuse_unclear(directory, found)
+    class_level.refuse_too_deep(directory, layout, pictures, class_depth or 1)
+    names = class_level.labels(layout, filter(None, classes))
     folders = sorted(classes, key=lambda folder: [natural(name) for name in str(folder).split("/")])
     rows = [(picture, str(folder)) for folder in folders for picture in sorted(classes[folder], key=natural)]
     _refuse_names([picture for picture, _ in rows], directory)
@@ -57,10 +66,11 @@ def read(directory: Path, faulty: RowFaults | None = None) -> Manifest:
         directory,
         directory.name,
         image=[picture for picture, _ in rows],
-        label=[layout.label(folder) for _, folder in rows],
+        label=[names[folder] for _, folder in rows],
         split=[layout.split(folder) for _, folder in rows],
+        numbered=False,
         passed_over=by_suffix(others),
-        notes=[*about_loose(loose), *about_links(tree)],
+        notes=[*about_loose(loose), *about_links(tree), *class_level.note(found)],
     )
 
 
@@ -172,5 +182,5 @@ def _refuse_names(paths: Iterable[str], root: Path) -> None:
             raise DataError(f"a name is not valid text: {path!r}", where=root, remedy="rename the file") from error
 
 
-MEMBERS = {"folder": Reader(lambda path: False, lambda path, config, faulty: read(path, faulty))}
+MEMBERS = {"folder": Reader(lambda path: False, lambda path, config, faulty: read(path, faulty, config.class_depth))}
 """Any folder may be one, so it is what is left when no other reader recognises it."""

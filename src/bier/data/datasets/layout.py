@@ -28,14 +28,20 @@ class Layout:
     """Which of the folders above a picture names its class, for paths relative to a source, with ``/``."""
 
     depth: int = 0
-    """Folders above the class folders."""
+    """Folders above the topmost class folders."""
     splits: bool = False
-    """Whether the folder right above a class folder names a split."""
+    """Whether the topmost folder names a split."""
+    class_depth: int = 1
+    """How many folders below that the class folder lies; where there are fewer, the innermost is the class folder."""
+
+    def folders(self, path: str) -> tuple[str, ...]:
+        """Those above a picture, without the ones above the topmost class folders."""
+        return tuple(path.split("/")[:-1][self.depth :])
 
     def class_folder(self, path: str) -> str | None:
         """The class folder that a picture lies in, or none where it lies beside or above these folders."""
         folders = path.split("/")[:-1]
-        return "/".join(folders[: self.depth + 1]) if len(folders) > self.depth else None
+        return "/".join(folders[: self.depth + self.class_depth]) if len(folders) > self.depth else None
 
     def label(self, class_folder: str) -> str:
         return plain_label(class_folder.rpartition("/")[2])

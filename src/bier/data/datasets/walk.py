@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,20 @@ _SYSTEM = frozenset(
     }
 )
 """In lower case. Names that begin with a dot need no line here."""
+
+
+_found: ContextVar[Callable[[int], object]] = ContextVar("found", default=lambda files: None)
+"""Hears of files as they are found. Readers of all kinds walk folders, and none of them has to hand this on."""
+
+
+@contextmanager
+def counted(found: Callable[[int], object]) -> Iterator[None]:
+    """While it lasts, `walk` calls ``found`` with the number of files that it has just found."""
+    before = _found.set(found)
+    try:
+        yield
+    finally:
+        _found.reset(before)
 
 
 def is_system(name: str) -> bool:
@@ -79,6 +95,7 @@ def _scan(root: Path, start: str, real: str, tree: Tree, seen: set[str], links: 
             path = f"{name}/{entry.name}" if name else entry.name
             if not _is_folder(entry):
                 tree.files.append(path)
+                _found.get()(1)
             elif entry.is_symlink():
                 links.append(path)
             elif (place := os.path.join(real, entry.name)) not in seen:

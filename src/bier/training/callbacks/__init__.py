@@ -29,7 +29,7 @@ class Step:
     diversity: float
     images_per_second: float
     seconds_left: float
-    """In this epoch."""
+    """Of the whole run: steps, validations and what follows the last epoch; an estimate."""
 
 
 @dataclass
@@ -65,6 +65,9 @@ class Callback:
     def on_step(self, run: Running, step: Step) -> None:
         """After each update of the weights."""
 
+    def on_validating(self, run: Running, done: int, total: int, seconds_left: float) -> None:
+        """While the pictures that judge an epoch are embedded: how many are done, and what is left of the whole run."""
+
     def on_validation(self, run: Running, scores: Mapping[str, float]) -> None:
         """After each epoch, with ``recall@1`` and ``map_at_r`` (0 to 1) on held-out classes, where there are any."""
 
@@ -93,6 +96,10 @@ class Callbacks(Callback):
     def on_step(self, run: Running, step: Step) -> None:
         for member in self.members:
             member.on_step(run, step)
+
+    def on_validating(self, run: Running, done: int, total: int, seconds_left: float) -> None:
+        for member in self.members:
+            member.on_validating(run, done, total, seconds_left)
 
     def on_validation(self, run: Running, scores: Mapping[str, float]) -> None:
         for member in self.members:

@@ -10,10 +10,8 @@ from rich.text import Text
 
 from bier.records.history import Epoch
 from bier.system.console import plain_console
+from bier.system.waiting import LINE_SECONDS, in_words
 from bier.training.callbacks import Callback, Running, Step
-
-LINE_SECONDS = 30.0
-"""Where there is no terminal, a line this often instead of a bar."""
 
 
 class ProgressBar(Callback):
@@ -38,13 +36,16 @@ class ProgressBar(Callback):
 
     def on_step(self, run: Running, step: Step) -> None:
         losses = " ".join(f"{value:.3f}" for value in step.learner_losses)
-        speed = f"{step.images_per_second:.0f} images/s, {step.seconds_left:.0f} s left"
+        speed = f"{step.images_per_second:.0f} images/s, {in_words(step.seconds_left)} left"
         text = f"loss {step.loss:.3f} ({losses})  {speed}"
         epoch = f"{step.epoch}/{run.epochs}"
         self.bar.update(self.task, total=run.batches, completed=step.batch, epoch=epoch, text=text)
-        if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
-            self.last_line = time.monotonic()
-            self._print(f"  epoch {step.epoch}: {step.batch}/{run.batches}  {text}")
+        self._line(f"  epoch {epoch}: {step.batch}/{run.batches}  {text}")
+
+    def on_validating(self, run: Running, done: int, total: int, seconds_left: float) -> None:
+        text = f"images, {in_words(seconds_left)} left"
+        self.bar.update(self.task, total=total, completed=done, text=f"{text} (validation)")
+        self._line(f"  validation: {done:,}/{total:,} {text}")
 
     def on_epoch(self, run: Running, epoch: Epoch) -> None:
         self._print(describe_epoch(run, epoch))
@@ -54,6 +55,12 @@ class ProgressBar(Callback):
 
     def on_end(self, run: Running, error: BaseException | None) -> None:
         self.bar.stop()
+
+    def _line(self, text: str) -> None:
+        """Now and then, where there is no bar."""
+        if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
+            self.last_line = time.monotonic()
+            self._print(text)
 
     def _print(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)

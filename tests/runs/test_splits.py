@@ -1,0 +1,80 @@
+"""Classes that stand on both sides of an experiment are counted, warned of, and kept with the figures."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from folders import some_birds
+from rich.console import Console
+from tiny_runs import TINY
+
+from bier.data import Manifest
+from bier.records.folder import RunFolder
+from bier.records.metrics import Metrics
+from bier.records.provenance import Provenance
+from bier.runs import evaluate, train
+from bier.runs.splits import classes_seen, overlaps
+from bier.settings.reading import from_table
+
+
+def manifest(**labels: str) -> Manifest:
+    """Splits and the letters that are their labels."""
+    rows = [(split, label) for split, letters in labels.items() for label in letters]
+    splits, names = zip(*rows, strict=True)
+    return Manifest.of(Path(), "x.csv", image=[f"{row}.jpg" for row in range(len(rows))], label=names, split=splits)
+
+
+def test_seen_classes_are_counted_for_test_and_validation() -> None:
+    assert classes_seen(manifest(train="aabb", test="ccdd")) == {"test": 0}
+    assert classes_seen(manifest(train="aabb", val="cc", test="bcd")) == {"test": 2, "val": 0}, "the head knows c"
+    assert classes_seen(manifest(train="ab", val="ab", query="a", gallery="xa")) == {"test": 1, "val": 2}
+
+
+def test_what_is_new_needs_no_warning() -> None:
+    assert overlaps(manifest(train="aabb", val="cc", test="dd")) == []
+    assert overlaps(manifest(train="ab")) == []
+    [told] = overlaps(manifest(train="aabb", test="bc"))
+    assert told.startswith("WARNING: 1 of 2 test classes are training classes as well")
+    assert [line[:35] for line in overlaps(manifest(train="ab", val="ab", test="ab"))] == [
+        "WARNING: all 2 test classes are tra",
+        "WARNING: all 2 validation classes a",
+    ]
+
+
+@pytest.fixture(scope="module")
+def partly_seen(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of five classes for training alone, one on both sides and two for testing alone."""
+    root = some_birds(photographs, tmp_path_factory.mktemp("seen"), classes=8, images=4)
+    lines = ["image,label,split"]
+    for row, path in enumerate(sorted(root.glob("*/*.jpg"))):
+        number = row // 4
+        split = "train" if number < 5 or (number == 5 and row % 2) else "test"
+        lines.append(f"{path.relative_to(root)},{path.parent.name},{split}")
+    (root / "labels.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_figures_say_how_many_of_their_classes_training_saw(partly_seen: Path, tmp_path: Path) -> None:
+    console = Console(width=300, file=io.StringIO())
+    config = from_table({**TINY, "optimizer.epochs": 1})
+    metrics = train(str(partly_seen), config, tmp_path / "run", console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert metrics is not None
+    assert (metrics.classes, metrics.classes_seen) == (3, 1)
+    assert sorted(row.seen is True for row in metrics.by_class) == [False, False, True]
+    assert "WARNING: 1 of 3 test classes are training classes as well" in told
+    assert "classes (1 with labels of training classes)" in told
+    assert Provenance.load(tmp_path / "run").data.classes_seen == {"test": 1, "val": 0}
+    assert Metrics.load(RunFolder(tmp_path / "run").metrics).classes_seen == 1
+
+    # Another source whose classes have the names of training classes, and one of which nothing can be known.
+    other = tmp_path / "other"
+    other.mkdir()
+    rows = (partly_seen / "labels.csv").read_text().replace("train", "test").splitlines()
+    (other / "labels.csv").write_text("\n".join([rows[0], *(f"{partly_seen}/{row}" for row in rows[1:])]))
+    quiet = Console(quiet=True)
+    assert evaluate(tmp_path / "run", str(other), quiet).classes_seen == 6
+    RunFolder(tmp_path / "run").provenance.unlink()
+    assert evaluate(tmp_path / "run", str(other), quiet).classes_seen is None
