@@ -219,11 +219,11 @@ def search(
         clusters: dict[str, float] = {}
         if {"nmi", "ami"} & set(options.metrics):
             clusters = agreement(query if gallery is None else query.joined(gallery), view, options.seed)
-        results.append(_summary(ranking, len(query if gallery is None else gallery), options, clusters, equal, labels))
+        results.append(summary(ranking, len(query if gallery is None else gallery), options, clusters, equal, labels))
     return results
 
 
-def _summary(
+def summary(
     ranking: Ranking,
     gallery: int,
     options: Options,
@@ -231,6 +231,19 @@ def _summary(
     equal: NDArray[np.int64],
     labels: list[Any] | None,
 ) -> RetrievalResult:
+    """The result of a search.
+
+    Args:
+        ranking: of each query.
+        gallery: its number of rows.
+        options: of the search.
+        clusters: NMI and AMI, as far as they are known.
+        equal: rows of queries that are equal to a row of another class.
+        labels: of the queries.
+
+    Raises:
+        DataError: no query has a positive.
+    """
     has_positive = ranking.positives > 0
     if not has_positive.any():
         raise DataError(

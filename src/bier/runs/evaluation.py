@@ -21,6 +21,7 @@ from bier.records.history import read_history
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.records.verdict import verdict
+from bier.rerank import parse
 from bier.runs import build
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
@@ -47,16 +48,19 @@ def evaluate(
     recall_at: Sequence[int] = RECALL_AT,
     also: Sequence[Metric] = (),
     missing: Missing = "exclude",
+    rerank: Sequence[str] = (),
     processes: Processes = ALONE,
 ) -> Metrics:
     """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
+    ``rerank`` names ways to rank the first hits again, each of which gets a row (see `bier.rerank.parse`).
 
     Raises:
         BierError: any of its kinds; DataError where a run has put another model in the place of this one meanwhile.
     """
+    rerankings = [parse(text, "--rerank") for text in rerank]
     folder = model_path if model_path.is_dir() else model_path.parent
     files = RunFolder(folder)
     file = files.model if model_path.is_dir() else model_path
@@ -89,6 +93,7 @@ def evaluate(
         metrics=(*USUAL, *also),
         missing=missing,
         distributed=processes.world > 1,
+        rerank=rerankings,
     )
     metrics = _beside_baseline(metrics, folder, console)
     if not processes.first:
