@@ -71,6 +71,12 @@ def test_from_photographs_to_answers(photos, model, tmp_path, capsys, monkeypatc
         assert query.parent.name in lines[1]
         assert {Path(line.split()[-1]) for line in lines[1:3]} == {query, query.with_name("copy.jpg")}
 
+    part = photos.parent / "part.png"
+    with Image.open(query) as picture:
+        picture.crop((30, 20, 90, 100)).save(part)
+    answers = [run(capsys, "search", index, part), run(capsys, "search", index, query, "--box", 30, 20, 60, 80)]
+    assert answers[0] == answers[1]
+
     other = sorted(photos.iterdir())[1].name
     page = tmp_path / "page.html"
     _, out, _ = run(capsys, "search", index, query, "--where", f"label={other}", "--html", page)
@@ -122,6 +128,11 @@ def test_mistakes_are_one_message(photos, model, tmp_path, capsys, monkeypatch):
         (["search", index, query, "--learners", "2-3"], "no learners '2-3'"),
         (["search", index, query, "--learners", "4"], "write one of 1 to 3"),
         (["search", index, query, "--learners", "1", "--staged"], "--staged searches with all learners"),
+        (["search", index, query, "--box", 5000, 0, 10, 10], "outside the picture"),
+        (["search", index, query, "--box", -9, -9, 20, 0], "--box: a box of width 20 and height 0"),
+        (["search", index, query, "--box", 1, 2, 3], "--box"),
+        (["search", index, query, "--box", 1, 2, 3, "wide"], "--box"),
+        (["search", index, query, "--box", 1, 2, 3, "nan"], "is no box"),
         (["search", index, query, "--where", "lable=x"], "did you mean 'label'"),
         (["search", index, query, "--where", "label"], "not field=value"),
         (["search", index, query, "--model", other], "not of this one"),

@@ -57,6 +57,39 @@ def test_an_uploaded_picture_finds_itself(client: httpx.Client, cars: list[Path]
     assert answer.json()["sha256"] == [embedded["sha256"]]
 
 
+def test_a_box_is_the_part_that_is_searched(client: httpx.Client, encoder: Encoder, cars: list[Path]) -> None:
+    picture, box = cars[9].read_bytes(), [20, 10.5, 60, 50]
+    expected = encoder.encode([encoder.prepare(cars[9], box=box)])[0].tolist()
+    embedded = client.post("/api/embed", files={"picture": picture}, data={"box": json.dumps(box)}).json()
+    assert np.abs(np.array(embedded["vector"]) - expected).max() < 1e-5
+    both = [("picture", cars[0].read_bytes()), ("picture", picture)]
+    found = client.post("/api/search/pictures", files=both, data={"box": ["null", json.dumps(box)], "top": 60})
+    whole = encoder.encode([encoder.prepare(cars[0])])[0].tolist()
+    assert ids(found) == ids(client.post("/api/search", json={"vectors": [whole, expected], "top": 60}))
+    unlike = {"picture": cars[0].read_bytes(), "unlike_picture": picture}
+    less = client.post("/api/search/pictures", files=unlike, data={"unlike_box": json.dumps(box), "top": 60})
+    again = client.post("/api/search", json={"vectors": [whole], "unlike_vectors": [expected], "top": 60})
+    assert ids(less) == ids(again)
+
+
+def test_what_is_no_box_of_the_picture_is_refused(client: httpx.Client, cars: list[Path]) -> None:
+    for text, message in {
+        "[5000, 0, 10, 10]": "car.jpg: box (x 5000, y 0, width 10, height 10) outside the picture",
+        "[1, 2, 0, 4]": "car.jpg: a box of width 0 and height 4",
+        "[1, 2, 3]": "car.jpg: [1, 2, 3] is no box",
+        "[1, 2, 3, NaN]": "is no box",
+        "10 10 5 5": "car.jpg: 10 10 5 5 is no box",
+        "[" * 200: "is no box",
+    }.items():
+        for path in ("/api/embed", "/api/search/pictures"):
+            refused = client.post(path, files={"picture": ("car.jpg", cars[9].read_bytes())}, data={"box": text})
+            assert (refused.status_code, message in refused.json()["error"]) == (422, True), refused.text
+            assert "left, top, width and height" in refused.json()["remedy"]
+    picture = {"picture": cars[9].read_bytes()}
+    refused = client.post("/api/search/pictures", files=picture, data={"box": ["null", "[1, 2, 3, 4]"]})
+    assert (refused.status_code, refused.json()["error"]) == (422, "2 boxes for 1 pictures")
+
+
 def test_learners_take_part_as_chosen(client: httpx.Client, folder: Path, encoder: Encoder) -> None:
     with open_index(folder) as index:
         everything = [record for rows in index.scan() for record in rows.records()]

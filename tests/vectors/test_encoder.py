@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from bier.data import open_source
-from bier.errors import ConfigError
+from bier.data import Manifest, image_loader, open_source
+from bier.errors import ConfigError, ImageError
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
@@ -51,3 +52,22 @@ def test_a_prefix_of_learners_is_an_embedding_of_its_own(encoder: Encoder, photo
     torch.testing.assert_close(first * encoder.scales[0], encoder.encode(image)[:, :8])
     with pytest.raises(ConfigError, match="no prefix of 3 learners"):
         encoder.encode(image, 3)
+
+
+def test_a_box_is_cut_as_bbox_of_a_manifest(encoder: Encoder, photographs: Path, tmp_path: Path) -> None:
+    picture, turned, exif = (
+        next((photographs / "cub100" / "images").rglob("*.jpg")),
+        tmp_path / "turned.jpg",
+        Image.Exif(),
+    )
+    exif[0x0112] = 6  # a quarter to the right
+    with Image.open(picture) as opened:
+        opened.save(turned, exif=exif)
+    box = [10.6, -3.0, 40.45, 61.2]
+    rows = Manifest.of(tmp_path, "boxed", image=[str(picture), str(turned)], label=["a", "b"], bbox=[box, box])
+    (batch,) = image_loader(rows, encoder.transform)
+    cut = [encoder.prepare(path, box=box) for path in (picture, turned)]
+    assert torch.equal(encoder.encode(cut), encoder.encode(batch.images))
+    assert not torch.equal(cut[0], cut[1])
+    with pytest.raises(ImageError, match="outside the picture of"):
+        encoder.prepare(picture, box=[100_000, 0, 10, 10])

@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 from bier.cli.app import TrustCode, app, output, terminal
 
 if TYPE_CHECKING:
-    from bier.search import Hit, Index
+    from bier.search import Index
     from bier.vectors.parts import VectorBatch
 
 index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
@@ -117,31 +117,68 @@ def search(
     ] = (),
     learners: Annotated[str | None, Parameter(help="A prefix such as 1-2, or one learner such as 2.")] = None,
     staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
+    box: Annotated[
+        tuple[float, float, float, float] | None,
+        Parameter(help="Search for a part alone: LEFT TOP WIDTH HEIGHT in pixels of the upright picture."),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        Parameter(help="Give no answer that is less likely right, 0 to 1.", validator=Number(gte=0, lte=1)),
+    ] = None,
+    json: Annotated[bool, Parameter(help="Print the answer as JSON.", negative="")] = False,
     html: Annotated[Path | None, Parameter(help="Write a page with the pictures.")] = None,
     model: ModelPath = None,
     trust_code: TrustCode = False,
-) -> None:
-    """Find the pictures of an index that are most like one picture."""
-    from bier.errors import ConfigError
-    from bier.search import StagedSearch, load_encoder, open_index, parse_learners, query_vectors
+) -> int:
+    """Find the pictures of an index that are most like one picture.
+
+    Ends with 0, with 1 if --min-confidence withholds the answer, and with 2 after a mistake.
+    """
+    from bier.cli.answers import in_words, print_answer, print_json, withhold
+    from bier.data.box import checked_box
+    from bier.errors import ConfigError, SearchError, quoted
+    from bier.search import (
+        ConfidentSearch,
+        CurrentCalibration,
+        StagedSearch,
+        load_encoder,
+        open_index,
+        parse_learners,
+        query_vectors,
+    )
     from bier.search.page import write_page
 
     if staged and learners is not None:
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
+    if min_confidence is not None and learners is not None:
+        raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
+    part = checked_box(box, "--box")
     with open_index(folder) as opened:
         filters = _filters(where)
         chosen = None if learners is None else parse_learners(learners, len(opened.info.sizes))
         encoder = load_encoder(opened, path=model, trust_code=trust_code)
-        vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query)]), chosen)
-        searcher = StagedSearch(opened) if staged else opened
-        [hits] = searcher.search(vectors, top, filters)
+        vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query, box=part)]), chosen)
+        calibration = CurrentCalibration(opened, encoder)()
+        if calibration is None and min_confidence is not None:
+            remedy = f"bier calibrate {quoted(folder)} LABELLED, with labelled pictures"
+            raise SearchError("has no calibration, so no confidence is known", where=folder, remedy=remedy)
+        searcher = ConfidentSearch(StagedSearch(opened) if staged else opened, calibration)
+        [answer] = searcher.search(vectors, top, filters)
         count = opened.count()
-    _print_hits(hits)
+    given = withhold(answer, min_confidence)
+    if json:
+        print_json(given)
+    else:
+        print_answer(given, min_confidence)
     if html is not None:
         how = ["in stages"] if staged else []
+        how += [] if part is None else ["a part"]
         how += [] if learners is None else [f"learners {learners}"]
-        write_page(query, hits, html, count=count, how="".join(f" · {part}" for part in how))
-        terminal().print(f"page: {html}", soft_wrap=True)
+        how += [text for text in [in_words(answer)] if text]
+        write_page(query, given.hits, html, box=part, count=count, how="".join(f" · {part}" for part in how))
+        if not json:
+            terminal().print(f"page: {html}", soft_wrap=True)
+    return 1 if min_confidence is not None and not given.hits else 0
 
 
 @app.command
@@ -252,20 +289,6 @@ def _filters(where: Sequence[str]) -> dict[str, list[str]]:
             raise ConfigError(f"{text!r} is not field=value", where="--where", remedy="--where label=shoes")
         filters.setdefault(field, []).append(value)
     return filters
-
-
-def _print_hits(hits: Sequence[Hit]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("score", justify="right")
-    table.add_column("label")
-    table.add_column("picture", overflow="fold")
-    for hit in hits:
-        texts = hit.metadata.get("label") or "", hit.metadata.get("image") or hit.id
-        table.add_row(f"{hit.score:.4f}", *map(Text, texts))
-    terminal().print(table if hits else "nothing found")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
+from bier.data.box import BOX_REMEDY
 from bier.data.decoding import Opened, decode, open_picture
 from bier.data.limits import MAX_PIXELS, decoding_bytes
 from bier.data.quiet import quiet
@@ -149,7 +150,7 @@ def _cut(image: Tensor, bbox: np.ndarray, name: str) -> Tensor:
         raise ImageError(
             f"box ({box}) outside the picture of {width} x {height}",
             where=name,
-            remedy=REMEDY,
+            remedy=BOX_REMEDY,
         )
     return image[:, top:bottom, left:right]
 

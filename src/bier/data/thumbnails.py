@@ -9,11 +9,11 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from bier.data.box import Box
 from bier.data.images import read_image, read_picture
 from bier.errors import ImageError
 
 QUALITY = 80
-Box = tuple[float, ...]
 
 
 class Thumbnails:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bier.data import TestTransform, read_image
+from bier.data.box import checked_box
 from bier.errors import ConfigError, ModelError
 from bier.export import description as descriptions
 from bier.system.extras import need
@@ -54,9 +55,13 @@ class ExportedEncoder(ABC):
     def dimensions(self) -> int:
         return sum(self.sizes)
 
-    def prepare(self, picture: Path | bytes, name: str = "") -> Tensor:
-        """uint8 (3, size, size); raises `ImageError` as `read_image`."""
-        return self.transform(read_image(picture, name=name))
+    def prepare(self, picture: Path | bytes, name: str = "", box: Sequence[float] | None = None) -> Tensor:
+        """uint8 (3, size, size), of a part of the picture alone if a box is given as `checked_box` takes it.
+
+        Raises:
+            ImageError: as `read_image`, or the box is none.
+        """
+        return self.transform(read_image(picture, checked_box(box, name or None), name))
 
     def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor:
         """Retrieval vectors (b, D) float32 on the CPU, of prepared pictures uint8 (b, 3, size, size).

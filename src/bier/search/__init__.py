@@ -16,6 +16,8 @@ from bier.search.folder import create_index, open_index, read_info
 from bier.system.extras import importing_later
 
 if TYPE_CHECKING:
+    from bier.search.calibration_file import CurrentCalibration
+    from bier.search.confident import Answer, ConfidentSearch
     from bier.search.queries import (
         Learners,
         check_model,
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from bier.search.staged import StagedSearch
 
 __all__ = [
+    "Answer",
+    "ConfidentSearch",
+    "CurrentCalibration",
     "Hit",
     "Index",
     "IndexInfo",
@@ -45,6 +50,9 @@ __all__ = [
 ]
 
 _LATER = {
+    "Answer": "confident",
+    "ConfidentSearch": "confident",
+    "CurrentCalibration": "calibration_file",
     "Learners": "queries",
     "StagedSearch": "staged",
     "check_model": "queries",

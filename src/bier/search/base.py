@@ -115,6 +115,37 @@ class Rows:
     def records(self) -> Iterator[Record]:
         return map(Record, self.ids, self.vectors, self.metadata)
 
+    def take(self, order: Sequence[int]) -> Rows:
+        """These rows, in this order."""
+        return Rows([self.ids[row] for row in order], self.vectors[order], [self.metadata[row] for row in order])
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The pictures that are nearest to a query, best first, equal scores by id."""
+
+    rows: Rows
+    scores: NDArray[np.float64]
+    """(n,), dot products of query and stored vectors."""
+
+    @classmethod
+    def of(cls, query: Vectors, rows: Rows) -> Ranked:
+        """Some rows, ordered by their exact scores."""
+        scores = exact_scores(query, rows.vectors)
+        order = sorted(range(len(rows)), key=lambda row: (-scores[row], rows.ids[row]))
+        return cls(rows.take(order), scores[order])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def first(self, count: int) -> Ranked:
+        """The best so many."""
+        rows = Rows(self.rows.ids[:count], self.rows.vectors[:count], self.rows.metadata[:count])
+        return Ranked(rows, self.scores[:count])
+
+    def hits(self) -> list[Hit]:
+        return list(map(Hit, self.rows.ids, self.scores.tolist(), self.rows.metadata))
+
 
 class Index(ABC):
     """Vectors under the ids of their user, in a folder.
@@ -164,17 +195,22 @@ class Index(ABC):
         Raises:
             SearchError: a query does not fit the index, a picture that was found is damaged, or the engine fails.
         """
+        return [ranked.hits() for ranked in self.ranked(queries, top, where)]
+
+    def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]:
+        """As `search`, with the stored vectors."""
         asked, filters = self.checked_query(queries, top, where)
-        hits: list[list[Hit]] = [[] for _ in asked]
+        answers: dict[int, Ranked] = {}
         # Candidates first, a few more than needed; then scores in float64, the same from every engine. More
         # candidates for queries whose last place may be shared by some that were not fetched.
         fetch, pending = min(top + _SPARE, self.most), list(range(len(asked)))
         while pending:
             found = self._nearest(asked[pending], fetch, filters)
-            settled = [self._rank(asked[q], rows, hits[q], top, fetch) for q, rows in zip(pending, found, strict=True)]
-            pending = [q for q, done in zip(pending, settled, strict=True) if not done and fetch < self.most]
+            for q, rows in zip(pending, found, strict=True):
+                answers[q] = Ranked.of(asked[q], self.sound(rows))
+            pending = [q for q in pending if fetch < self.most and not _settled(asked[q], answers[q], top, fetch)]
             fetch = min(4 * fetch, self.most)
-        return hits
+        return [answers[q].first(top) for q in range(len(asked))]
 
     def checked_query(self, queries: ArrayLike, top: int, where: Mapping[str, Any] | None) -> tuple[Vectors, Filters]:
         """The arguments of `search`, found sound; raises as it does."""
@@ -216,17 +252,6 @@ class Index(ABC):
                 f"the vector of {rows.ids[wrong.row][:80]!r} is damaged: {wrong}", where=self.folder, remedy=RESTORE
             )
         return rows
-
-    def _rank(self, query: Vectors, rows: Rows, hits: list[Hit], top: int, fetched: int) -> bool:
-        """Fill in the hits; False if more candidates are needed to tell who shares the last place."""
-        self.sound(rows)
-        scores = exact_scores(query, rows.vectors)
-        order = sorted(range(len(rows)), key=lambda row: (-scores[row], rows.ids[row]))
-        hits[:] = [Hit(rows.ids[row], float(scores[row]), rows.metadata[row]) for row in order[:top]]
-        if len(rows) < fetched:
-            return True
-        rounding = 1e-6 * float(np.linalg.norm(query) * np.linalg.norm(rows.vectors, axis=1).max())
-        return bool(scores[order[-1]] < scores[order[top - 1]] - rounding)
 
     def _checked(self, ids: Sequence[str], vectors: ArrayLike, metadata: Sequence[Mapping[str, Any]]) -> Rows:
         checked = self._checked_vectors(np.asarray(vectors), "vectors") if len(ids) else np.empty((0, 0), np.float32)
@@ -323,6 +348,14 @@ def exact_scores(query: Vectors, vectors: Vectors) -> NDArray[np.float64]:
     # Row by row: matrix products round the rows at the edge of a block differently.
     scores: NDArray[np.float64] = (vectors.astype(np.float64) * query.astype(np.float64)).sum(1)
     return scores
+
+
+def _settled(query: Vectors, found: Ranked, top: int, fetched: int) -> bool:
+    """False if more candidates are needed to tell who shares the last place."""
+    if len(found) < fetched:
+        return True
+    rounding = 1e-6 * float(np.linalg.norm(query) * np.linalg.norm(found.rows.vectors, axis=1).max())
+    return bool(found.scores[-1] < found.scores[top - 1] - rounding)
 
 
 def column(field: str, words: Set[str] = frozenset()) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from bier.errors import SearchError
-from bier.search.base import Filters, Hit, Index, Vectors, exact_scores
+from bier.search.base import Filters, Hit, Index, Ranked, Rows, Vectors
 
 Precision = Literal["float32", "bfloat16"]
 Chosen = NDArray[np.int64]
@@ -143,6 +143,7 @@ class StagedSearch:
                 "has one learner only: there are no stages", where=index.folder, remedy="search it without stages"
             )
         batches = list(index.scan())
+        self.info = index.info
         self._index = index
         self._shortlist = shortlist
         self._ids = [name for rows in batches for name in rows.ids]
@@ -153,14 +154,17 @@ class StagedSearch:
 
     def search(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
         """As `Index.search`, for whole queries: the hits may miss some of the best, the scores are exact."""
+        return [ranked.hits() for ranked in self.ranked(queries, top, where)]
+
+    def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]:
+        """As `search`, with the stored vectors."""
         asked, filters = self._index.checked_query(queries, top, where)
         found = self._cascade.nearest(asked, top, self._shortlist, self._allowed(filters))
-        return [self._hits(query, rows) for query, (rows, _) in zip(asked, found, strict=True)]
+        return [Ranked.of(query, self._rows(rows)) for query, (rows, _) in zip(asked, found, strict=True)]
 
-    def _hits(self, query: Vectors, rows: Chosen) -> list[Hit]:
-        scores = exact_scores(query, self._cascade.vectors[rows]).tolist()
-        hits = [Hit(self._ids[row], score, dict(self._metadata[row])) for row, score in zip(rows, scores, strict=True)]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+    def _rows(self, rows: Chosen) -> Rows:
+        metadata = [dict(self._metadata[row]) for row in rows]
+        return Rows([self._ids[row] for row in rows], self._cascade.vectors[rows], metadata)
 
     def _allowed(self, filters: Filters) -> NDArray[np.bool_] | None:
         if not filters:

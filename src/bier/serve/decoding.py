@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,9 +24,14 @@ class Decoder:
         self._memory = Memory(most_bytes)
 
     def read(
-        self, picture: Path | bytes, use: Callable[[Tensor], T], name: str = "", most_pixels: int = MAX_PIXELS
+        self,
+        picture: Path | bytes,
+        use: Callable[[Tensor], T],
+        name: str = "",
+        most_pixels: int = MAX_PIXELS,
+        box: Sequence[float] | None = None,
     ) -> T:
-        """What `use` makes of the picture uint8 (3, H, W), while its memory is counted.
+        """What `use` makes of the picture uint8 (3, H, W), or of a box in it, while its memory is counted.
 
         Raises:
             ImageError: as `read_image`, or it would need more memory than there is for all.
@@ -36,4 +41,4 @@ class Decoder:
             most = f"{self._memory.most / 1e9:.1f} GB"
             raise ImageError(f"would take {cost / 1e9:.1f} GB to decode, more than {most}", where=name)
         with self._memory.taking(cost):
-            return use(read_image(picture, name=name, max_pixels=most_pixels))
+            return use(read_image(picture, box, name, max_pixels=most_pixels))

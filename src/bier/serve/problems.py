@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from bier.data.box import BOX_REMEDY
 from bier.data.formats import EXTRA
 from bier.errors import BierError, ImageError, SearchError, StorageError
 
@@ -60,7 +61,7 @@ def _without_paths(error: BierError) -> str:
 
 
 def _remedy(error: BierError) -> str | None:
-    if not isinstance(error, ImageError):
+    if not isinstance(error, ImageError) or error.remedy == BOX_REMEDY:
         return error.remedy
     if error.remedy is not None and EXTRA in error.remedy:
         return f"send a JPEG; or on the server, {error.remedy}"

@@ -11,10 +11,11 @@ import torch
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import TypeAdapter, ValidationError
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor
 
-from bier.search import Hit
+from bier.data.box import BOX_REMEDY, Box, checked_box
+from bier.search.confident import Answer
 from bier.serve import schemas
 from bier.serve.json_body import described, parsed
 from bier.serve.marks import MarksFile
@@ -22,6 +23,7 @@ from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
 from bier.serve.service import Service, Uploaded, read_name
 from bier.serve.settings import ServeSettings
+from bier.system import json_values
 
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
 CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}, "description": "A CSV file."}}
@@ -60,6 +62,14 @@ MarksHere = Annotated[MarksFile, Depends(_marks)]
 Asked = Annotated[schemas.SearchRequest, Depends(parsed(schemas.SearchRequest))]
 Given = Annotated[schemas.Marks, Depends(parsed(schemas.Marks))]
 Files = Annotated[list[UploadFile], File(max_length=MOST_PICTURES)]
+Boxes = Annotated[
+    list[Annotated[str, StringConstraints(max_length=200)]],
+    Form(
+        max_length=MOST_PICTURES,
+        description="The part that is meant, for each picture in turn: `[left, top, width, height]` in pixels of the "
+        "upright picture, or `null` for all of it.",
+    ),
+]
 Ids = Annotated[list[schemas.Id], Form(max_length=schemas.MOST_EXAMPLES)]
 WhereText = Annotated[str, Form(max_length=100_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
 WhereQuery = Annotated[str, Query(max_length=10_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
@@ -83,6 +93,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         model=about.model,
         sizes=list(about.sizes),
         fields=service.fields,
+        calibrated=await service.calibrated(),
         marks=settings.marks is not None,
         limits=schemas.Limits(
             body=settings.body,
@@ -102,8 +113,9 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     like, unlike = _vectors(asked.vectors), _vectors(asked.unlike_vectors)
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
-    hits = await service.search(query, asked.top, asked.learners, asked.where, known)
-    return schemas.Found(hits=_found(hits), milliseconds=_since(started))
+    one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
+    answer = await service.search(query, asked.top, asked.learners, asked.where, known, judged=one)
+    return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
 
 @api.post("/search/pictures")
@@ -111,6 +123,8 @@ async def search_by_pictures(
     service: ServiceHere,
     picture: Files = [],  # noqa: B006 (FastAPI copies it)
     unlike_picture: Files = [],  # noqa: B006
+    box: Boxes = [],  # noqa: B006
+    unlike_box: Boxes = [],  # noqa: B006
     id: Ids = [],  # noqa: B006
     unlike_id: Ids = [],  # noqa: B006
     unlike_weight: Annotated[schemas.UnlikeWeight, Form()] = 0.5,
@@ -120,19 +134,24 @@ async def search_by_pictures(
 ) -> schemas.FoundByPicture:
     """The same with uploaded pictures: fields `picture` and `unlike_picture`, each as often as needed."""
     started = time.perf_counter()
-    like, unlike = await _uploaded(picture), await _uploaded(unlike_picture)
+    like, unlike = await _uploaded(picture, box), await _uploaded(unlike_picture, unlike_box)
     filters = _where(where)
     vectors = await service.embed([*like, *unlike])
     query = await service.query(vectors[: len(like)], vectors[len(like) :], id, unlike_id, unlike_weight)
-    hits = await service.search(query, top, learners, filters, {*id, *unlike_id})
+    one = _is_one([*like, *id], [*unlike, *unlike_id])
+    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, judged=one)
     hashes = [upload.sha256 for upload in [*like, *unlike]]
-    return schemas.FoundByPicture(hits=_found(hits), milliseconds=_since(started), sha256=hashes)
+    return schemas.FoundByPicture(**_answered(answer), milliseconds=_since(started), sha256=hashes)
 
 
 @api.post("/embed")
-async def embed(service: ServiceHere, picture: UploadFile) -> schemas.Embedded:
+async def embed(
+    service: ServiceHere,
+    picture: UploadFile,
+    box: Boxes = [],  # noqa: B006
+) -> schemas.Embedded:
     """The vector of a picture, to search with again and again; and its sha256, by which marks name it."""
-    [upload] = await _uploaded([picture])
+    [upload] = await _uploaded([picture], box)
     [vector] = await service.embed([upload])
     return schemas.Embedded(vector=vector.tolist(), sha256=upload.sha256, model=service.encoder.fingerprint)
 
@@ -198,8 +217,19 @@ async def metrics(request: Request) -> Response:
     return Response(measured.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _uploaded(files: Sequence[UploadFile]) -> list[Uploaded]:
-    return [Uploaded(read_name(file.filename, i), await file.read()) for i, file in enumerate(files)]
+async def _uploaded(files: Sequence[UploadFile], boxes: Sequence[str]) -> list[Uploaded]:
+    if boxes and len(boxes) != len(files):
+        raise Refusal(422, f"{len(boxes)} boxes for {len(files)} pictures", "give one for each picture, or none at all")
+    names = [read_name(file.filename, i) for i, file in enumerate(files)]
+    parts = [_box(text, name) for text, name in zip(boxes, names, strict=True)] if boxes else [None] * len(files)
+    return [Uploaded(name, await file.read(), part) for name, file, part in zip(names, files, parts, strict=True)]
+
+
+def _box(text: str, name: str) -> Box | None:
+    try:
+        return checked_box(json_values.parse(text), name)
+    except ValueError:
+        raise Refusal(422, f"{name}: {text[:80]} is no box", BOX_REMEDY) from None
 
 
 def _vectors(rows: list[list[float]]) -> Tensor:
@@ -222,11 +252,17 @@ def _picture(name: str, metadata: dict[str, Any]) -> schemas.Picture:
     return schemas.Picture(id=name, label=metadata.get("label"), metadata=_public(metadata))
 
 
-def _found(hits: Sequence[Hit]) -> list[schemas.FoundPicture]:
-    return [
+def _is_one(like: Sequence[object], unlike: Sequence[object]) -> bool:
+    """One example and no other: of averages, no chances are known."""
+    return len(like) == 1 and not unlike
+
+
+def _answered(answer: Answer) -> dict[str, Any]:
+    hits = [
         schemas.FoundPicture(id=h.id, label=h.metadata.get("label"), metadata=_public(h.metadata), score=h.score)
-        for h in hits
+        for h in answer.hits
     ]
+    return {"hits": hits, "confidence": answer.confidence, "known": answer.known, "absent": answer.absent}
 
 
 def _public(metadata: dict[str, Any]) -> dict[str, Any]:

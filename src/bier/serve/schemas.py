@@ -70,8 +70,15 @@ class FoundPicture(Picture):
     score: float
 
 
+Chance = Annotated[float, Field(ge=0, le=1)] | None
+_UNTOLD = "Null if that cannot be told: without a calibration, and for learners, several examples or unlike ones."
+
+
 class Found(BaseModel):
     hits: list[FoundPicture] = Field(description="Best first; the examples given by id are left out.")
+    confidence: Chance = Field(description=f"The chance that the first hit is right. {_UNTOLD}")
+    known: Chance = Field(description=f"The chance that it is in the catalogue at all. {_UNTOLD}")
+    absent: bool | None = Field(description=f"True: probably not in this catalogue. {_UNTOLD}")
     milliseconds: float
 
 
@@ -106,6 +113,7 @@ class Info(BaseModel):
     model: str
     sizes: list[int] = Field(description="Dimensions of each learner.")
     fields: list[str] = Field(description="What `where` may name.")
+    calibrated: bool = Field(description="Whether answers have a confidence.")
     marks: bool = Field(description="Whether marks can be saved.")
     limits: Limits
 

@@ -15,9 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bier.data.box import Box
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
-from bier.search import Hit, Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
+from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
+from bier.search.calibration_file import CurrentCalibration
+from bier.search.confident import Answer, ConfidentSearch
 from bier.serve.batching import Batches
 from bier.serve.decoding import Decoder
 from bier.serve.listing import Entry, Listing
@@ -39,6 +42,8 @@ class Uploaded:
 
     name: str
     content: bytes
+    box: Box | None = None
+    """The part of it that is meant."""
 
     @property
     def sha256(self) -> str:
@@ -54,6 +59,7 @@ class Service:
         self.batches = Batches(encoder.encode, settings.batch, settings.wait, metrics.batch)
         self.fields = [field for field in index.info.fields if field != "image"]
         self._whole = StagedSearch(index) if settings.staged else index
+        self._calibration = CurrentCalibration(index, encoder)
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
         self._decoder, self._pixels = Decoder(settings.decoding), settings.pixels
@@ -101,16 +107,16 @@ class Service:
         return self._renormalised(query)
 
     async def search(
-        self, query: Vectors, top: int, learners: str | None, where: Where, without: Set[str]
-    ) -> list[Hit]:
-        """The `top` nearest pictures, leaving out those `without`."""
+        self, query: Vectors, top: int, learners: str | None, where: Where, without: Set[str], *, judged: bool
+    ) -> Answer:
+        """The `top` nearest pictures, leaving out those `without`; how sure they are, if it is to be `judged`."""
         asked = self._chosen(query, learners)[None]
         self.index.checked_query(asked, 1, None)  # an error of the query, and not of the engine: 422
         searcher = self._whole if learners is None else self.index
-        answer: list[list[Hit]] = await self._asked(
-            searcher.search, asked, min(top + len(without), self.index.most), self._checked(where)
-        )
-        return [hit for hit in answer[0] if hit.id not in without][:top]
+        calibration = await self._asked(self._calibration) if judged else None
+        search = partial(ConfidentSearch(searcher, calibration).search, asked, top, without=without)
+        [answer] = await self._asked(search, self._checked(where))
+        return answer
 
     async def page(self, offset: int, limit: int, where: Where) -> tuple[list[Entry], int]:
         """A page of ids and metadata, and how many pictures the filter lets through."""
@@ -118,6 +124,10 @@ class Service:
         found = await self._asked(partial(page, read=False)) or await self._asked(page, threads=self._lists)
         assert found is not None
         return found
+
+    async def calibrated(self) -> bool:
+        """Whether answers are judged."""
+        return await self._asked(self._calibration) is not None
 
     async def count(self) -> int:
         return await self._asked(self.index.count)
@@ -138,7 +148,7 @@ class Service:
             ) from error
 
     def _prepare(self, picture: Uploaded) -> Tensor:
-        return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels)
+        return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels, picture.box)
 
     def _fitted(self, vectors: Tensor) -> Vectors:
         if not len(vectors):

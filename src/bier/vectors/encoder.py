@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bier.data import TestTransform, read_image
+from bier.data.box import checked_box
 from bier.network.folded import InferenceBackbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model, model_fingerprint
@@ -31,7 +32,7 @@ class PictureEncoder(Protocol):
     def prefix_scales(self, learners: int) -> tuple[float, ...]: ...
     @property
     def transform(self) -> TestTransform: ...
-    def prepare(self, picture: Path | bytes, name: str = "") -> Tensor: ...
+    def prepare(self, picture: Path | bytes, name: str = "", box: Sequence[float] | None = None) -> Tensor: ...
     def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor: ...
 
 
@@ -80,9 +81,13 @@ class Encoder:
     def _backbone(self) -> InferenceBackbone:
         return InferenceBackbone(self.model.backbone, self.precision)
 
-    def prepare(self, picture: Path | bytes, name: str = "") -> Tensor:
-        """uint8 (3, size, size); raises `ImageError` as `read_image`."""
-        return self.transform(read_image(picture, name=name))
+    def prepare(self, picture: Path | bytes, name: str = "", box: Sequence[float] | None = None) -> Tensor:
+        """uint8 (3, size, size), of a part of the picture alone if a box is given as `checked_box` takes it.
+
+        Raises:
+            ImageError: as `read_image`, or the box is none.
+        """
+        return self.transform(read_image(picture, checked_box(box, name or None), name))
 
     def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor:
         """Retrieval vectors (b, D) float32 on the CPU, of prepared pictures uint8 (b, 3, size, size).

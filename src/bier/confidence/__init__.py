@@ -1,0 +1,1 @@
+"""How sure an answer is: learned from what the hits of a search look like."""

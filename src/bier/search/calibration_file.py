@@ -1,0 +1,136 @@
+"""``calibration.json`` in an index's folder: how sure its answers are, learned from the catalogue itself."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bier.confidence.calibration import CALIBRATION, Calibration
+from bier.errors import SearchError
+from bier.search.base import Index, IndexInfo
+from bier.search.writers import index_error
+from bier.system.files import state_of, write_json
+from bier.system.json_files import read_object
+from bier.system.json_values import list_of, number, object_of, one_of, record, text, whole
+from bier.vectors.encoder import PictureEncoder
+
+FILE = "calibration.json"
+FORMAT = "bier-index-calibration-1"
+REMEDY = "repeat `bier calibrate`, or take the calibration away: bier calibrate INDEX --remove"
+
+
+@dataclass(frozen=True)
+class IndexCalibration:
+    """What was learned from labelled pictures and the index, and how good it is."""
+
+    calibration: Calibration
+    pictures: int
+    """Labelled pictures that it was learned from."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """By name, from pictures that it was not learned from."""
+
+
+def write_calibration(folder: Path, info: IndexInfo, learned: IndexCalibration) -> None:
+    """Put it into the folder of an index, whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    content = {
+        "model": info.model,
+        "sizes": list(info.sizes),
+        "pictures": learned.pictures,
+        "figures": dict(learned.figures),
+        "calibration": learned.calibration.to_json(),
+    }
+    write_json(folder / FILE, {"format": FORMAT, **content, "checksum": _checksum(content)})
+
+
+def read_calibration(folder: Path, info: IndexInfo) -> IndexCalibration | None:
+    """The one in the folder of an index; None if there is none.
+
+    Raises:
+        SearchError: it is damaged, or of another model.
+        StorageError: it cannot be read.
+    """
+    file = folder / FILE
+    try:
+        content = _CONTENT(read_object(file), "")
+        learned = Calibration.from_json(content["calibration"])
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise SearchError(f"cannot be used ({error})", where=file, remedy=REMEDY) from error
+    except OSError as error:
+        raise index_error(file, error) from error
+    del content["format"]
+    if content.pop("checksum") != _checksum(content):
+        raise SearchError("is damaged: its checksum is another", where=file, remedy=REMEDY)
+    if (content["model"], tuple(content["sizes"])) != (info.model, info.sizes):
+        raise SearchError("is of another model than the index", where=file, remedy=REMEDY)
+    return IndexCalibration(learned, content["pictures"], content["figures"])
+
+
+def remove_calibration(folder: Path) -> bool:
+    """Take it away; False if there was none.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    file = folder / FILE
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise index_error(file, error) from error
+    return True
+
+
+class CurrentCalibration:
+    """The calibration that answers of an index are judged by: its own, or else the model's.
+
+    One that `bier calibrate` writes meanwhile is taken up.
+
+    Args:
+        index: open.
+        encoder: the index's model. What it has learned counts if the index stores all its learners.
+    """
+
+    def __init__(self, index: Index, encoder: PictureEncoder) -> None:
+        self._folder, self._info = index.folder, index.info
+        self._models = getattr(encoder, "calibration", None) if encoder.sizes == index.info.sizes else None
+        self._read: tuple[tuple[int, int] | None, Calibration | None] = (None, self._models)
+
+    def __call__(self) -> Calibration | None:
+        """The calibration; None if there is none.
+
+        Raises:
+            SearchError: the index's own is damaged.
+        """
+        state = state_of(self._folder / FILE)
+        if state != self._read[0]:
+            own = read_calibration(self._folder, self._info)
+            self._read = state, self._models if own is None else own.calibration
+        return self._read[1]
+
+
+def _checksum(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+
+
+_CONTENT = record(
+    {
+        "format": one_of(FORMAT),
+        "model": text(),
+        "sizes": list_of(whole(1, 1_000_000), 1, 1024),
+        "pictures": whole(0, 10**12),
+        "figures": object_of(number(-1e6, 1e6)),
+        "calibration": CALIBRATION,
+        "checksum": whole(0, 2**32),
+    }
+)
