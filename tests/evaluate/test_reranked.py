@@ -10,7 +10,7 @@ from bier.errors import ConfigError
 from bier.evaluate.reranked import evaluate_reranked
 from bier.evaluate.retrieval import Options
 from bier.method.ensemble import boosting_weights, normalize
-from bier.rerank import parse
+from bier.method.reranking import parse
 
 
 def example(count: int, seed: int) -> tuple[list[torch.Tensor], list[int]]:

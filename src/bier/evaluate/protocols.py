@@ -38,7 +38,7 @@ from bier.evaluate.reranked import evaluate_reranked
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
 from bier.records.bits import packed
 from bier.records.metrics import FORMAT
-from bier.rerank import Reranking
+from bier.method.reranking import Reranking
 
 if TYPE_CHECKING:
     from bier.data.manifest import Manifest

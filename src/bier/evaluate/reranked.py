@@ -15,7 +15,7 @@ from bier.evaluate.engine.ranking import Ranking
 from bier.evaluate.engine.table import Indices, Table, views
 from bier.evaluate.learners import Weights, weight_shares
 from bier.evaluate.retrieval import Options, RetrievalResult, summary
-from bier.rerank import Reranking
+from bier.method.reranking import Reranking
 
 BEHIND = 10.0
 """Taken from the scores of hits that are not ranked again: more than those of the others can differ."""
@@ -40,7 +40,7 @@ def evaluate_reranked(
         gallery: M outputs (g, d_m), or none.
         gallery_labels: (g,).
         alpha: (M,).
-        reranking: of `bier.rerank`.
+        reranking: of `bier.method.reranking`.
         options: cosines only; NMI and AMI know no order and are left out.
 
     Raises:

@@ -21,7 +21,7 @@ from bier.records.history import read_history
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.records.verdict import verdict
-from bier.rerank import parse
+from bier.method.reranking import parse
 from bier.runs import build
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path
@@ -55,7 +55,7 @@ def evaluate(
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
-    ``rerank`` names ways to rank the first hits again, each of which gets a row (see `bier.rerank.parse`).
+    ``rerank`` names ways to rank the first hits again, each of which gets a row (see `bier.method.reranking.parse`).
 
     Raises:
         BierError: any of its kinds; DataError where a run has put another model in the place of this one meanwhile.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bier.errors import ConfigError
-from bier.rerank import METHODS, parse
-from bier.rerank.k_reciprocal import KReciprocal
+from bier.method.reranking import METHODS, parse
+from bier.method.reranking.k_reciprocal import KReciprocal
 
 
 def test_every_method_is_asked_for_by_what_it_says() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bier.rerank import parse
+from bier.method.reranking import parse
 
 
 def unit(vector: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from bier.rerank import parse
-from bier.rerank.k_reciprocal import KReciprocal
+from bier.method.reranking import parse
+from bier.method.reranking.k_reciprocal import KReciprocal
 
 
 def by_the_paper(vectors: np.ndarray, k1: int, k2: int, share: float) -> list[float]:

@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 from bier.errors import ConfigError, nearest
-from bier.rerank.method import Reranking
+from bier.method.reranking.method import Reranking
 from bier.system.registry import Registry
 
 __all__ = ["METHODS", "Reranking", "parse"]

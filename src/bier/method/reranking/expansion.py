@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.rerank.method import MOST, Reranking, Scores, Vectors, unit
+from bier.method.reranking.method import MOST, Reranking, Scores, Vectors, unit
 
 
 @dataclass(frozen=True, kw_only=True)
