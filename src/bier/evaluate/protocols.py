@@ -36,9 +36,9 @@ from bier.evaluate.learners import (
 from bier.evaluate.neighbours import neighbours
 from bier.evaluate.reranked import evaluate_reranked
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
+from bier.method.reranking import Reranking
 from bier.records.bits import packed
 from bier.records.metrics import FORMAT
-from bier.method.reranking import Reranking
 
 if TYPE_CHECKING:
     from bier.data.manifest import Manifest

@@ -29,6 +29,8 @@ def evaluate_reranked(
     alpha: Weights,
     reranking: Reranking,
     options: Options,
+    ids: Labels | None = None,
+    gallery_ids: Labels | None = None,
 ) -> RetrievalResult:
     """Search with the whole ensemble, and put the first hits of each query in their new order.
 
@@ -42,6 +44,8 @@ def evaluate_reranked(
         alpha: (M,).
         reranking: of `bier.method.reranking`.
         options: cosines only; NMI and AMI know no order and are left out.
+        ids: (n,) names of the images, as for `evaluate_retrieval`.
+        gallery_ids: (g,) likewise.
 
     Raises:
         ConfigError: there are fewer pictures to search among than the re-ranking takes neighbours; or dot products.
@@ -49,7 +53,7 @@ def evaluate_reranked(
     """
     if options.similarity != "cosine":
         raise ConfigError("re-ranking is by cosine", where="similarity", remedy="leave it out")
-    query, others = prepare(learners, labels, gallery, gallery_labels, "cosine")
+    query, others = prepare(learners, labels, gallery, gallery_labels, "cosine", ids, gallery_ids)
     searched = query if others is None else others
     reranking.check_pool(len(searched) - (others is None))
     ranking = Ranking.empty(len(query), options.wanted)

@@ -13,6 +13,7 @@ from rich.console import Console
 from bier.data import Manifest, TestTransform, open_source
 from bier.errors import ConfigError, DataError
 from bier.evaluate import RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
+from bier.method.reranking import parse
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
 from bier.records.baseline import Baseline
@@ -21,7 +22,6 @@ from bier.records.history import read_history
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.records.verdict import verdict
-from bier.method.reranking import parse
 from bier.runs import build
 from bier.runs.machine import portable, set_threads
 from bier.runs.provenance import source_path

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bier.method.reranking import Reranking
+from bier.method.reranking import Reranking, parse
 from bier.search.base import Ranked, Vectors
 
 
@@ -17,6 +17,11 @@ class RankAgain:
     reranking: Reranking
     always: bool = True
     """Whether too few hits are an error; otherwise they keep their order."""
+
+    @classmethod
+    def asked(cls, text: str, where: str = "rerank", *, always: bool = True) -> RankAgain:
+        """From a text such as ``k-reciprocal,k1=10``; raises `ConfigError` if it is none."""
+        return cls(parse(text, where), always)
 
     def needed(self, top: int) -> int:
         """Hits to search for, so that the first ``top`` of the new order are among them."""

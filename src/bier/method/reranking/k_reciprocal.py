@@ -75,7 +75,7 @@ def encodings(cosines: NDArray[np.float64], k1: int, k2: int) -> Matrix:
     enough = near * (shared >= 2 / 3 * nearer.sum(1))
     expanded = near + enough @ nearer > 0
     encoded = np.where(expanded, np.exp(-squared_distances(cosines)), 0).astype(np.float32)
-    averaged: Matrix = members(order[:, :k2]) @ encoded / k2
+    averaged: Matrix = members(order[:, :k2]) @ encoded / np.float32(k2)
     return averaged
 
 

@@ -36,8 +36,8 @@ class Reranking(ABC):
         self.check_options()
         if self.neighbours > self.first:
             raise ConfigError(
-                f"{self.neighbours} neighbours of each picture, among the first {self.first} hits",
-                where=f"re-ranking {self}",
+                f"{self.name} takes {self.neighbours} neighbours, and first lets it see {self.first} hits",
+                where="re-ranking",
                 remedy=f"raise first, or take fewer neighbours; first goes up to {MOST:,}",
             )
 
@@ -67,8 +67,8 @@ class Reranking(ABC):
         """
         if pictures < self.neighbours:
             raise ConfigError(
-                f"takes {self.neighbours} neighbours, and there are {pictures} pictures to search among",
-                where=f"re-ranking {self}",
+                f"{self.name} takes {self.neighbours} neighbours, and there are {pictures} pictures to search among",
+                where="re-ranking",
                 remedy=f"search without re-ranking, or write {self.fewer(pictures)}",
             )
 
@@ -84,11 +84,12 @@ class Reranking(ABC):
     def _check(self, option: str, value: float, low: float, high: float) -> None:
         if not (math.isfinite(value) and low <= value <= high):
             raise ConfigError(
-                f"{option} is {value:g}", where=f"re-ranking {self.name}", remedy=f"choose {low:g} to {high:g}"
+                f"{option} of {self.name} is {value:g}", where="re-ranking", remedy=f"choose {low:g} to {high:g}"
             )
 
 
 def unit(vectors: Vectors) -> NDArray[np.float64]:
     """The vectors (..., D) with length 1."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)
-    return vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
+    scaled: NDArray[np.float64] = vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
+    return scaled
