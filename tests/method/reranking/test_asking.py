@@ -12,7 +12,7 @@ from bier.method.reranking.k_reciprocal import KReciprocal
 def test_every_method_is_asked_for_by_what_it_says() -> None:
     for text in METHODS:
         assert str(parse(text)) == text
-    assert parse("k-reciprocal, k1=10 ,lambda=0.5") == KReciprocal(k1=10, lambda_=0.5)
+    assert parse("k-reciprocal, k1=10 ,lambda=0.25") == KReciprocal(k1=10, lambda_=0.25)
     assert str(parse("k-reciprocal,k1=10,k2=6")).startswith("k-reciprocal,k1=10")
     assert parse(str(parse("dba,n=3,alpha=0.25,first=50"))) == parse("dba,n=3,alpha=0.25,first=50")
 

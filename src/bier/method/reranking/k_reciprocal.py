@@ -26,7 +26,7 @@ class KReciprocal(Reranking):
     """Neighbours of each picture; about as many as a class has pictures."""
     k2: int = 6
     """Pictures whose encodings are averaged, itself among them; 1: none are."""
-    lambda_: float = 0.3
+    lambda_: float = 0.5
     """Share of the plain distance in the end."""
 
     @property
