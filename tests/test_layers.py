@@ -28,7 +28,7 @@ ROOMS = [
     Room("errors", "every error that a user can meet: what, where, remedy"),
     Room("system", "files, processes, hardware, memory, optional packages, registries"),
     Room("settings", "the settings of a run: fields, bounds, YAML"),
-    Room("method", "BIER: ensemble, boosting, diversity, whitening, and the losses", "system"),
+    Room("method", "BIER: ensemble, boosting, diversity, whitening, the losses; hits ranked again", "system"),
     Room("confidence", "how sure an answer is: cues of its neighbours, learned chances, strangers", "system"),
     Room("losses", "the public face of the losses", "method"),
     Room("records", "what a run's folder holds, written and read", "system"),

@@ -12,16 +12,19 @@ from types import ModuleType
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pytest
 import torch
 from folders import some_birds
 from origins import provenance
 
 from bier.data import Manifest, open_source
+from bier.method.reranking import parse
 from bier.records.history import Epoch, write_history
 from bier.records.provenance import Provenance
 from bier.runs import build
 from bier.settings.reading import load
+from bier.system.console import plain_console
 from bier.system.files import write_json
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -201,3 +204,32 @@ def test_a_trial_of_all_epochs_is_the_first_seed(
     assert [metrics["seed"] for metrics in results.results(tmp_path / "out", "cub100", "tried")] == [0, 1]
     rates = {float(load(out / f"tried-{seed}" / "config.yaml").optimizer.learning_rate) for seed in (0, 1)}
     assert rates == {float(best)}
+
+
+def test_reranking_is_chosen_on_validation_and_measured_on_test(
+    recipe: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rerank = recipe("rerank")
+    for name in rerank.GRIDS:
+        for text in rerank.choices(name):
+            parse(text)
+    monkeypatch.setattr(rerank, "GRIDS", {"alpha-qe": {"n": (2,)}, "dba": {"n": (2, 3)}, "k-reciprocal": {"k1": (8,)}})
+    monkeypatch.setattr(rerank, "MOST_QUERIES", {"val": 20, "test": 15})
+    labels = np.arange(120) % 12
+    random = np.random.default_rng(0)
+    outputs = random.standard_normal((12, 24))[labels] + 0.8 * random.standard_normal((120, 24))
+    split = np.select([labels < 4, labels < 6], ["train", "val"], "test")
+    stored = {"outputs": outputs.astype(np.float32), "sizes": [8, 16], "labels": labels, "split": split}
+    np.savez(tmp_path / "run.npz", validation=split != "test", **stored)
+    rerank.measure(tmp_path / "run", tmp_path, plain_console(quiet=True))
+    content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert set(content["validation"]) == {"plain", "alpha-qe,n=2", "dba,n=2", "dba,n=3", "k-reciprocal,k1=8"}
+    best = max(("dba,n=2", "dba,n=3"), key=lambda text: content["validation"][text]["MAP@R"])
+    assert content["chosen"]["dba"] == best
+    rerank.print_table(tmp_path)
+    assert f"| run | {best} (chosen) | {100 * content['test'][best]['R@1']:.1f} |" in capsys.readouterr().out
+    rerank.print_cost([300])
+    assert capsys.readouterr().out.count("| 300 | 10 / 200 |") == 2

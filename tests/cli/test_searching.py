@@ -77,6 +77,14 @@ def test_from_photographs_to_answers(photos, model, tmp_path, capsys, monkeypatc
     answers = [run(capsys, "search", index, part), run(capsys, "search", index, query, "--box", 30, 20, 60, 80)]
     assert answers[0] == answers[1]
 
+    code, out, _ = run(capsys, "search", index, query, "--top", 3, "--rerank", "k-reciprocal,k1=3,k2=2")
+    assert (code, out.splitlines()[0].split()[:2]) == (0, ["re-ranked", "score"])
+    assert out.splitlines()[1].split()[1] == "1.0000"
+    code, _, error = run(capsys, "search", index, query, "--rerank", "dba", "--learners", "1")
+    assert (code, "--rerank ranks by all learners" in error) == (2, True)
+    code, _, error = run(capsys, "search", index, query, "--rerank", "k-reciprocal")
+    assert (code, "takes 20 neighbours, and there are 13 pictures" in error) == (2, True)
+
     other = sorted(photos.iterdir())[1].name
     page = tmp_path / "page.html"
     _, out, _ = run(capsys, "search", index, query, "--where", f"label={other}", "--html", page)

@@ -73,6 +73,15 @@ def test_from_photographs_to_a_report(photos: Path, tmp_path: Path, capsys: pyte
     found = json.loads((tmp_path / "more.json").read_text())
     assert all(0 < row["map"] <= 1 and 0 <= row["nmi"] <= 1 for row in found["rows"])
     assert "queries without a positive are counted as misses" in found["conventions"]
+    again = ["--rerank", "k-reciprocal,k1=3,k2=2", "--rerank", "dba,n=2"]
+    code, out, _ = run(["evaluate", str(folder), *again, "--out", str(tmp_path / "again.json")], capsys)
+    assert code == 0
+    assert "re-ranked, dba,n=2" in out
+    kinds = [row["kind"] for row in json.loads((tmp_path / "again.json").read_text())["rows"]]
+    assert kinds.count("reranked") == 2
+    code, _, error = run(["evaluate", str(folder), "--rerank", "k-reciprocal,lambda=-1"], capsys)
+    assert (code, "lambda of k-reciprocal is -1" in error) == (2, True)
+
     code, out, error = run(["evaluate", str(folder), "--split", "val"], capsys)
     assert code == 0, error
     assert (folder / "metrics.json").read_bytes() == before, "another split must not replace the test figures"

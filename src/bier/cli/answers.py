@@ -31,7 +31,9 @@ def print_answer(answer: Answer, least: float | None) -> None:
 
 def print_json(answer: Answer) -> None:
     """For a program: one object, on one line."""
-    hits = [{"id": hit.id, "score": hit.score, "metadata": hit.metadata} for hit in answer.hits]
+    hits = [
+        {"id": hit.id, "score": hit.score, "reranked": hit.reranked, "metadata": hit.metadata} for hit in answer.hits
+    ]
     content: dict[str, Any] = {
         "hits": hits,
         "confidence": answer.confidence,
@@ -53,10 +55,13 @@ def _print_hits(hits: Sequence[Hit]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("score", justify="right")
+    again = any(hit.reranked is not None for hit in hits)
+    for heading in ("re-ranked", "score") if again else ("score",):
+        table.add_column(heading, justify="right")
     table.add_column("label")
     table.add_column("picture", overflow="fold")
     for hit in hits:
         texts = hit.metadata.get("label") or "", hit.metadata.get("image") or hit.id
-        table.add_row(f"{hit.score:.4f}", *map(Text, texts))
+        order = ["–" if hit.reranked is None else f"{hit.reranked:.4f}"] if again else []
+        table.add_row(*order, f"{hit.score:.4f}", *map(Text, texts))
     terminal().print(table if hits else "nothing found")

@@ -138,6 +138,10 @@ def search(
         float | None,
         Parameter(help="Give no answer that is less likely right, 0 to 1.", validator=Number(gte=0, lte=1)),
     ] = None,
+    rerank: Annotated[
+        str | None,
+        Parameter(help="Rank the first hits again: k-reciprocal, alpha-qe or dba, as in k-reciprocal,k1=10."),
+    ] = None,
     json: Annotated[bool, Parameter(help="Print the answer as JSON.", negative="")] = False,
     html: Annotated[Path | None, Parameter(help="Write a page with the pictures.")] = None,
     model: ModelPath = None,
@@ -160,7 +164,11 @@ def search(
         query_vectors,
     )
     from bier.search.page import write_page
+    from bier.search.reranked import RankAgain
 
+    again = None if rerank is None else RankAgain.asked(rerank, "--rerank")
+    if again is not None and learners is not None:
+        raise ConfigError("--rerank ranks by all learners", remedy="leave out --rerank or --learners")
     if staged and learners is not None:
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
     if min_confidence is not None and learners is not None:
@@ -175,7 +183,7 @@ def search(
         if calibration is None and min_confidence is not None:
             remedy = f"bier calibrate {quoted(folder)} LABELLED, with labelled pictures"
             raise SearchError("has no calibration, so no confidence is known", where=folder, remedy=remedy)
-        searcher = ConfidentSearch(StagedSearch(opened) if staged else opened, calibration)
+        searcher = ConfidentSearch(StagedSearch(opened) if staged else opened, calibration, again)
         [answer] = searcher.search(vectors, top, filters)
         count = opened.count()
     given = withhold(answer, min_confidence)
@@ -187,6 +195,7 @@ def search(
         how = ["in stages"] if staged else []
         how += [] if part is None else ["a part"]
         how += [] if learners is None else [f"learners {learners}"]
+        how += [] if again is None else [f"first hits ranked again by {again.reranking}"]
         how += [text for text in [in_words(answer)] if text]
         write_page(query, given.hits, html, box=part, count=count, how="".join(f" · {part}" for part in how))
         if not json:

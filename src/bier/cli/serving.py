@@ -24,6 +24,10 @@ def serve(
     staged: Annotated[
         bool, Parameter(help="In stages: a shortlist by the first learner, from a copy in memory.", negative="")
     ] = False,
+    rerank: Annotated[
+        str | None,
+        Parameter(help="Rank the first hits again: k-reciprocal, alpha-qe or dba, unless a request says otherwise."),
+    ] = None,
     batch: Annotated[int, Parameter(help="Most pictures in one go of the model.", validator=Number(gte=1))] = 16,
     queue: Annotated[
         int, Parameter(help="Most uploads in hand; one more is told to wait.", validator=Number(gte=1))
@@ -44,6 +48,7 @@ def serve(
     Requests must carry the secret in the environment variable BIER_TOKEN. Without one, only this machine is served.
     """
     from bier.errors import ConfigError
+    from bier.search.reranked import RankAgain
     from bier.serve import ServeSettings
     from bier.serve import serve as run
     from bier.system.hardware import Hardware
@@ -56,6 +61,7 @@ def serve(
         token=token,
         marks=index / "marks.jsonl",
         staged=staged,
+        rerank=None if rerank is None else str(RankAgain.asked(rerank, "--rerank").reranking),
         batch=batch,
         queue=queue,
         body=int(max_megabytes * 1e6),

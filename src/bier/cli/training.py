@@ -172,6 +172,15 @@ def evaluate(
         Literal["exclude", "miss"],
         Parameter(help="Queries with nothing to find: leave them out, or count them as misses."),
     ] = "exclude",
+    rerank: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Rank the first hits again, in a row of its own: k-reciprocal, alpha-qe or dba, with options as in "
+            "k-reciprocal,k1=10. Repeat for several.",
+            negative="",
+            show_default=False,
+        ),
+    ] = (),
     set_: Set = (),
     out: Annotated[Path | None, output("File of the metrics. [default: in the run's folder]")] = None,
 ) -> None:
@@ -191,6 +200,7 @@ def evaluate(
         recall_at=sorted(set(recall_at)),
         also=also,
         missing=missing,
+        rerank=rerank,
     )
 
 

@@ -36,7 +36,9 @@ from bier.evaluate.learners import (
     search_learners,
 )
 from bier.evaluate.neighbours import neighbours
+from bier.evaluate.reranked import evaluate_reranked
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
+from bier.method.reranking import Reranking
 from bier.records.bits import packed
 from bier.records.metrics import FORMAT
 
@@ -119,6 +121,7 @@ def evaluate_manifest(
     missing: Missing = "exclude",
     device: torch.device | str = "cpu",
     distributed: bool = False,
+    rerank: Sequence[Reranking] = (),
 ) -> dict[str, Any]:
     """Everything that is said of a model on a manifest: the contents of ``metrics.json``.
 
@@ -137,8 +140,10 @@ def evaluate_manifest(
         missing: see `evaluate_retrieval`.
         device: where to search.
         distributed: share the search with the other processes of ``torch.distributed``.
+        rerank: a row for each of these, of the whole embedding with its first hits in another order.
 
     Raises:
+        ConfigError: fewer pictures to search among than a re-ranking takes neighbours.
         DataError: nothing to search in this split; vectors that are all zero or not finite.
     """
     rows = vectors.index
@@ -151,6 +156,11 @@ def evaluate_manifest(
     learners = [part.to(device) for part in vectors.learners]
     draws = [search_learners(*_sides(learners, labels, trial), alpha, of_learners) for trial in searches]
     table = [_row([draw[position] for draw in draws]) for position in range(len(draws[0]))]
+    for reranking in rerank:
+        results = [evaluate_reranked(*_sides(learners, labels, trial), alpha, reranking, options) for trial in searches]
+        whole = draws[0][0]
+        table.append(figures(f"re-ranked, {reranking}", "reranked", whole.learners, whole.dimensions, results))
+        table[-1] |= _first_right(results)
     if vectors.features is not None:
         features = [vectors.features.to(device)]
         draws_of_features = [search_learners(*_sides(features, labels, trial), [1.0], options) for trial in searches]

@@ -245,7 +245,7 @@ def search(
         if {"nmi", "ami"} & set(options.metrics):
             clusters = agreement(query if gallery is None else query.joined(gallery), view, options.seed)
         size = len(query if gallery is None else gallery)
-        results.append(_summary(ranking, size, options, clusters, equal, labels, matching))
+        results.append(summary(ranking, size, options, clusters, equal, labels, matching))
     return results
 
 
@@ -260,15 +260,29 @@ def _matched(
     return [*found, *(match(query, gallery, of[-1:], whole, processes) if whole else [Matching()])]
 
 
-def _summary(
+def summary(
     ranking: Ranking,
     gallery: int,
     options: Options,
     clusters: dict[str, float],
     equal: NDArray[np.int64],
     labels: list[Any] | None,
-    matching: Matching,
+    matching: Matching = Matching(),
 ) -> RetrievalResult:
+    """The result of a search.
+
+    Args:
+        ranking: of each query.
+        gallery: its number of rows.
+        options: of the search.
+        clusters: NMI and AMI, as far as they are known.
+        equal: rows of queries that are equal to a row of another class.
+        labels: of the queries.
+        matching: what a score tells, as far as it was asked for.
+
+    Raises:
+        DataError: no query has a positive.
+    """
     has_positive = ranking.positives > 0
     if not has_positive.any():
         raise DataError(

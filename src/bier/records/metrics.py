@@ -28,7 +28,8 @@ class Row:
 
     name: str
     kind: str
-    """``pretrained`` (features) and ``untrained`` (head); ``ensemble``, ``learner``, ``prefix``, ``features``."""
+    """``pretrained`` (features) and ``untrained`` (head); ``ensemble``, ``learner``, ``prefix``, ``reranked``,
+    ``features``."""
     learners: tuple[int, ...] = ()
     """Those that take part, from 0."""
     dimensions: int
@@ -183,7 +184,8 @@ class Metrics:
     unreadable: tuple[str, ...] = ()
     """Pictures that could not be read."""
     rows: tuple[Row, ...]
-    """In the order of a table: before training, the ensemble, its learners, its prefixes, the features beneath it."""
+    """In the order of a table: before training, the ensemble, its learners, its prefixes, its hits ranked again, the
+    features beneath it."""
     correlation: Correlation | None = None
     neighbours: tuple[Neighbours, ...] = ()
     confidence: Confidence | None = None

@@ -19,6 +19,7 @@ KINDS = {
     "ensemble": "All learners together",
     "learner": "Each learner alone",
     "prefix": "The first learners together",
+    "reranked": "The first hits ranked again",
     "features": "The trained backbone, without the embedding",
 }
 BEFORE = ("pretrained", "untrained")

@@ -13,6 +13,7 @@ from rich.console import Console
 from bier.data import Manifest, TestTransform, open_source
 from bier.errors import ConfigError, DataError
 from bier.evaluate import MATCHING, RECALL_AT, USUAL, Metric, Missing, evaluate_manifest
+from bier.method.reranking import parse
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
 from bier.records.baseline import Baseline
@@ -52,16 +53,19 @@ def evaluate(
     recall_at: Sequence[int] = RECALL_AT,
     also: Sequence[Metric] = (),
     missing: Missing = "exclude",
+    rerank: Sequence[str] = (),
     processes: Processes = ALONE,
 ) -> Metrics:
     """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
+    ``rerank`` names ways to rank the first hits again, each of which gets a row (see `bier.method.reranking.parse`).
 
     Raises:
         BierError: any of its kinds; DataError where a run has put another model in the place of this one meanwhile.
     """
+    rerankings = [parse(text, "--rerank") for text in rerank]
     folder = model_path if model_path.is_dir() else model_path.parent
     files = RunFolder(folder)
     file = files.model if model_path.is_dir() else model_path
@@ -98,6 +102,7 @@ def evaluate(
         whole=MATCHING,
         missing=missing,
         distributed=processes.world > 1,
+        rerank=rerankings,
     )
     metrics = replace(
         _beside_baseline(metrics, folder, console),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -89,6 +90,8 @@ class Hit:
     score: float
     """Dot product of query and stored vector."""
     metadata: dict[str, Any]
+    reranked: float | None = None
+    """By what re-ranking has ordered it, the higher the nearer (see `bier.method.reranking`); None where it has not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +130,8 @@ class Ranked:
     rows: Rows
     scores: NDArray[np.float64]
     """(n,), dot products of query and stored vectors."""
+    reranked: NDArray[np.float64] | None = None
+    """(n,) by what they were ranked again, NaN for those that were not."""
 
     @classmethod
     def of(cls, query: Vectors, rows: Rows) -> Ranked:
@@ -141,10 +146,12 @@ class Ranked:
     def first(self, count: int) -> Ranked:
         """The best so many."""
         rows = Rows(self.rows.ids[:count], self.rows.vectors[:count], self.rows.metadata[:count])
-        return Ranked(rows, self.scores[:count])
+        return Ranked(rows, self.scores[:count], None if self.reranked is None else self.reranked[:count])
 
     def hits(self) -> list[Hit]:
-        return list(map(Hit, self.rows.ids, self.scores.tolist(), self.rows.metadata))
+        again = [None] * len(self) if self.reranked is None else self.reranked.tolist()
+        again = [None if score is None or math.isnan(score) else score for score in again]
+        return list(map(Hit, self.rows.ids, self.scores.tolist(), self.rows.metadata, again))
 
 
 class Index(ABC):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from bier.confidence.calibration import Calibration
 from bier.confidence.neighbours import HITS, Neighbours
 from bier.search.base import Hit, IndexInfo, Ranked, Vectors
+from bier.search.reranked import RankAgain
 from bier.vectors.layout import wrong_length
 
 LABEL = "label"
@@ -48,10 +49,12 @@ class ConfidentSearch:
     Args:
         searcher: an index, or a search in stages.
         calibration: what has been learned of such answers; None: no chances.
+        again: ranks the hits again. The chances are of the first order: the confidence is told only if the first hit
+            has the same label in both.
     """
 
-    def __init__(self, searcher: Searcher, calibration: Calibration | None) -> None:
-        self._searcher, self._calibration = searcher, calibration
+    def __init__(self, searcher: Searcher, calibration: Calibration | None, again: RankAgain | None = None) -> None:
+        self._searcher, self._calibration, self._again = searcher, calibration, again
 
     def search(
         self,
@@ -73,17 +76,21 @@ class ConfidentSearch:
             without: ids of pictures that are left out, such as that of the query itself.
         """
         queries = np.atleast_2d(np.asarray(queries))
-        spare = len(without)
+        needed = top if self._again is None else self._again.needed(top)
         if self._calibration is None:
-            return [
-                Answer(_left(found, without).first(top).hits()) for found in self._ranked(queries, top + spare, where)
-            ]
-        whole = [_left(found, without) for found in self._ranked(queries, max(HITS, 0 if where else top) + spare)]
-        shown = [_left(found, without) for found in self._ranked(queries, top + spare, where)] if where else whole
+            found = self._ranked(queries, needed, where, without)
+            return [Answer(ranked.first(top).hits()) for ranked in self._in_order(queries, found)]
+        whole = self._ranked(queries, max(HITS, 0 if where else needed), None, without)
+        found = self._ranked(queries, needed, where, without) if where else whole
+        shown = self._in_order(queries, found)
         return [self._judged(*each, top) for each in zip(queries, whole, shown, strict=True)]
 
-    def _ranked(self, queries: Vectors, top: int, where: Mapping[str, Any] | None = None) -> list[Ranked]:
-        return self._searcher.ranked(queries, top, where)
+    def _ranked(self, queries: Vectors, top: int, where: Mapping[str, Any] | None, without: Set[str]) -> list[Ranked]:
+        return [_left(found, without) for found in self._searcher.ranked(queries, top + len(without), where)]
+
+    def _in_order(self, queries: Vectors, found: list[Ranked]) -> list[Ranked]:
+        """What was found, ranked again if that is asked for."""
+        return found if self._again is None else list(map(self._again, queries, found))
 
     def _judged(self, query: Vectors, whole: Ranked, shown: Ranked, top: int) -> Answer:
         info, hits = self._searcher.info, shown.first(top).hits()

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from bier.data.box import BOX_REMEDY
 from bier.data.formats import EXTRA
-from bier.errors import BierError, ImageError, SearchError, StorageError
+from bier.errors import BierError, ConfigError, ImageError, SearchError, StorageError
 
 
 class Refusal(HTTPException):
@@ -35,7 +35,7 @@ def status_of(error: BierError) -> int:
     """Whose fault an error is: the request's or the disk's."""
     if isinstance(error, StorageError):
         return 507
-    return 422 if isinstance(error, ImageError | SearchError) else 500
+    return 422 if isinstance(error, ConfigError | ImageError | SearchError) else 500
 
 
 def answer_problems(app: FastAPI) -> None:

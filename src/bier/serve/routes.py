@@ -95,6 +95,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         sizes=list(about.sizes),
         fields=service.fields,
         calibrated=await service.calibrated(),
+        rerank=settings.rerank,
         marks=settings.marks is not None,
         limits=schemas.Limits(
             body=settings.body,
@@ -115,7 +116,7 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
     one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
-    answer = await service.search(query, asked.top, asked.learners, asked.where, known, judged=one)
+    answer = await service.search(query, asked.top, asked.learners, asked.where, known, judged=one, rerank=asked.rerank)
     return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
 
@@ -131,6 +132,7 @@ async def search_by_pictures(
     unlike_weight: Annotated[schemas.UnlikeWeight, Form()] = 0.5,
     top: Annotated[schemas.Top, Form()] = 24,
     learners: Annotated[schemas.Learners, Form()] = None,
+    rerank: Annotated[schemas.Rerank, Form()] = None,
     where: WhereText = "{}",
 ) -> schemas.FoundByPicture:
     """The same with uploaded pictures: fields `picture` and `unlike_picture`, each as often as needed."""
@@ -140,7 +142,7 @@ async def search_by_pictures(
     vectors = await service.embed([*like, *unlike])
     query = await service.query(vectors[: len(like)], vectors[len(like) :], id, unlike_id, unlike_weight)
     one = _is_one([*like, *id], [*unlike, *unlike_id])
-    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, judged=one)
+    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, judged=one, rerank=rerank)
     hashes = [upload.sha256 for upload in [*like, *unlike]]
     return schemas.FoundByPicture(**_answered(answer), milliseconds=_since(started), sha256=hashes)
 
@@ -275,8 +277,8 @@ def _is_one(like: Sequence[object], unlike: Sequence[object]) -> bool:
 
 def _answered(answer: Answer) -> dict[str, Any]:
     hits = [
-        schemas.FoundPicture(id=h.id, label=h.metadata.get("label"), metadata=_public(h.metadata), score=h.score)
-        for h in answer.hits
+        schemas.FoundPicture(**_picture(hit.id, hit.metadata).model_dump(), score=hit.score, reranked=hit.reranked)
+        for hit in answer.hits
     ]
     return {"hits": hits, "confidence": answer.confidence, "known": answer.known, "absent": answer.absent}
 

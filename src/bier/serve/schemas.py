@@ -36,6 +36,14 @@ Learners = Annotated[
         description="Which learners answer: `1-2` the first two together, `2` the second alone; all by default.",
     ),
 ]
+Rerank = Annotated[
+    str | None,
+    Field(
+        max_length=200,
+        description="How the first hits are ranked again: `k-reciprocal`, `alpha-qe` or `dba`, with options as in "
+        "`k-reciprocal,k1=10`; `none`; the server's way by default. It needs all learners.",
+    ),
+]
 UnlikeWeight = Annotated[float, Field(ge=0, le=1, description="How strongly the unlike examples are subtracted.")]
 
 
@@ -58,6 +66,7 @@ class SearchRequest(Strict):
     unlike_weight: UnlikeWeight = 0.5
     top: Top = 24
     learners: Learners = None
+    rerank: Rerank = None
     where: Where = Field(default={}, description="Field of the metadata to its value, or to a list of allowed values.")
 
 
@@ -69,6 +78,7 @@ class Picture(BaseModel):
 
 class FoundPicture(Picture):
     score: float
+    reranked: float | None = Field(description="What orders it after re-ranking, the higher the nearer; or null.")
 
 
 Chance = Annotated[float, Field(ge=0, le=1)] | None
@@ -126,6 +136,7 @@ class Info(BaseModel):
     sizes: list[int] = Field(description="Dimensions of each learner.")
     fields: list[str] = Field(description="What `where` may name.")
     calibrated: bool = Field(description="Whether answers have a confidence.")
+    rerank: str | None = Field(description="How hits are ranked again where a request does not say.")
     marks: bool = Field(description="Whether marks can be saved.")
     limits: Limits
 

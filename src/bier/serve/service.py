@@ -21,6 +21,7 @@ from bier.method.ensemble import EPSILON
 from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
 from bier.search.calibration_file import CurrentCalibration
 from bier.search.confident import Answer, ConfidentSearch
+from bier.search.reranked import RankAgain
 from bier.serve.batching import Batches
 from bier.serve.decoding import Decoder
 from bier.serve.listing import Entry, Listing
@@ -59,6 +60,7 @@ class Service:
         self.encoder = encoder
         self.batches = Batches(encoder.encode, settings.batch, settings.wait, metrics.batch)
         self.fields = [field for field in index.info.fields if field != "image"]
+        self._usual = None if settings.rerank is None else RankAgain.asked(settings.rerank, always=False)
         self._whole = StagedSearch(index) if settings.staged else index
         self._calibration = CurrentCalibration(index, encoder)
         self._metrics = metrics
@@ -110,14 +112,26 @@ class Service:
         return self._renormalised(query)
 
     async def search(
-        self, query: Vectors, top: int, learners: str | None, where: Where, without: Set[str], *, judged: bool
+        self,
+        query: Vectors,
+        top: int,
+        learners: str | None,
+        where: Where,
+        without: Set[str],
+        *,
+        judged: bool,
+        rerank: str | None = None,
     ) -> Answer:
-        """The `top` nearest pictures, leaving out those `without`; how sure they are, if it is to be `judged`."""
+        """The `top` nearest pictures, leaving out those `without`; how sure they are, if it is to be `judged`.
+
+        They are ranked again as ``rerank`` says, or as is usual here.
+        """
+        again = self._again(rerank, learners)
         asked = self._chosen(query, learners)[None]
         self.index.checked_query(asked, 1, None)  # an error of the query, and not of the engine: 422
         searcher = self._whole if learners is None else self.index
         calibration = await self._asked(self._calibration) if judged else None
-        search = partial(ConfidentSearch(searcher, calibration).search, asked, top, without=without)
+        search = partial(ConfidentSearch(searcher, calibration, again).search, asked, top, without=without)
         [answer] = await self._asked(search, self._checked(where))
         return answer
 
@@ -189,6 +203,16 @@ class Service:
         chosen = parse_learners(learners, len(self.index.info.sizes))
         asked: Vectors = choose_learners(self.index.info, torch.tensor(query)[None], chosen)[0].numpy()
         return asked
+
+    def _again(self, rerank: str | None, learners: str | None) -> RankAgain | None:
+        """What a request asks for, or what is usual here; that gives way to chosen learners and to few pictures."""
+        if rerank is None:
+            return self._usual if learners is None else None
+        if rerank == "none":
+            return None
+        if learners is not None:
+            raise Refusal(422, "re-ranking is by all learners", "leave out rerank or learners")
+        return RankAgain.asked(rerank)
 
     def _checked(self, where: Where) -> Where:
         for field in where:

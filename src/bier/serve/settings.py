@@ -25,6 +25,8 @@ class ServeSettings:
     """The file that good and bad marks are appended to."""
     staged: bool = False
     """Queries of all learners are answered in stages, from a copy of the index in memory, made at the start."""
+    rerank: str | None = None
+    """How hits are ranked again where a request does not say, for queries of all learners (`bier.method.reranking`)."""
     batch: int = 16
     """Most pictures that go through the model at once."""
     wait: float = 0.004

@@ -65,7 +65,7 @@ def rank_exactly(
         searched = torch.from_numpy(query.ids[rows, None] != gallery.ids).to(query.device)
         right = _checked(relevance(rows, everything), (len(rows), len(gallery))).to(query.device) & searched
         for position, scores in enumerate(exact_scores(query, rows, gallery, views)):
-            yield rows, position, _rank(scores, right, searched & ~right, wanted)
+            yield rows, position, rank_scores(scores, right, searched & ~right, wanted)
 
 
 def _checked(right: object, shape: tuple[int, int]) -> Tensor:
@@ -89,7 +89,8 @@ def exact_scores(query: Table, rows: Indices, gallery: Table, views: Sequence[Vi
     return [torch.cat(tiles, dim=1) for tiles in found]
 
 
-def _rank(scores: Tensor, right: Tensor, wrong: Tensor, wanted: Wanted) -> Ranking:
+def rank_scores(scores: Tensor, right: Tensor, wrong: Tensor, wanted: Wanted) -> Ranking:
+    """The ranking of queries by their scores (q, g); what is neither right nor wrong is not searched."""
     positives = right.sum(1)
     most = int(positives.max())
     if not most:
