@@ -173,8 +173,6 @@ def test_mistakes_are_one_message(tmp_path: Path, folder: Path) -> None:
         check_recall(exact, 0.9)
     described = {"format": "bier-approximate-1", "wanted": 2, "pictures": 0, "queries": 0}
     (tmp_path / "approximate.json").write_text(json.dumps(described))
-        '{"format": "bier-approximate-1", "wanted": 2, "pictures": 0, "queries": 0}'
-    )
     with pytest.raises(SearchError, match=r"is damaged: 'wanted'"):
         read(tmp_path)
 

@@ -70,7 +70,7 @@ class LanceIndex(ApproximateIndex):
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
         with lance_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            need("lancedb", "search").connect(str(folder)).create_table(_TABLE, schema=_schema(info))
+            _lancedb().connect(str(folder)).create_table(_TABLE, schema=_schema(info))
         with cls(folder, info)._writing():
             pass
         return info
@@ -299,8 +299,7 @@ class LanceIndex(ApproximateIndex):
 
     def _connected(self) -> Any:
         # No interval: each call sees what other processes have written.
-        lancedb = need("lancedb", "search")
-        return lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0)).open_table(_TABLE)
+        return _lancedb().connect(str(self.folder), read_consistency_interval=timedelta(0)).open_table(_TABLE)
 
 
 def _kept(index: Path, root: Path) -> Iterator[str]:
@@ -314,6 +313,11 @@ def _kept(index: Path, root: Path) -> Iterator[str]:
         for name in names:
             if not name.startswith(".tmp") and "#" not in name and not name.endswith((".json", ".damaged")):
                 yield f"{within}/{name}"
+
+
+def _lancedb() -> Any:
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every partition to which nothing was added
+    return need("lancedb", "search")
 
 
 def _schema(info: IndexInfo) -> Any:
