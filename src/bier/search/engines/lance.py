@@ -34,6 +34,7 @@ from bier.search.durable import (
     read_durable,
     write_durable,
 )
+from bier.search.known_ids import KnownIds
 from bier.search.lance_errors import REMEDY, BusyError, is_damage, lance_errors, try_again
 from bier.search.writers import only_writer
 from bier.system.extras import need
@@ -44,6 +45,8 @@ BYTES_AT_OPENING = 256 * 2**20
 
 _TABLE = "pictures"
 _IDS_PER_STATEMENT = 5000
+_WORTH_KNOWING = 1000
+"""Ids from which it pays to know all ids of the table before they are looked up."""
 _WORTH_A_PRODUCT = 4
 """Queries from which reading all vectors into one product is cheaper than a search of each."""
 _ROWS_OF_A_PRODUCT = 8192
@@ -80,6 +83,7 @@ class LanceIndex(ApproximateIndex):
         self._schema = _schema(info)
         self._columns = [column(field) for field in info.fields]
         self._root = folder / f"{_TABLE}.lance"
+        self._known = KnownIds()
         durable = self._durable()
         with lance_errors(folder):
             check_files(folder, durable.files, BYTES_AT_OPENING)
@@ -109,14 +113,15 @@ class LanceIndex(ApproximateIndex):
                 yield self.sound(self._rows(pa.table(part)))
 
     def _add(self, rows: Rows) -> None:
-        with self._writing():
+        with self._writing(rows.ids):
             # Adding is much cheaper than comparing with all rows, and nobody else writes.
-            change = self._merge().execute if self._known(rows.ids) else self._table.add
+            change = self._merge().execute if self._maybe(rows.ids) else self._table.add
             try_again(lambda: change(self._arrow(rows)))
 
-    def _known(self, ids: list[str]) -> bool:
-        """Whether some of them are there."""
-        return any(self._table.count_rows(_among("id", part)) for part in portions(ids, _IDS_PER_STATEMENT))
+    def _maybe(self, ids: list[str]) -> list[str]:
+        """Those that may be there."""
+        table = self._table
+        return self._known.among(ids, table.version, partial(_all_ids, table))
 
     def _merge(self) -> Any:
         return self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
@@ -131,11 +136,12 @@ class LanceIndex(ApproximateIndex):
     def _get(self, ids: list[str]) -> Rows:
         with lance_errors(self.folder):
             table = self._table
+            wanted = self._maybe(ids) if len(ids) > _WORTH_KNOWING else ids
             parts = [
                 table.search().where(_among("id", part)).limit(len(part)).to_arrow()
-                for part in portions(ids, _IDS_PER_STATEMENT)
+                for part in portions(wanted, _IDS_PER_STATEMENT)
             ]
-        return self._rows(pa.concat_tables(parts))
+        return self._rows(pa.concat_tables([self._schema.empty_table(), *parts]))
 
     def _count(self, filters: Filters) -> int:
         with lance_errors(self.folder):
@@ -228,10 +234,12 @@ class LanceIndex(ApproximateIndex):
     # --- one writer at a time, and power failures ---
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, added: Sequence[str] = ()) -> Iterator[None]:
         """Nobody else writes; what was written is on the disk in the end, and acknowledged."""
         with only_writer(self.folder), lance_errors(self.folder):
+            before = self._table.version
             yield
+            self._known.changed(before, self._table.version, added)
             self._settle()
 
     def _settle(self) -> None:
@@ -313,6 +321,11 @@ def _kept(index: Path, root: Path) -> Iterator[str]:
         for name in names:
             if not name.startswith(".tmp") and "#" not in name and not name.endswith((".json", ".damaged")):
                 yield f"{within}/{name}"
+
+
+def _all_ids(table: Any) -> Iterator[list[str]]:
+    for part in table.search().select(["id"]).to_batches(65_536):
+        yield part["id"].to_pylist()
 
 
 def _lancedb() -> Any:
