@@ -64,9 +64,9 @@ class Durable(NamedTuple):
 class LanceIndex(ApproximateIndex):
     """Search on disk, filters first; several processes may read and write."""
 
-    ladder = tuple(
-        {"partitions": partitions, "refined": refined}
-        for partitions, refined in ((5, 2), (10, 2), (20, 2), (20, 5), (40, 5), (80, 5), (160, 5), (320, 10))
+    ladder = (
+        *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)),
+        *({"partitions": 320, "refined": refined} for refined in (5, 10, 20)),
     )
 
     @classmethod
