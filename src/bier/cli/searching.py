@@ -34,6 +34,9 @@ def fill_index(
     prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
+    recall: Annotated[
+        float | None, Parameter(help="Recall@10 wanted of searches among many pictures; 1: exact. [default: 0.98]")
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
     trust_code: TrustCode = False,
 ) -> None:
@@ -48,7 +51,17 @@ def fill_index(
     unread: list[str] = []
     info, count, batches = _source(source, model, device, trust_code, unread)
     with _opened_or_new(out, info, engine, uri) as opened, showing("indexing", count) as progress:
-        filled = fill(opened, batches, progress, prefix=prefix, moved=moved, prune=prune, unread=unread)
+        filled = fill(
+            opened,
+            batches,
+            progress,
+            prefix=prefix,
+            moved=moved,
+            prune=prune,
+            unread=unread,
+            recall=recall,
+            tell=console.print,
+        )
         total = opened.count()
     lines = [
         f"{filled.added:,} added, {filled.replaced:,} replaced, {filled.unchanged:,} unchanged; "
@@ -76,6 +89,25 @@ def remove(folder: IndexFolder, ids: Annotated[tuple[str, ...], Parameter(name="
 
 
 @index.command
+def tune(
+    folder: IndexFolder,
+    *,
+    recall: Annotated[float, Parameter(help="Share of the ten nearest that a search finds; 1: exact.")] = 0.98,
+) -> None:
+    """Build the approximate index anew, and find the cheapest setting that reaches a recall."""
+    from bier.search import open_index
+    from bier.search.approximate import ApproximateIndex, check_recall
+
+    console = terminal()
+    with open_index(folder) as opened:
+        check_recall(opened, recall)
+        if isinstance(opened, ApproximateIndex):
+            with console.status("") as status:
+                opened.tune(recall, lambda stage: (status.update(stage), console.print(stage)))
+        console.print(_searches(opened), soft_wrap=True)
+
+
+@index.command
 def check(folder: IndexFolder) -> None:
     """Read all of an index: are files, ids, metadata and vectors what they were?"""
     from bier.search import open_index
@@ -100,6 +132,7 @@ def show_info(folder: IndexFolder) -> None:
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "fields": ", ".join(info.fields),
             "confidence": _calibrated(opened),
+            "searches": _searches(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,
         }
@@ -130,6 +163,7 @@ def search(
     ] = (),
     learners: Annotated[str | None, Parameter(help="A prefix such as 1-2, or one learner such as 2.")] = None,
     staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
+    exact: Annotated[bool, Parameter(help="Look at all pictures, whatever it takes.", negative="")] = False,
     box: Annotated[
         tuple[float, float, float, float] | None,
         Parameter(help="Search for a part alone: LEFT TOP WIDTH HEIGHT in pixels of the upright picture."),
@@ -163,6 +197,7 @@ def search(
         parse_learners,
         query_vectors,
     )
+    from bier.search.approximate import Exactly
     from bier.search.page import write_page
     from bier.search.reranked import RankAgain
 
@@ -173,6 +208,8 @@ def search(
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
     if min_confidence is not None and learners is not None:
         raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
+    if staged and exact:
+        raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
     part = checked_box(box, "--box")
     with open_index(folder) as opened:
         filters = _filters(where)
@@ -183,8 +220,8 @@ def search(
         if calibration is None and min_confidence is not None:
             remedy = f"bier calibrate {quoted(folder)} LABELLED, with labelled pictures"
             raise SearchError("has no calibration, so no confidence is known", where=folder, remedy=remedy)
-        searcher = ConfidentSearch(StagedSearch(opened) if staged else opened, calibration, again)
-        [answer] = searcher.search(vectors, top, filters)
+        searcher = StagedSearch(opened) if staged else Exactly(opened) if exact else opened
+        [answer] = ConfidentSearch(searcher, calibration, again).search(vectors, top, filters)
         count = opened.count()
     given = withhold(answer, min_confidence)
     if json:
@@ -299,6 +336,25 @@ def _opened_or_new(out: Path, info: Any, engine: str | None, uri: str | None) ->
         opened.close()
         raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
     return opened
+
+
+def _searches(opened: Index) -> str:
+    """How an index is searched, and what that finds."""
+    from bier.search.approximate import ApproximateIndex
+
+    known = opened.approximation if isinstance(opened, ApproximateIndex) else None
+    if known is None or known.wanted == 1:
+        return "exact"
+    if known.setting is None:
+        best = f"; the best setting reached {known.best:.4f}" if known.best is not None else ""
+        return f"exact: recall@10 of {known.wanted:g} was asked for and not reached{best}"
+    if known.recall is None:
+        return "approximate, recall not measured: the approximate index was being built; run `bier index tune`"
+    setting = ", ".join(f"{name} {value}" for name, value in known.setting.items())
+    return (
+        f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
+        f"at {known.pictures:,} pictures; {setting})"
+    )
 
 
 def _filters(where: Sequence[str]) -> dict[str, list[str]]:

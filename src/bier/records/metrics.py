@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from bier.errors import DataError
 from bier.records.bits import unpacked
-from bier.records.matching import OpenSet, Verification
 from bier.records.classes import ClassFigures, Confusion
+from bier.records.matching import OpenSet, Verification
 from bier.records.pictures import Picture
 from bier.records.reading import REST, as_json, from_json, load
 from bier.system.files import write_json

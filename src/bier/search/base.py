@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -191,33 +191,45 @@ class Index(ABC):
         """Remove pictures, durably; gives the number of those that were there."""
         return self._delete(checked_ids(ids)) if ids else 0
 
-    def search(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
+    def search(
+        self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None, *, exact: bool = False
+    ) -> list[list[Hit]]:
         """The pictures of the highest scores for each query, best first, equal scores by id.
 
         Args:
             queries: (q, D), finite and not zero; or (D,), one query.
             top: hits per query; fewer where fewer are stored.
             where: only pictures whose fields have these values: field to a value or to a list of allowed ones.
+            exact: look at all pictures, also where the engine has an approximate index.
 
         Raises:
             SearchError: a query does not fit the index, a picture that was found is damaged, or the engine fails.
         """
-        return [ranked.hits() for ranked in self.ranked(queries, top, where)]
+        return [ranked.hits() for ranked in self.ranked(queries, top, where, exact=exact)]
 
-    def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]:
+    def ranked(
+        self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None, *, exact: bool = False
+    ) -> list[Ranked]:
         """As `search`, with the stored vectors."""
         asked, filters = self.checked_query(queries, top, where)
+        return self._ranked(asked, top, lambda some, count: self._candidates(some, count, filters, exact))
+
+    def _ranked(self, asked: Vectors, top: int, candidates: Callable[[Vectors, int], list[Rows]]) -> list[Ranked]:
+        """Candidates, scored in float64: the same scores from every engine."""
         answers: dict[int, Ranked] = {}
-        # Candidates first, a few more than needed; then scores in float64, the same from every engine. More
-        # candidates for queries whose last place may be shared by some that were not fetched.
+        # A few more than needed, and more again for queries whose last place may be shared by some not fetched.
         fetch, pending = min(top + _SPARE, self.most), list(range(len(asked)))
         while pending:
-            found = self._nearest(asked[pending], fetch, filters)
+            found = candidates(asked[pending], fetch)
             for q, rows in zip(pending, found, strict=True):
                 answers[q] = Ranked.of(asked[q], self.sound(rows))
             pending = [q for q in pending if fetch < self.most and not _settled(asked[q], answers[q], top, fetch)]
             fetch = min(4 * fetch, self.most)
         return [answers[q].first(top) for q in range(len(asked))]
+
+    def _candidates(self, queries: Vectors, count: int, filters: Filters, exact: bool) -> list[Rows]:
+        """As `_nearest`; an engine with an approximate index may miss some, unless exact answers are asked for."""
+        return self._nearest(queries, count, filters)
 
     def checked_query(self, queries: ArrayLike, top: int, where: Mapping[str, Any] | None) -> tuple[Vectors, Filters]:
         """The arguments of `search`, found sound; raises as it does."""

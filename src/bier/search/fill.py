@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bier.errors import SearchError
+from bier.search.approximate import ApproximateIndex, Tell, check_recall, silent
 from bier.search.base import Index, Rows
 from bier.search.gone import SourceWatch
 
-ROWS_AT_ONCE = 2048
-"""Rows of one change of the index: each change costs a version and a sync."""
+ROWS_AT_ONCE = 16_384
+"""Most rows of one change of the index: each change costs a version and a sync."""
+SECONDS_AT_ONCE = 15.0
+"""After which a change is made with fewer rows: of pictures that are embedded, an interruption loses no more."""
 
 
 class Batch(Protocol):
@@ -48,6 +52,8 @@ def fill(
     moved: bool = False,
     prune: bool = False,
     unread: Collection[str] = (),
+    recall: float | None = None,
+    tell: Tell = silent,
 ) -> Filled:
     """Bring the index up to date with these pictures; it may be repeated after an interruption.
 
@@ -59,10 +65,15 @@ def fill(
         moved: a known id with the path of another file is the same picture, elsewhere.
         prune: remove what has gone from the source.
         unread: paths of what the source has and could not be read, known once the batches are at their end.
+        recall: wanted of an approximate index, where the engine has one and the pictures are many; by default what was
+            wanted before, or `USUAL_RECALL`.
+        tell: is told of the stages of building it.
 
     Raises:
-        SearchError: an id stands for another file in the index; rows before it are stored.
+        SearchError: the recall cannot be had from this engine, and nothing is stored; or an id stands for another file
+            in the index, and rows before it are stored.
     """
+    check_recall(index, recall)
     filled, watch = Filled(), SourceWatch(prefix)
     for rows in _gathered(batches, prefix):
         before = index.get(rows.ids)
@@ -88,17 +99,21 @@ def fill(
     if prune:
         index.delete(filled.gone)
     index.flush()
+    if isinstance(index, ApproximateIndex):
+        index.keep_tuned(tell, recall)
     return filled
 
 
 def _gathered(batches: Iterable[Batch], prefix: str) -> Iterator[Rows]:
     """The same rows, many at once."""
     waiting: list[Batch] = []
+    count, since = 0, time.monotonic()
     for batch in batches:
         waiting.append(batch)
-        if sum(len(part.ids) for part in waiting) >= ROWS_AT_ONCE:
+        count += len(batch.ids)
+        if count >= ROWS_AT_ONCE or time.monotonic() - since > SECONDS_AT_ONCE:
             yield _joined(waiting, prefix)
-            waiting = []
+            waiting, count, since = [], 0, time.monotonic()
     if waiting:
         yield _joined(waiting, prefix)
 

@@ -17,10 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from bier.errors import SearchError
-from bier.search.base import Filters, Index, IndexInfo, Rows, Vectors, column, portions
+from bier.search.approximate import WORTH_IT, ApproximateIndex, Setting
+from bier.search.base import Filters, IndexInfo, Rows, Vectors, column, portions
 from bier.search.durable import (
     DURABLE,
     Checksums,
@@ -31,6 +34,7 @@ from bier.search.durable import (
     read_durable,
     write_durable,
 )
+from bier.search.known_ids import KnownIds
 from bier.search.lance_errors import REMEDY, BusyError, is_damage, lance_errors, try_again
 from bier.search.writers import only_writer
 from bier.system.extras import need
@@ -40,9 +44,13 @@ BYTES_AT_OPENING = 256 * 2**20
 """So many are compared with their checksums when an index is opened: 100,000 pictures of 512 dimensions."""
 
 _TABLE = "pictures"
-_IDS_PER_STATEMENT = 500
+_IDS_PER_STATEMENT = 5000
 _VALUES_AT_ONCE = 65_536
-_WORTH_AN_INDEX = 50_000
+_WORTH_KNOWING = 1000
+"""Ids from which it pays to know all ids of the table before they are looked up."""
+_WORTH_A_PRODUCT = 4
+"""Queries from which reading all vectors into one product is cheaper than a search of each."""
+_ROWS_OF_A_PRODUCT = 8192
 _NEWEST_NAME = 2**64 - 1
 
 
@@ -54,14 +62,19 @@ class Durable(NamedTuple):
     files: Checksums
 
 
-class LanceIndex(Index):
-    """Exact search on disk, filters first; several processes may read and write."""
+class LanceIndex(ApproximateIndex):
+    """Search on disk, filters first; several processes may read and write."""
+
+    ladder = (
+        *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)),
+        *({"partitions": 320, "refined": refined} for refined in (5, 10, 20)),
+    )
 
     @classmethod
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
         with lance_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            need("lancedb", "search").connect(str(folder)).create_table(_TABLE, schema=_schema(info))
+            _lancedb().connect(str(folder)).create_table(_TABLE, schema=_schema(info))
         with cls(folder, info)._writing():
             pass
         return info
@@ -71,6 +84,7 @@ class LanceIndex(Index):
         self._schema = _schema(info)
         self._columns = [column(field) for field in info.fields]
         self._root = folder / f"{_TABLE}.lance"
+        self._known = KnownIds()
         durable = self._durable()
         with lance_errors(folder):
             check_files(folder, durable.files, BYTES_AT_OPENING)
@@ -85,8 +99,7 @@ class LanceIndex(Index):
         with self._writing():
             with suppress(BusyError):  # the next one may tidy up
                 try_again(lambda: self._table.optimize(cleanup_older_than=timedelta(hours=1)))
-            if self._table.count_rows() >= _WORTH_AN_INDEX and not self._table.list_indices():
-                self._table.create_scalar_index("id")
+            self._index_values()
 
     def close(self) -> None:
         self._table = None
@@ -106,8 +119,15 @@ class LanceIndex(Index):
                 yield part.column(column(field)).to_pylist()
 
     def _add(self, rows: Rows) -> None:
-        with self._writing():
-            try_again(lambda: self._merge().execute(self._arrow(rows)))
+        with self._writing(rows.ids):
+            # Adding is much cheaper than comparing with all rows, and nobody else writes.
+            change = self._merge().execute if self._maybe(rows.ids) else self._table.add
+            try_again(lambda: change(self._arrow(rows)))
+
+    def _maybe(self, ids: list[str]) -> list[str]:
+        """Those that may be there."""
+        table = self._table
+        return self._known.among(ids, table.version, partial(_all_ids, table))
 
     def _merge(self) -> Any:
         return self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
@@ -122,11 +142,12 @@ class LanceIndex(Index):
     def _get(self, ids: list[str]) -> Rows:
         with lance_errors(self.folder):
             table = self._table
+            wanted = self._maybe(ids) if len(ids) > _WORTH_KNOWING else ids
             parts = [
                 table.search().where(_among("id", part)).limit(len(part)).to_arrow()
-                for part in portions(ids, _IDS_PER_STATEMENT)
+                for part in portions(wanted, _IDS_PER_STATEMENT)
             ]
-        return self._rows(pa.concat_tables(parts))
+        return self._rows(pa.concat_tables([self._schema.empty_table(), *parts]))
 
     def _count(self, filters: Filters) -> int:
         with lance_errors(self.folder):
@@ -135,12 +156,71 @@ class LanceIndex(Index):
     def _nearest(self, queries: Vectors, count: int, filters: Filters) -> list[Rows]:
         with lance_errors(self.folder):
             table = self._table
-            return [self._nearest_to(table, query, count, _condition(filters)) for query in queries]
+            if len(queries) < _WORTH_A_PRODUCT:
+                asked = (self._asked(table, query, count, filters) for query in queries)
+                return [self._found(search.bypass_vector_index()) for search in asked]
+            return self._taken(table, self._product(table, queries, count, filters))
 
-    def _nearest_to(self, table: Any, query: Vectors, count: int, condition: str | None) -> Rows:
+    def _taken(self, table: Any, wanted: NDArray[np.int64]) -> list[Rows]:
+        """The rows of each query, by row ids (q, count); each is read once."""
+        ids, places = np.unique(wanted, return_inverse=True)
+        if not len(ids):
+            return [Rows([], np.empty((0, self.info.dimensions), np.float32), []) for _ in wanted]
+        read = self._rows(table.take_row_ids(ids.tolist()).select(self._schema.names).to_arrow())
+        return [
+            Rows([read.ids[row] for row in rows], read.vectors[rows], [dict(read.metadata[row]) for row in rows])
+            for rows in places.reshape(wanted.shape)
+        ]
+
+    def _product(self, table: Any, queries: Vectors, count: int, filters: Filters) -> NDArray[np.int64]:
+        """(q, count) row ids of the nearest, by one matrix product for each part of the table."""
+        best = np.empty((len(queries), 0), np.float32)
+        rows = np.empty((len(queries), 0), np.int64)
+        condition = _condition(filters)
+        search = table.search().select(["vector"]).with_row_id(True)
+        for part in (search if condition is None else search.where(condition)).to_batches(_ROWS_OF_A_PRODUCT):
+            own = part["_rowid"].to_numpy(zero_copy_only=False).astype(np.int64)
+            scores = np.concatenate([best, queries @ self._vectors(part["vector"]).T], axis=1)
+            numbers = np.concatenate([rows, np.tile(own, (len(queries), 1))], axis=1)
+            kept = np.argpartition(-scores, min(count, scores.shape[1]) - 1, axis=1)[:, :count]
+            best, rows = np.take_along_axis(scores, kept, axis=1), np.take_along_axis(numbers, kept, axis=1)
+        return rows
+
+    def _near(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
+        def near(search: Any) -> Any:
+            return search.nprobes(setting["partitions"]).refine_factor(setting["refined"])
+
+        with lance_errors(self.folder):
+            table = self._table
+            return [self._found(near(self._asked(table, query, count, filters))) for query in queries]
+
+    def _asked(self, table: Any, query: Vectors, count: int, filters: Filters) -> Any:
         search = table.search(query, vector_column_name="vector").distance_type("dot").limit(count)
-        search = search.bypass_vector_index().select([*self._schema.names, "_distance"])
-        return self._rows((search if condition is None else search.where(condition)).to_arrow())
+        condition = _condition(filters)
+        return search if condition is None else search.where(condition)
+
+    def _found(self, search: Any) -> Rows:
+        return self._rows(search.select([*self._schema.names, "_distance"]).to_arrow())
+
+    def _build(self) -> None:
+        kind = need("lancedb.index", "search").IvfRq(distance_type="dot")
+        with self._writing():
+            try_again(lambda: self._table.create_index("vector", config=kind, replace=True))
+
+    def _sample(self, count: int) -> Rows:
+        with lance_errors(self.folder):
+            rows = self._table.count_rows()
+            chosen = np.sort(np.random.default_rng(0).permutation(rows)[:count])
+            return self._rows(self._table.take_offsets(chosen.tolist()).select(self._schema.names).to_arrow())
+
+    def _index_values(self) -> None:
+        """Indexes of ids and of fields, so that filters need not read all rows."""
+        if self._table.count_rows() < WORTH_IT:
+            return
+        there = {name for index in self._table.list_indices() for name in index.columns}
+        for name in ["id", *self._columns]:
+            if name not in there:
+                self._table.create_scalar_index(name)
 
     def _arrow(self, rows: Rows) -> Any:
         flat = pa.array(rows.vectors.reshape(-1))
@@ -149,18 +229,23 @@ class LanceIndex(Index):
         return pa.table({"id": rows.ids, "vector": vectors, **fields}, schema=self._schema)
 
     def _rows(self, table: Any) -> Rows:
-        vectors = table["vector"].combine_chunks()
-        flat = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.info.dimensions)
+        flat = self._vectors(table["vector"].combine_chunks())
         metadata = table.select(self._columns).rename_columns(list(self.info.fields)).to_pylist()
         return Rows(table["id"].to_pylist(), flat, metadata)
+
+    def _vectors(self, column: Any) -> Vectors:
+        array: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.info.dimensions)
+        return array
 
     # --- one writer at a time, and power failures ---
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, added: Sequence[str] = ()) -> Iterator[None]:
         """Nobody else writes; what was written is on the disk in the end, and acknowledged."""
         with only_writer(self.folder), lance_errors(self.folder):
+            before = self._table.version
             yield
+            self._known.changed(before, self._table.version, added)
             self._settle()
 
     def _settle(self) -> None:
@@ -228,8 +313,7 @@ class LanceIndex(Index):
 
     def _connected(self) -> Any:
         # No interval: each call sees what other processes have written.
-        lancedb = need("lancedb", "search")
-        return lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0)).open_table(_TABLE)
+        return _lancedb().connect(str(self.folder), read_consistency_interval=timedelta(0)).open_table(_TABLE)
 
 
 def _kept(index: Path, root: Path) -> Iterator[str]:
@@ -243,6 +327,16 @@ def _kept(index: Path, root: Path) -> Iterator[str]:
         for name in names:
             if not name.startswith(".tmp") and "#" not in name and not name.endswith((".json", ".damaged")):
                 yield f"{within}/{name}"
+
+
+def _all_ids(table: Any) -> Iterator[list[str]]:
+    for part in table.search().select(["id"]).to_batches(65_536):
+        yield part["id"].to_pylist()
+
+
+def _lancedb() -> Any:
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every partition to which nothing was added
+    return need("lancedb", "search")
 
 
 def _schema(info: IndexInfo) -> Any:

@@ -1,0 +1,256 @@
+"""An approximate index: the cheapest setting that finds the exact answer often enough, measured and kept.
+
+Recall@10 is the share of the exact ten nearest that a search finds. It is measured on stored pictures, each searched
+for among the others. Candidates are scored again exactly, so an approximate index may miss a picture, and never
+changes a score or the order.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bier.errors import SearchError
+from bier.search.base import Filters, Hit, Index, IndexInfo, Ranked, Rows, Vectors
+from bier.system.files import write_json
+from bier.system.json_files import read_object
+from bier.system.json_values import number, object_of, one_of, record, whole
+
+FILE = "approximate.json"
+FORMAT = "bier-approximate-1"
+
+USUAL_RECALL = 0.98
+WORTH_IT = 50_000
+"""Pictures from which a search of all takes longer than one should wait."""
+FEWEST = 1_000
+"""Pictures below which there is nothing to gain."""
+TOP = 10
+QUERIES = 400
+"""Pictures that are searched for to measure recall: its standard error is then about half a percent."""
+FEW = 20_000
+"""Pictures behind a filter that are searched exactly: that is cheaper than the approximate index."""
+GROWN = 2
+"""Times as many pictures as when it was built: it is built anew."""
+
+Setting = Mapping[str, int]
+Tell = Callable[[str], object]
+"""Is told of each stage of work that takes minutes."""
+
+
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """What is known of an index' approximate index; it stands in approximate.json."""
+
+    wanted: float
+    """The recall that was asked for; 1 asks for exact searches."""
+    recall: float | None = None
+    """What was measured with the setting; None before that, and where searches are exact."""
+    pictures: int = 0
+    """Held by the index when that was measured."""
+    queries: int = 0
+    setting: Setting | None = None
+    """Of the engine; None: searches are exact."""
+    best: float | None = None
+    """The highest recall of any setting, where none reaches what was wanted."""
+
+
+class ApproximateIndex(Index):
+    """An engine that can have an approximate index, and uses it as long as nobody asks for exact answers.
+
+    An engine supplies the methods below the line beside those of `Index`.
+    """
+
+    ladder: ClassVar[Sequence[Setting]]
+    """Settings of a search, the cheapest first."""
+
+    @property
+    def approximation(self) -> Approximation | None:
+        """What was built and measured; None if nothing was asked for yet.
+
+        Raises:
+            SearchError: the file that says so is damaged.
+        """
+        return read(self.folder)
+
+    def tune(self, recall: float = USUAL_RECALL, tell: Tell = silent) -> Approximation:
+        """Build the approximate index, and find the cheapest setting that reaches a recall. Takes minutes at a million.
+
+        Searches go on meanwhile, and other writers wait. An interruption leaves the index without it, or as it was.
+
+        Args:
+            recall: recall@10 that is wanted, above 0; 1 searches exactly from now on.
+            tell: is told of each stage.
+
+        Raises:
+            SearchError: the recall is out of range, there are too few pictures, or the engine fails.
+        """
+        check_recall(self, recall)
+        known, count = self.approximation, self.count()
+        if recall == 1:
+            return self._keep(Approximation(1.0))
+        if count < FEWEST:
+            raise SearchError(
+                f"holds {count:,} pictures: an approximate index needs {FEWEST:,}",
+                where=self.folder,
+                remedy="search it as it is: exact answers take milliseconds",
+            )
+        # Until the new one is measured, searches take the most careful setting, or are exact if there was none.
+        careful = self.ladder[-1] if known is not None and known.setting else None
+        self._keep(Approximation(recall, setting=careful))
+        tell(f"building the approximate index of {count:,} pictures")
+        self._build()
+        return self._keep(self._measured(recall, count, tell))
+
+    def keep_tuned(self, tell: Tell = silent, recall: float | None = None) -> Approximation | None:
+        """Build, or build anew, where the number of pictures or another recall asks for it.
+
+        Args:
+            tell: is told of each stage.
+            recall: wanted from now on; by default what was wanted before, or `USUAL_RECALL`.
+        """
+        known, count = self.approximation, self.count()
+        wanted = recall or (known.wanted if known is not None else USUAL_RECALL)
+        asked = known is not None and known.wanted < 1  # by hand, of whatever size
+        if wanted == 1 or count < (FEWEST if asked else WORTH_IT):
+            return known if recall is None else self._keep(Approximation(wanted))
+        measured = known is not None and known.wanted == wanted and known.queries > 0
+        if known is not None and measured and known.pictures / GROWN < count < known.pictures * GROWN:
+            return known
+        return self.tune(wanted, tell)
+
+    def _measured(self, wanted: float, count: int, tell: Tell) -> Approximation:
+        tell(f"searching exactly for {min(QUERIES, count):,} pictures, to measure recall")
+        asked = self._sample(QUERIES)
+        exact = self.search(asked.vectors, TOP + 1, exact=True)
+        best = 0.0
+        for setting in self.ladder:
+            found = self._search(asked.vectors, TOP + 1, setting)
+            recall = recall_of(found, exact, asked.ids)
+            tell(f"recall {recall:.4f} with {', '.join(f'{name} {value}' for name, value in setting.items())}")
+            if recall >= wanted:
+                return Approximation(wanted, recall, count, len(asked), setting)
+            best = max(best, recall)
+        return Approximation(wanted, None, count, len(asked), None, best)
+
+    def _keep(self, known: Approximation) -> Approximation:
+        write(self.folder, known)
+        return known
+
+    def _candidates(self, queries: Vectors, count: int, filters: Filters, exact: bool) -> list[Rows]:
+        known = None if exact else self.approximation
+        # What was measured holds for whole queries, and not for those of single learners.
+        if known is None or known.setting is None or not self._is_whole(queries):
+            return self._nearest(queries, count, filters)
+        if filters and self._count(filters) <= FEW:
+            return self._nearest(queries, count, filters)
+        return self._near_or_exact(queries, count, filters, known.setting)
+
+    def _near_or_exact(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
+        found = self._near(queries, count, filters, setting)
+        short = [query for query, rows in enumerate(found) if len(rows) < count]
+        if short:  # the partitions that were looked at hold too few behind the filter
+            for query, rows in zip(short, self._nearest(queries[short], count, filters), strict=True):
+                found[query] = rows
+        return found
+
+    def _search(self, queries: Vectors, top: int, setting: Setting) -> list[list[Hit]]:
+        """Answers with one setting."""
+        found = self._ranked(queries, top, lambda some, count: self._near_or_exact(some, count, {}, setting))
+        return [ranked.hits() for ranked in found]
+
+    def _is_whole(self, queries: Vectors) -> bool:
+        ends = np.cumsum((0, *self.info.sizes))
+        return all(queries[:, start:end].any(1).all() for start, end in pairwise(ends))
+
+    # --- what an engine supplies ---
+
+    @abstractmethod
+    def _build(self) -> None:
+        """Build the approximate index over all pictures, in place of an earlier one; whole or not at all."""
+
+    @abstractmethod
+    def _near(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
+        """As `_nearest`, by the approximate index; rows that it does not know yet are looked at all the same."""
+
+    @abstractmethod
+    def _sample(self, count: int) -> Rows:
+        """Some pictures, drawn at random, the same ones each time; all if there are fewer."""
+
+
+class Exactly:
+    """An index whose every search looks at all pictures."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    @property
+    def info(self) -> IndexInfo:
+        return self._index.info
+
+    def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]:
+        return self._index.ranked(queries, top, where, exact=True)
+
+
+def check_recall(index: Index, recall: float | None) -> None:
+    """Raises `SearchError` if the engine has no approximate index, or the recall is out of range."""
+    if recall is None:
+        return
+    if not 0 < recall <= 1:
+        raise SearchError(f"recall {recall} is out of range", where="--recall", remedy="choose one of 0.9 to 1")
+    if recall < 1 and not isinstance(index, ApproximateIndex):
+        raise SearchError(
+            f"the engine {index.info.engine} has no approximate index: all its searches are exact",
+            where=index.folder,
+            remedy="leave out --recall, or make a new index with the engine lancedb",
+        )
+
+
+def recall_of(found: Sequence[Sequence[Hit]], exact: Sequence[Sequence[Hit]], own: Sequence[str]) -> float:
+    """Share of the exact nearest that were found; the query itself does not count, and of equal scores any does."""
+    return float(np.mean([_share(*answers) for answers in zip(found, exact, own, strict=True)]))
+
+
+def _share(found: Sequence[Hit], exact: Sequence[Hit], own: str) -> float:
+    wanted = [hit.score for hit in exact if hit.id != own][:TOP]
+    good = sum(hit.score >= wanted[-1] for hit in found if hit.id != own) if wanted else 0
+    return min(good, len(wanted)) / len(wanted) if wanted else 1.0
+
+
+_share_of_one = number(0, 1)
+_described = record(
+    {"format": one_of(FORMAT), "wanted": _share_of_one, "pictures": whole(0, 2**63), "queries": whole(0, 10**6)},
+    {"recall": _share_of_one, "best": _share_of_one, "setting": object_of(whole(1, 10**6))},
+)
+
+
+def read(folder: Path) -> Approximation | None:
+    """What approximate.json says; None without it.
+
+    Raises:
+        SearchError: the file is damaged.
+    """
+    file = folder / FILE
+    try:
+        content = _described(read_object(file), "")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        remedy = "remove the file: the next `bier index` or `bier index tune` makes it anew"
+        raise SearchError(f"is damaged: {error}", where=file, remedy=remedy) from error
+    return Approximation(**{name: value for name, value in content.items() if name != "format"})
+
+
+def write(folder: Path, known: Approximation) -> None:
+    content = {name: value for name, value in asdict(known).items() if value is not None}
+    write_json(folder / FILE, {"format": FORMAT, **content})

@@ -1,0 +1,221 @@
+"""The approximate index: its recall is measured and reached, its scores are exact, and it is there or it is not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ensembles import fitted
+
+from bier.cli.entry import main
+from bier.errors import SearchError
+from bier.search import Hit, Index, IndexInfo, create_index, open_index
+from bier.search.approximate import ApproximateIndex, Approximation, check_recall, read, recall_of
+from bier.search.base import Vectors
+
+INFO = IndexInfo("fingerprint-of-a-model", sizes=(8, 24), scales=(0.5, 0.8))
+COUNT = 4000
+
+
+def clustered(count: int, seed: int) -> Vectors:
+    """(count, 32) retrieval vectors around 200 centres that are always the same."""
+    draw = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(200, INFO.dimensions))
+    made = centres[draw.integers(0, 200, count)] + 0.5 * draw.normal(size=(count, INFO.dimensions))
+    return fitted(made, INFO)
+
+
+def add(index: Index, count: int, seed: int, name: str) -> None:
+    vectors = clustered(count, seed)
+    index.add([f"{name}{row}" for row in range(count)], vectors, [{"label": str(row % 4)} for row in range(count)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("approximate") / "index"
+    with create_index(folder, INFO) as index:
+        add(index, COUNT, 0, "p")
+        assert isinstance(index, ApproximateIndex)
+        assert index.approximation is None
+        index.tune(0.9)
+    return folder
+
+
+@pytest.fixture
+def index(folder: Path) -> ApproximateIndex:
+    opened = open_index(folder)
+    assert isinstance(opened, ApproximateIndex)
+    return opened
+
+
+def share(found: list[list[Hit]], exact: list[list[Hit]]) -> float:
+    pairs = zip(found, exact, strict=True)
+    return float(
+        np.mean([len({hit.id for hit in one} & {hit.id for hit in other}) / len(other) for one, other in pairs])
+    )
+
+
+def test_it_reaches_the_recall_that_it_tells(index: ApproximateIndex) -> None:
+    known = index.approximation
+    assert known is not None
+    assert known.recall is not None
+    assert 0.9 <= known.recall < 1
+    assert known.pictures == COUNT
+    queries = clustered(200, 1)
+    found, exact = index.search(queries), index.search(queries, exact=True)
+    assert share(found, exact) == pytest.approx(known.recall, abs=0.06)  # three standard errors
+    assert found != exact, "it was not used"
+
+
+def test_scores_and_their_order_are_those_of_an_exact_search(index: ApproximateIndex) -> None:
+    queries = clustered(20, 2)
+    for found, exact in zip(index.search(queries), index.search(queries, top=COUNT, exact=True), strict=True):
+        kept = {hit.id for hit in found}
+        assert found == [hit for hit in exact if hit.id in kept]
+
+
+def test_one_query_and_many_give_the_same_exact_answers(index: ApproximateIndex) -> None:
+    queries = clustered(20, 3)
+    assert index.search(queries, exact=True) == [index.search(query, exact=True)[0] for query in queries]
+    only = {"label": ["1", "2"]}
+    assert index.search(queries, 5, only, exact=True) == [index.search(q, 5, only, exact=True)[0] for q in queries]
+    assert index.search(queries, where={"label": "none"}) == [[] for _ in queries]
+
+
+def test_a_filter_and_single_learners_are_answered_exactly(index: ApproximateIndex) -> None:
+    queries = clustered(50, 4)
+    assert index.search(queries, where={"label": "3"}) == index.search(queries, where={"label": "3"}, exact=True)
+    queries[:, : INFO.sizes[0]] = 0
+    assert index.search(queries) == index.search(queries, exact=True)
+
+
+def test_broad_filters_get_as_many_hits_as_there_are(index: ApproximateIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bier.search.approximate.FEW", 10)
+    found = index.search(clustered(50, 5), top=900, where={"label": "3"})
+    assert {len(hits) for hits in found} == {900}
+    assert {hit.metadata["label"] for hits in found for hit in hits} == {"3"}
+
+
+def test_it_grows_and_shrinks_with_the_index(tmp_path: Path) -> None:
+    with create_index(tmp_path / "index", INFO) as index:
+        assert isinstance(index, ApproximateIndex)
+        add(index, 2000, 0, "p")
+        index.tune(0.9)
+        [query] = clustered(1, 6)
+        index.add(["new"], query[None], [{"label": "new"}])
+        assert index.search(query)[0][0].id == "new"
+        index.flush()
+        assert index.search(query)[0][0].id == "new"
+        index.add(["new"], -query[None], [{"label": "turned"}])
+        assert "new" not in {hit.id for hit in index.search(query, top=50)[0]}
+        assert index.search(-query)[0][0].metadata["label"] == "turned"
+        index.delete(["new"])
+        index.flush()
+        assert "new" not in {hit.id for hit in index.search(-query, top=50)[0]}
+        kept = index.keep_tuned()
+        assert kept is not None
+        assert kept.pictures == 2000, "it was not worth building anew"
+        add(index, 2500, 7, "more")
+        kept = index.keep_tuned()
+        assert kept is not None
+        assert kept.pictures == 4500
+    with open_index(tmp_path / "index") as again:
+        assert isinstance(again, ApproximateIndex)
+        assert again.approximation == kept
+
+
+def test_a_recall_that_cannot_be_reached_leaves_exact_searches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with create_index(tmp_path / "index", INFO) as index:
+        assert isinstance(index, ApproximateIndex)
+        add(index, 2000, 0, "p")
+        monkeypatch.setattr(type(index), "ladder", ({"partitions": 1, "refined": 1},))
+        known = index.tune(0.999)
+        assert known.setting is None
+        assert known.best is not None
+        assert known.best < 0.999
+        queries = clustered(20, 1)
+        assert index.search(queries) == index.search(queries, exact=True)
+    with pytest.raises(SystemExit) as stopped:
+        main(["index", "info", str(tmp_path / "index")])
+    assert stopped.value.code in (0, None)
+    assert "asked for and not reached" in " ".join(capsys.readouterr().out.split())
+
+
+def test_exact_searches_can_be_asked_for(tmp_path: Path) -> None:
+    with create_index(tmp_path / "index", INFO) as index:
+        assert isinstance(index, ApproximateIndex)
+        add(index, 2000, 0, "p")
+        index.tune(0.9)
+        assert index.tune(1) == Approximation(1.0)
+        queries = clustered(20, 1)
+        assert index.search(queries) == index.search(queries, exact=True)
+        assert index.keep_tuned() == Approximation(1.0)
+
+
+def test_mistakes_are_one_message(tmp_path: Path, folder: Path) -> None:
+    with create_index(tmp_path / "small", INFO) as small:
+        assert isinstance(small, ApproximateIndex)
+        add(small, 20, 0, "p")
+        with pytest.raises(SearchError, match="holds 20 pictures: an approximate index needs 1,000"):
+            small.tune()
+        with pytest.raises(SearchError, match=r"recall 1\.2 is out of range"):
+            small.tune(1.2)
+    with (
+        create_index(tmp_path / "exact", INFO, "exact") as exact,
+        pytest.raises(SearchError, match="the engine exact has no approximate index"),
+    ):
+        check_recall(exact, 0.9)
+    described = {"format": "bier-approximate-1", "wanted": 2, "pictures": 0, "queries": 0}
+    (tmp_path / "approximate.json").write_text(json.dumps(described))
+    with pytest.raises(SearchError, match=r"is damaged: 'wanted'"):
+        read(tmp_path)
+
+
+def test_recall_counts_equal_scores_alike_and_never_the_query() -> None:
+    def hits(*scores: tuple[str, float]) -> list[Hit]:
+        return [Hit(name, score, {}) for name, score in scores]
+
+    exact = [hits(("q", 1.0), ("a", 0.5), ("b", 0.5), ("c", 0.4))]
+    assert recall_of([hits(("q", 1.0), ("b", 0.5), ("a", 0.5), ("c", 0.4))], exact, ["q"]) == 1
+    assert recall_of([hits(("q", 1.0), ("b", 0.5), ("d", 0.1))], exact, ["q"]) == pytest.approx(1 / 3)
+
+
+BUILDER = """
+import sys
+from bier.search import open_index
+index = open_index(sys.argv[1])
+index.tune(0.9, lambda stage: print(stage, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_a_kill_while_it_is_built_leaves_a_sound_index(stage: int, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    with create_index(folder, INFO) as index:
+        add(index, 20_000, 0, "p")
+        queries = clustered(20, 1)
+        exact = index.search(queries, exact=True)
+    process = subprocess.Popen([sys.executable, "-c", BUILDER, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for _ in range(stage):
+        process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    with open_index(folder) as index:
+        assert isinstance(index, ApproximateIndex)
+        assert index.search(queries, exact=True) == exact
+        known = index.approximation
+        assert known is not None
+        assert known.setting is None or known.recall is not None
+        known = index.keep_tuned()
+        assert known is not None
+        assert known.recall is not None
+        assert known.recall >= 0.9
+        assert share(index.search(queries), exact) > 0.8
