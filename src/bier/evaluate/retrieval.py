@@ -260,6 +260,9 @@ def _matched(
     return [*found, *(match(query, gallery, of[-1:], whole, processes) if whole else [Matching()])]
 
 
+NOTHING_MATCHED = Matching()
+
+
 def summary(
     ranking: Ranking,
     gallery: int,
@@ -267,7 +270,7 @@ def summary(
     clusters: dict[str, float],
     equal: NDArray[np.int64],
     labels: list[Any] | None,
-    matching: Matching = Matching(),
+    matching: Matching = NOTHING_MATCHED,
 ) -> RetrievalResult:
     """The result of a search.
 
