@@ -1,6 +1,6 @@
 """What it costs to judge the answers of a search: CPU time of a query with and without a calibration.
 
-    OMP_NUM_THREADS=1 python benchmarks/confidence.py [--rows 10000] [--engine lancedb] [--rounds 5]
+    OMP_NUM_THREADS=1 python benchmarks/answers.py [--rows 10000] [--engine lancedb] [--rounds 5]
 
 The index holds made vectors of 512 dimensions, 20 of each class. Each round asks 50 queries one by one, both ways in
 turn. Times are CPU times of the whole process, medians of the rounds.
