@@ -99,7 +99,7 @@ def bier_open_set(data: Data) -> Figures:
 
 
 def scikit_learn(data: Data) -> Figures:
-    from sklearn.metrics import roc_auc_score, roc_curve
+    from sklearn.metrics import roc_auc_score, roc_curve  # type: ignore[import-untyped]
 
     pairs = np.triu_indices(len(data["vectors"]), 1)
     scores = (data["vectors"].astype(np.float64) @ data["vectors"].T)[pairs]

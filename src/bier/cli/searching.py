@@ -102,8 +102,8 @@ def tune(
     with open_index(folder) as opened:
         check_recall(opened, recall)
         if isinstance(opened, ApproximateIndex):
-            with console.status("") as status:
-                opened.tune(recall, lambda stage: (status.update(stage), console.print(stage)))
+            with console.status("this takes minutes at a million pictures"):
+                opened.tune(recall, console.print)
         console.print(_searches(opened), soft_wrap=True)
 
 

@@ -158,8 +158,8 @@ def evaluate_manifest(
     table = [_row([draw[position] for draw in draws]) for position in range(len(draws[0]))]
     for reranking in rerank:
         results = [evaluate_reranked(*_sides(learners, labels, trial), alpha, reranking, options) for trial in searches]
-        whole = draws[0][0]
-        table.append(figures(f"re-ranked, {reranking}", "reranked", whole.learners, whole.dimensions, results))
+        one = draws[0][0]
+        table.append(figures(f"re-ranked, {reranking}", "reranked", one.learners, one.dimensions, results))
         table[-1] |= _first_right(results)
     if vectors.features is not None:
         features = [vectors.features.to(device)]
