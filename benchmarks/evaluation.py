@@ -99,14 +99,15 @@ def bier_open_set(data: Data) -> Figures:
 
 
 def scikit_learn(data: Data) -> Figures:
-    from sklearn.metrics import roc_auc_score, roc_curve  # type: ignore[import-untyped]
+    from bier.system.extras import need
 
+    metrics = need("sklearn.metrics", "cluster")
     pairs = np.triu_indices(len(data["vectors"]), 1)
     scores = (data["vectors"].astype(np.float64) @ data["vectors"].T)[pairs]
     right = (data["labels"][:, None] == data["labels"])[pairs]
-    far, tar, _ = roc_curve(right, scores)
+    far, tar, _ = metrics.roc_curve(right, scores)
     figures = {f"tar@{rate}": float(tar[far <= rate].max()) for rate in (1e-2, 1e-3, 1e-4)}
-    return figures | {"auc": float(roc_auc_score(right, scores))}
+    return figures | {"auc": float(metrics.roc_auc_score(right, scores))}
 
 
 def plain(data: Data) -> Figures:
