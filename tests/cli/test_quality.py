@@ -38,7 +38,7 @@ def test_suspects_are_printed_and_written(world: Path, tmp_path: Path, capsys: p
     page, table = tmp_path / "page.html", tmp_path / "suspects.csv"
     code, said = told(["data", "suspects", str(world / "run"), "--html", str(page), "-o", str(table)], capsys)
     assert code == 0 and "of 20 training pictures may have a wrong label" in said
-    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert rows and list(rows[0]) == ["image", "label", "better", "suspicion", "neighbours"]
     suspicion = [float(row["suspicion"]) for row in rows]
     assert suspicion == sorted(suspicion, reverse=True) and suspicion[-1] >= 0
