@@ -23,7 +23,7 @@ def test_exchanged_labels_come_first_with_the_right_one_and_its_pictures() -> No
     codes[wrong] = (true[wrong] + 1) % 6
     judged = judge(vectors, codes)
     assert sorted(judged.order()[:4].tolist()) == wrong
-    assert (judged.suspicion > 0).sum() == 4
+    assert judged.doubted.sum() == 4
     assert (judged.better[wrong] == true[wrong]).all()
     assert (codes[judged.neighbours[wrong]] == true[wrong][:, None]).all()
 

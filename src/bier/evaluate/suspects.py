@@ -1,9 +1,9 @@
 """Which labels are probably wrong: each picture is judged by the others, and never by its own label.
 
 Two judges give each class a probability. The first is the vote of the nearest pictures. The second compares the
-picture with the mean of every class, and the picture's own fold has no part in these means. A picture is suspect by how
-much the best other class is ahead of its own. That is the normalised margin of confident learning (Northcutt et al.,
-JAIR 2021), with other probabilities.
+picture with the mean of every class, and the picture's own fold has no part in these means. A picture is the more
+suspect the less its own class gets: the self-confidence of confident learning (Northcutt et al., JAIR 2021), with other
+probabilities. On held-out classes it finds more than the margin to the best other class.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Judged:
     """What the others say of each of n pictures."""
 
     suspicion: NDArray[np.float64]
-    """(n,) from -1 to 1: how far the better class is ahead of the picture's own; wrong labels are above 0."""
+    """(n,) from 0 to 1: how unlikely the picture's own class is."""
+    doubted: NDArray[np.bool_]
+    """(n,) whether another class is more likely."""
     better: Codes
     """(n,) the class that fits best beside the picture's own."""
     neighbours: Codes
@@ -64,7 +66,7 @@ def judge(vectors: Values, codes: Codes, *, seed: int = 0) -> Judged:
     own = chances[rows, codes]
     chances[rows, codes] = -1
     better = chances.argmax(1)
-    return Judged(chances[rows, better] - own, better, _speaking(vectors, codes, better))
+    return Judged(1 - own, chances[rows, better] > own, better, _speaking(vectors, codes, better))
 
 
 def folds(codes: Codes, seed: int, count: int = FOLDS) -> Codes:

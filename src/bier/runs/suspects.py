@@ -36,7 +36,7 @@ class Suspect:
     better: Picture
     """The nearest picture of the better label."""
     suspicion: float
-    """0 to 1: how far the better label is ahead (see `bier.evaluate.suspects`)."""
+    """0 to 1: how unlikely the picture's own label is (see `bier.evaluate.suspects`)."""
     neighbours: tuple[Picture, ...]
     """The nearest pictures of the better label, nearest first."""
     row: tuple[str, str, str, str, str]
@@ -90,7 +90,7 @@ def suspects(run: Path, source: str | None, console: Console) -> Suspects:
     judged = judge(retrieval_vectors(model, vectors), seen.codes(), seed=config.seed)
     found = []
     for row in judged.order():
-        if judged.suspicion[row] > 0:
+        if judged.doubted[row]:
             near = [int(other) for other in judged.neighbours[row] if other >= 0]
             found.append(_suspect(seen, int(row), near, float(judged.suspicion[row])))
     return Suspects(tuple(found), len(seen), config.data.crop_to_bbox)
