@@ -51,7 +51,7 @@ def serve(
         server = stack.enter_context(closing(listen(host, port)))
         waiting("opening the index")
         index = stack.enter_context(open_index(folder))
-        waiting(f"{len(index):,} pictures; loading the model")
+        waiting(f"{index.count():,} pictures; loading the model")
         connections = _connections_that_fit(settings.connections)
         settings = replace(settings, hosts=_names(server, settings, anonymous), connections=connections)
         app = create_app(index, load_encoder(index, device, model, trust_code=trust_code), settings)
