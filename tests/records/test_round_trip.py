@@ -63,7 +63,9 @@ def test_the_keys_of_the_files_stay(real_run: Path) -> None:
         *("format", "command", "started", "seed", "device", "threads", "processes", "platform", "cores", "versions"),
         *("parameters", "data", "backbone", "seconds", "best_epoch", "refit", "unreadable", "finished", "tries"),
     ]
-    assert list(origin["data"]) == ["path", "source", "protocol", "fingerprint", "images", "classes"]
+    assert list(origin["data"]) == [
+        *("path", "source", "protocol", "fingerprint", "images", "classes", "classes_seen"),
+    ]
     assert list(origin["backbone"]) == ["name", "mean", "std", "pooling"]
     epoch = json.loads(files.history.read_text(encoding="utf-8").splitlines()[0])
     assert list(epoch) == [
