@@ -84,6 +84,7 @@ def test_from_photographs_to_a_report(photos: Path, tmp_path: Path, capsys: pyte
     assert (tmp_path / "both.html").exists()
 
 
+@pytest.mark.slow
 def test_the_demo_on_pictures_of_ones_own(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(["demo", "--data", str(photos), "--out", str(tmp_path / "demo"), "--epochs", "1"], capsys)
     assert code == 0

@@ -148,7 +148,11 @@ def test_cub(tmp_path: Path, made: Made) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "first"), [(make_cars_joint, "car_ims/000001.jpg"), (make_cars_halves, "cars_train/000001.jpg")]
+    ("make", "first"),
+    [
+        (make_cars_joint, "car_ims/000001.jpg"),
+        pytest.param(make_cars_halves, "cars_train/000001.jpg", marks=pytest.mark.slow),
+    ],
 )
 def test_cars196_in_both_layouts(tmp_path: Path, made: Made, make: Make, first: str) -> None:
     manifest = open_source(made(make, tmp_path), DataConfig(crop_to_bbox=True))

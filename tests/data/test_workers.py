@@ -165,7 +165,7 @@ print("going", flush=True)
 """
 
 
-@pytest.mark.parametrize("end", ["1 / 0", "list(contents)"])
+@pytest.mark.parametrize("end", ["1 / 0", pytest.param("list(contents)", marks=pytest.mark.slow)])
 def test_a_worker_that_hangs_keeps_no_command(end: str) -> None:
     """Whether the command fails by itself or is stopped."""
     process = subprocess.Popen(

@@ -66,6 +66,7 @@ def test_flipped_bits_in_an_onnx_file_are_noticed(onnx_file: Path) -> None:
             OnnxEncoder.of(bytes(bad), onnx_file)
 
 
+@pytest.mark.slow
 def test_flipped_bits_in_a_program_are_noticed(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
     write_program(encoder, tmp_path / "m.pt2", images)
     content, chance = (tmp_path / "m.pt2").read_bytes(), random.Random(SEED)

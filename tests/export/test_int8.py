@@ -16,6 +16,7 @@ from bier.export.quantization import whole_classes
 from bier.vectors.encoder import Encoder
 
 
+@pytest.mark.slow
 def test_its_cost_is_what_the_file_costs(encoder: Encoder, photos: Path, int8_export: tuple[Path, str]) -> None:
     small = OnnxEncoder.load(int8_export[0])
     stated = small.description["quantization"]

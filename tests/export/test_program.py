@@ -40,6 +40,7 @@ print(about["bier.json"])
 """
 
 
+@pytest.mark.slow
 def test_it_runs_without_bier(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
     parity = write_program(encoder, tmp_path / "m.pt2", images)
     assert parity.holds

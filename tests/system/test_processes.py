@@ -126,15 +126,12 @@ def test_one_is_killed(birds: Path, tmp_path: Path) -> None:
     assert (folder / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--set", "data.classes_per_batch=3"], "cannot be shared by 2 processes"),
-        pytest.param(
-            ["--set", "optimizer.freeze_batch_norm=false"],
-            "batch norm would see parts of a batch",
-            marks=pytest.mark.slow,
-        ),
+        (["--set", "optimizer.freeze_batch_norm=false"], "batch norm would see parts of a batch"),
     ],
 )
 def test_a_mistake_is_told_once(options: list[str], message: str, birds: Path, tmp_path: Path) -> None:

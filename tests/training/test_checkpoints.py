@@ -109,7 +109,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(stopped: Path, straig
     assert files.model.read_bytes() == straight, "bit for bit"
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "deleted"])
+@pytest.mark.parametrize(
+    "damage", ["cut", *(pytest.param(other, marks=pytest.mark.slow) for other in ("emptied", "deleted"))]
+)
 def test_a_checkpoint_that_is_half_there(damage: str, stopped: Path, straight: bytes, console: Console) -> None:
     files = RunFolder(stopped)
     content = files.checkpoint.read_bytes()

@@ -167,7 +167,9 @@ def test_the_same_seed_gives_the_same_run_and_another_another(
     assert history(tmp_path / "other") != history(straight)
 
 
-@pytest.mark.parametrize(("number", "after"), [(signal.SIGINT, 5), (signal.SIGTERM, 4)])
+@pytest.mark.parametrize(
+    ("number", "after"), [(signal.SIGINT, 5), pytest.param(signal.SIGTERM, 4, marks=pytest.mark.slow)]
+)
 def test_interrupted_and_resumed_bit_for_bit(
     number: int,
     after: int,
@@ -400,7 +402,10 @@ def test_a_folder_with_a_run_is_not_overwritten(straight: Path, birds: Path, con
         {"loss__name": "normalized_softmax", "diversity__loss": "none"},
         {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},
         {"diversity__initialize": True, "loss__schedule": "stagewise", "diversity__during_training": False},
-        {"hardware__precision": "bfloat16", "image__fit": "pad", "model__weighting": "equal"},
+        pytest.param(
+            {"hardware__precision": "bfloat16", "image__fit": "pad", "model__weighting": "equal"},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda changes: "-".join(str(value) for value in changes.values()),
 )
