@@ -142,6 +142,7 @@ def message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         main(["serve", *arguments])
     out, error = capsys.readouterr()
     assert stopped.value.code == 2
+    error = "".join(line for line in error.splitlines(True) if not line.endswith(" ...\n"))  # what it waited for
     assert error.startswith("error: ")
     assert "Traceback" not in error + out
     return error
