@@ -217,6 +217,7 @@ def test_thumbnails_in_memory_are_bounded(tmp_path: Path) -> None:
     assert sum(sizes) > most >= sum(sizes[n] for n in kept)
     assert kept
     assert kept == list(range(60))[-len(kept) :]
+    assert Image.open(io.BytesIO(thumbnails.kept(str(tmp_path / "59.png"), 320) or b"")).size == (300, 300)
     few = Thumbnails(sizes[0] + 1, Decoder(10**9))
     few.make(str(tmp_path / "0.png"), 320)
     assert few.kept(str(tmp_path / "0.png"), 320) is None, "it would drive out all others"
