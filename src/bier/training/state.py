@@ -47,12 +47,12 @@ _PROGRESS = record(
     {"sums": _SUMS, "best": record({}, optional={"epoch": _COUNT, "by_class": object_of(anything)})},
     optional={
         **dict.fromkeys(("epoch", "batch", "step"), _COUNT),
-        **dict.fromkeys(("stopping", "stopped_early", "fused"), flag),
+        **dict.fromkeys(("stopping", "stopped_early", "fused", "linear_plan"), flag),
         "history": list_of(object_of(anything)),
         "unreadable": list_of(text(100_000)),
     },
 )
-"""`Progress` in a checkpoint, and whether the optimiser's steps are fused."""
+"""`Progress` in a checkpoint; whether the optimiser's steps are fused, and how the batches are drawn."""
 
 
 def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
@@ -73,7 +73,8 @@ def save_checkpoint(job: Job, progress: Progress) -> None:
     if progress.step == 0:  # what lies there belongs to a run that was thrown away
         files.previous_checkpoint.unlink(missing_ok=True)
     aside = files.previous_checkpoint if progress.step else None
-    content = {**dataclasses.asdict(progress), "fused": is_fused(job.learning.optimizer)}
+    ways = {"fused": is_fused(job.learning.optimizer), "linear_plan": job.pictures.plan.linear}
+    content = {**dataclasses.asdict(progress), **ways}
     save_tensors(files.checkpoint, tensors, STATE_FORMAT, content, aside)
 
 
@@ -95,6 +96,7 @@ def restore(job: Job) -> tuple[Progress, str | None]:
         tensors, content = load_tensors(files.checkpoint, STATE_FORMAT, _PROGRESS)
     if not content.pop("fused", False):
         unfuse(job.learning.optimizer)
+    job.pictures.plan.linear = content.pop("linear_plan", False)
     _fill(job, tensors, files.checkpoint)
     return Progress.from_dict(content), note
 
