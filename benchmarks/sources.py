@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.compute  # noqa: F401 - loaded before the clock runs
+import pyarrow.compute  # loaded before the clock runs
 import pyarrow.csv  # noqa: F401
 
 from bier.data import open_source
