@@ -42,7 +42,10 @@ def csv(rows: int, folder: Path) -> tuple[float, float]:
 
 def look(folder: str) -> None:
     for entry in os.scandir(folder):
-        look(entry.path) if entry.is_dir() else os.stat(entry.path)
+        if entry.is_dir():
+            look(entry.path)
+        else:
+            os.stat(entry.path)
 
 
 def catalogue(files: int, folder: Path) -> tuple[float, float]:
