@@ -39,6 +39,7 @@ UNDECIDED = ""
 Protocol = Literal["self", "query-gallery", "vehicleid-draws", "vehicleid-leave-one-out"]
 
 _FORMAT = "bier-manifest-1"
+_DIGITS = re.compile("([0-9]+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,11 +294,14 @@ def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
 
 def natural(text: str) -> tuple[Any, ...]:
     """A key that sorts ``2`` before ``10`` and ``img9`` before ``img10``; equal numbers by their spelling."""
-    parts = re.split(r"([0-9]+)", text)
-    # A number compares by length, then digits: int() refuses very long ones.
-    key = [(len(part.lstrip("0")), part.lstrip("0")) if odd % 2 else (0, part) for odd, part in enumerate(parts)]
+    begin, *parts = _DIGITS.split(text)
+    key: list[Any] = [begin]
+    for number, after in zip(parts[::2], parts[1::2], strict=True):
+        # A number compares by length, then digits: int() refuses very long ones.
+        digits = number.lstrip("0")
+        key += (len(digits), digits, after)
     # Text that starts with a number has an empty part first, and so comes before words.
-    return (*key, (0, text))
+    return (*key, 0, text)
 
 
 def _drawn(names: Iterable[str], count: int, seed: int) -> set[str]:

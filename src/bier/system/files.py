@@ -101,10 +101,10 @@ def storage_errors(path: Path, what: str = "cannot be used") -> Iterator[None]:
         raise storage_error(path, error, what) from error
 
 
-def state_of(file: Path) -> tuple[int, int] | None:
+def state_of(file: Path | str) -> tuple[int, int] | None:
     """Size and time of the last change, by which a file that was replaced is known; none if there is no file."""
     try:
-        found = file.stat()
+        found = os.stat(file)
     except (OSError, ValueError):
         return None
     return found.st_size, found.st_mtime_ns

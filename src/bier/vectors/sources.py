@@ -21,7 +21,7 @@ from bier.data.datasets.walk import walk
 from bier.data.formats import suffix_of
 from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
-from bier.data.references import file_of, is_reference, located, short_name, tar_uri
+from bier.data.references import absolute, file_of, is_reference, located, short_name, tar_uri
 from bier.errors import DataError
 from bier.system.files import state_of
 from bier.vectors.tars import folders_above, label_files, plain, read_tar
@@ -84,13 +84,13 @@ class _Table:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
-        self.images = [_located(manifest.reference(row)) for row in range(len(manifest))]
-        about = [manifest.fingerprint(), *(state_of(file_of(image)) for image in self.images)]
+        root = os.path.abspath(manifest.root)
+        found = [_look(image, root) for image in manifest.image]
+        self.images = [image for image, _ in found]
+        about = [manifest.fingerprint(), *(state for _, state in found)]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
-        rows: dict[str, int] = {}
-        for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
-            if rows.setdefault(str(image), row) != row:
-                _refuse_twice(str(image), manifest.source, rows[str(image)], row)
+        if len(set(manifest.image)) < len(manifest):
+            _refuse_first_twice(manifest)
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for row in range(start[1], len(self.manifest)):
@@ -101,9 +101,16 @@ class _Table:
         return self.manifest.remarks()
 
 
-def _located(image: str) -> str:
-    """Tables may spell a path in another way than the disk; an index keeps that of the disk."""
-    return image if is_reference(image) else str(located(Path(image)))
+def _look(image: str, root: str) -> tuple[str, tuple[int, int] | None]:
+    """Where a picture of a manifest is, and the state of its file. One look at the disk finds both, as a rule."""
+    if ":/" not in image:  # else it may be a reference
+        path = os.path.normpath(os.path.join(root, image))
+        if (state := state_of(path)) is not None:
+            return path, state
+    place = absolute(image, Path(root))
+    # Tables may spell a path in another way than the disk; an index keeps that of the disk.
+    place = place if is_reference(place) else str(located(Path(place)))
+    return place, state_of(file_of(place))
 
 
 def _printable(picture: Entry) -> Entry:
@@ -138,12 +145,13 @@ def _folder(path: Path) -> Source:
         )
     layout = layout_of([folder for folder in tree.folders if "/" not in folder])
     folders = [layout and layout.class_folder(name) for name in pictures]
+    labels = {folder: layout.label(folder) if layout and folder else "" for folder in set(folders)}
     return _Table(
         Manifest.of(
             path,
             path.name,
             image=pictures,
-            label=[layout.label(folder) if layout and folder else "" for folder in folders],
+            label=[labels[folder] for folder in folders],
             passed_over=by_suffix(others),
             notes=[*about_links(tree), *([] if layout else [_MIXED])],
         )
@@ -216,6 +224,13 @@ class _Shards:
             parts[above] for parts in (plain(member.name).split("/") for member in pictures) if len(parts) > above + 1
         }
         return above, layout_of(sorted(tops))
+
+
+def _refuse_first_twice(manifest: Manifest) -> None:
+    rows: dict[str, int] = {}
+    for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
+        if rows.setdefault(str(image), row) != row:
+            _refuse_twice(str(image), manifest.source, rows[str(image)], row)
 
 
 def _refuse_twice(name: str, where: str, first: int, second: int) -> None:

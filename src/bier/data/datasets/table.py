@@ -24,6 +24,7 @@ from bier.data.datasets.arrow_columns import check_type, class_names
 from bier.data.datasets.delimited import read_rows
 from bier.data.datasets.layout import plain_label
 from bier.data.datasets.parquet_pictures import Pictures, find_pictures
+from bier.data.datasets.plain_csv import LONGEST_PATH, MISSING, read_plain
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 from bier.errors import DataError
@@ -36,9 +37,6 @@ SPELLED_OUT = {"width": "w", "height": "h"}
 NO_BOX = [math.nan] * 4
 KNOWN = frozenset((*NEEDED, "group", "name", "bbox", *SIDES, *table_splits.COLUMNS))
 """Columns that are read."""
-MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
-"""What pandas writes for a missing cell where it turns columns into text."""
-LONGEST_PATH = 4096
 SHOWN = 60
 """Characters of a cell, or columns of a table, that a message spells out."""
 
@@ -68,6 +66,8 @@ def read_csv(file: Path, faulty: RowFaults | None = None, needed: Sequence[str] 
     Raises:
         DataError: it cannot be read, a column is missing, or rows are faulty (the first ten are named).
     """
+    if (plain := read_plain(file, needed)) is not None:
+        return plain
     found = read_rows(read_text(file), file, lambda name: plain_name(name) in KNOWN)
     faults = RowFaults(file) if faulty is None else faulty
     sound = []
