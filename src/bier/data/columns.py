@@ -42,9 +42,8 @@ class Column:
     def of_cells(cls, name: str, cells: Sequence[str]) -> Column:
         """Of the one kind that all its cells have; else of texts."""
         filled = [cell for cell in cells if cell not in MISSING]
-        kind = next(
-            (kind for kind in _TRIED if filled and all(read(cell, kind) is not None for cell in filled)), "text"
-        )
+        fitting = (kind for kind in _TRIED if filled and all(read(cell, kind) is not None for cell in filled))
+        kind: Kind = next(fitting, "text")
         values = [None if cell in MISSING else cell if kind == "text" else read(cell, kind) for cell in cells]
         return cls(name, kind, values, cells, _mixed(filled) if kind == "text" else None)
 
@@ -154,7 +153,7 @@ def kind_of(arrow_type: Any) -> Kind | None:
 
 
 def _field_name(heading: str, number: int) -> str:
-    name = re.sub(r"\W+", "_", heading.strip().casefold()).strip("_") or f"column_{number}"
+    name = re.sub(r"\W+", "_", heading.strip().lower()).strip("_") or f"column_{number}"
     while len(name.encode()) > LONGEST_NAME:
         name = name[:-1]
     return f"table_{name}" if name in RESERVED else name

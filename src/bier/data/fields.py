@@ -34,8 +34,8 @@ SUCH_AS: Mapping[Kind, str] = {
 }
 """What a value of a kind is, in words."""
 
-_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)  # 007 is the number of an article, and no number
-_DECIMAL = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)  # 007 and +49 are names of something, and no numbers
+_DECIMAL = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -54,7 +54,8 @@ def checked(value: Any, kind: Kind) -> Value:
 
 def read(text: str, kind: Kind) -> Value:
     """The value that a cell of a table, or a person, has written; None if it is not of that kind."""
-    return _READERS.get(kind, _CHECKS[kind])(text)
+    reader: Callable[[str], Value] = _READERS.get(kind, _CHECKS[kind])
+    return reader(text)
 
 
 def parsed(text: str, kind: Kind) -> Value:
@@ -127,7 +128,7 @@ def _date(value: Any) -> str | None:
     if isinstance(value, datetime):
         value = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
         return value.date().isoformat() if value.time() == time() else value.isoformat()
-    return value.isoformat() if isinstance(value, date) else None
+    return date.isoformat(value) if isinstance(value, date) else None
 
 
 def _texts(value: Any) -> list[str] | None:
@@ -150,6 +151,8 @@ def _read_whole(text: str) -> Value:
 
 
 def _read_decimal(text: str) -> Value:
+    if _WHOLE.fullmatch(text) and _read_whole(text) is None:  # so long a number would lose its last digits
+        return None
     return _decimal(float(text)) if _DECIMAL.fullmatch(text) else None
 
 

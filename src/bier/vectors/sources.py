@@ -101,7 +101,7 @@ class _Table:
         self.total: int | None = len(manifest)
         self.images = [_located(manifest.reference(row)) for row in range(len(manifest))]
         self.columns = manifest.fields
-        about = [manifest.fingerprint(), *(state_of(file_of(image)) for image in self.images)]
+        about: list[object] = [manifest.fingerprint(), *(state_of(file_of(image)) for image in self.images)]
         about += [[column.name, column.kind, column.values] for column in self.columns]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         rows: dict[str, int] = {}
