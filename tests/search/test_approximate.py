@@ -100,6 +100,7 @@ def test_broad_filters_get_as_many_hits_as_there_are(index: ApproximateIndex, mo
     assert {hit.metadata["label"] for hits in found for hit in hits} == {"3"}
 
 
+@pytest.mark.slow
 def test_it_grows_and_shrinks_with_the_index(tmp_path: Path) -> None:
     with create_index(tmp_path / "index", INFO) as index:
         assert isinstance(index, ApproximateIndex)

@@ -21,7 +21,7 @@ from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import build, frozen, optimization
 from bier.runs.baseline import measure_baseline
-from bier.runs.confidence import calibrate_model
+from bier.runs.confidence import STRANGERS, calibrate_model
 from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
@@ -332,8 +332,10 @@ def _learning(pictures: Pictures, config: Config, hardware: Hardware) -> Learnin
 def _with_rest(job: Job, config: Config, tested: Manifest | None, picture_seconds: float | None) -> Job:
     """The job, which knows what comes after the last step: for the time that is left."""
     afterwards = 0 if tested is None else len(tested)
-    if config.model.refit and job.pictures.validation is not None and job.pictures.frozen is None:
-        afterwards += min(len(job.pictures.train), START_IMAGES) + len(job.pictures.validation)
+    validation = job.pictures.validation
+    if validation is not None and job.pictures.frozen is None:
+        afterwards += (min(len(job.pictures.train), START_IMAGES) + len(validation)) * config.model.refit
+        afterwards += (len(validation) + STRANGERS) * config.model.calibrate
     return dataclasses.replace(job, afterwards=afterwards, picture_seconds=picture_seconds)
 
 

@@ -202,7 +202,8 @@ def _check(task: _Task, gallery: _Pictures, given: _Pictures, source: Path | str
     classes, known = sorted(set(map(str, given.labels))), task.known()
     shared, what = len(np.unique(task.labels[known])), None
     if len(classes) < CLASSES:
-        what = f"has pictures of {len(classes)} classes ({', '.join(classes)[:80]}), and {CLASSES} are needed"
+        of = f"{len(classes)} class{'es' if len(classes) > 1 else ''} ({', '.join(classes)[:80]})"
+        what = f"has pictures of {of}, and {CLASSES} are needed"
     elif not set(given.labels) & set(gallery.labels):
         there = next(label for label in gallery.labels if label is not None)
         what = f"has no label that the index has: {classes[0][:80]!r} here, {there[:80]!r} there"

@@ -118,9 +118,8 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
     one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
-    answer = await service.search(
-        query, asked.top, asked.learners, schemas.plain(asked.where), known, judged=one, rerank=asked.rerank
-    )
+    how = {"judged": one, "rerank": asked.rerank, "exact": asked.exact}
+    answer = await service.search(query, asked.top, asked.learners, schemas.plain(asked.where), known, **how)
     return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
 
@@ -137,6 +136,7 @@ async def search_by_pictures(
     top: Annotated[schemas.Top, Form()] = 24,
     learners: Annotated[schemas.Learners, Form()] = None,
     rerank: Annotated[schemas.Rerank, Form()] = None,
+    exact: Annotated[schemas.Exact, Form()] = False,
     where: WhereText = "{}",
 ) -> schemas.FoundByPicture:
     """The same with uploaded pictures: fields `picture` and `unlike_picture`, each as often as needed."""
@@ -146,7 +146,8 @@ async def search_by_pictures(
     vectors = await service.embed([*like, *unlike])
     query = await service.query(vectors[: len(like)], vectors[len(like) :], id, unlike_id, unlike_weight)
     one = _is_one([*like, *id], [*unlike, *unlike_id])
-    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, judged=one, rerank=rerank)
+    how = {"judged": one, "rerank": rerank, "exact": exact}
+    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, **how)
     hashes = [upload.sha256 for upload in [*like, *unlike]]
     return schemas.FoundByPicture(**_answered(answer), milliseconds=_since(started), sha256=hashes)
 

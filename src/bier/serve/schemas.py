@@ -52,6 +52,11 @@ Rerank = Annotated[
 UnlikeWeight = Annotated[float, Field(ge=0, le=1, description="How strongly the unlike examples are subtracted.")]
 
 
+Exact = Annotated[
+    bool, Field(description="Look at all pictures, also where an approximate index or stages are faster.")
+]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -94,6 +99,7 @@ class SearchRequest(Strict):
     top: Top = 24
     learners: Learners = None
     rerank: Rerank = None
+    exact: Exact = False
     where: Where = Field(
         default={}, description="Field of the metadata to its value, to a list of allowed values, or to conditions."
     )

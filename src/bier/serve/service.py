@@ -19,6 +19,7 @@ from bier.data.box import Box
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
+from bier.search.approximate import Exactly
 from bier.search.calibration_file import CurrentCalibration
 from bier.search.confident import Answer, ConfidentSearch
 from bier.search.reranked import RankAgain
@@ -121,15 +122,16 @@ class Service:
         *,
         judged: bool,
         rerank: str | None = None,
+        exact: bool = False,
     ) -> Answer:
         """The `top` nearest pictures, leaving out those `without`; how sure they are, if it is to be `judged`.
 
-        They are ranked again as ``rerank`` says, or as is usual here.
+        They are ranked again as ``rerank`` says, or as is usual here. ``exact`` looks at all pictures.
         """
         again = self._again(rerank, learners)
         asked = self._chosen(query, learners)[None]
         self.index.checked_query(asked, 1, None)  # an error of the query, and not of the engine: 422
-        searcher = self._whole if learners is None else self.index
+        searcher = Exactly(self.index) if exact else self._whole if learners is None else self.index
         calibration = await self._asked(self._calibration) if judged else None
         search = partial(ConfidentSearch(searcher, calibration, again).search, asked, top, without=without)
         [answer] = await self._asked(search, self._checked(where))

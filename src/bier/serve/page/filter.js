@@ -182,9 +182,13 @@ export function showFilters() {
   }));
 }
 
+/** What had to be left out of the last filters, in words; "" if nothing. */
+export const left = { out: "" };
+
 /** The filters as the server takes them: values and ranges, and not parts of values. */
 export async function whereAsked(signal) {
   const where = {};
+  left.out = "";
   for (const [of, { value, part, range }] of Object.entries(question.now.where)) {
     where[of] = range ?? (part === undefined ? value : await valuesWith(of, part, signal));
   }
@@ -193,8 +197,9 @@ export async function whereAsked(signal) {
 
 /** All values with the part in them, as many as an address can hold; never none, which would be no filter. */
 async function valuesWith(of, part, signal) {
-  const found = (await values(of, part, 1000, signal)).values.map(({ value }) => value);
+  const all = await values(of, part, 1000, signal);
   let length = 0;
-  const held = found.filter((value) => (length += encodeURIComponent(String(value)).length + 3) < LONGEST_WHERE);
+  const held = all.values.map(({ value }) => value).filter((value) => (length += encodeURIComponent(String(value)).length + 3) < LONGEST_WHERE);
+  if (held.length < all.count) left.out = `“${part}” is in ${number(all.count)} values of ${fieldName(of)}: only the first ${number(held.length)} are looked at.`;
   return held.length ? held : [part];
 }
