@@ -127,8 +127,8 @@ def _date(value: Any) -> str | None:
             return None
     if isinstance(value, datetime):
         value = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-        return value.date().isoformat() if value.time() == time() else value.isoformat()
-    return date.isoformat(value) if isinstance(value, date) else None
+        return str(value.date() if value.time() == time() else value).replace(" ", "T")
+    return str(value) if isinstance(value, date) else None
 
 
 def _texts(value: Any) -> list[str] | None:
