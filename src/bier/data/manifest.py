@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bier.data.columns import Column
 from bier.data.passed_over import in_words
 from bier.data.references import absolute, is_reference
 from bier.errors import DataError
@@ -71,6 +72,8 @@ class Manifest:
     """Whether a person finds a picture by its row's number; in a folder only by its path."""
     notes: tuple[str, ...] = ()
     """What else a person should know about how the source was read."""
+    fields: tuple[Column, ...] = ()
+    """Further columns of a table that was read for an index; neither saved nor part of the fingerprint."""
 
     def __post_init__(self) -> None:
         for column in (self.label, self.split, self.row, self.group, self.bbox, self.name):
@@ -93,6 +96,7 @@ class Manifest:
         passed_over: Mapping[str, int] | None = None,
         numbered: bool = True,
         notes: Sequence[str] = (),
+        fields: Sequence[Column] = (),
     ) -> Manifest:
         """A manifest from plain sequences; no ``split`` leaves it undecided, no ``row`` counts from 1."""
         count = len(image)
@@ -110,6 +114,7 @@ class Manifest:
             passed_over=passed_over or {},
             numbered=numbered,
             notes=tuple(notes),
+            fields=tuple(fields),
         )
 
     def __len__(self) -> int:
@@ -139,6 +144,7 @@ class Manifest:
             group=None if self.group is None else self.group[rows],
             bbox=None if self.bbox is None else self.bbox[rows],
             name=None if self.name is None else self.name[rows],
+            fields=tuple(column.take(rows) for column in self.fields),
         )
 
     def only(self, *splits: Split) -> Manifest:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bier.errors import SearchError
-from bier.search.base import Filters, Hit, Index, IndexInfo, Ranked, Rows, Vectors
+from bier.search.base import Hit, Index, IndexInfo, Ranked, Rows, Vectors
+from bier.search.filters import Filters
 from bier.system.files import write_json
 from bier.system.json_files import read_object
 from bier.system.json_values import number, object_of, one_of, record, whole
@@ -166,7 +167,7 @@ class ApproximateIndex(Index):
 
     def _search(self, queries: Vectors, top: int, setting: Setting) -> list[list[Hit]]:
         """Answers with one setting."""
-        found = self._ranked(queries, top, lambda some, count: self._near_or_exact(some, count, {}, setting))
+        found = self._ranked(queries, top, lambda some, count: self._near_or_exact(some, count, (), setting))
         return [ranked.hits() for ranked in found]
 
     def _is_whole(self, queries: Vectors) -> bool:

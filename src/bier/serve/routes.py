@@ -72,8 +72,9 @@ Boxes = Annotated[
     ),
 ]
 Ids = Annotated[list[schemas.Id], Form(max_length=schemas.MOST_EXAMPLES)]
-WhereText = Annotated[str, Form(max_length=100_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
-WhereQuery = Annotated[str, Query(max_length=10_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
+_FILTER = 'JSON, such as `{"label": ["boots", "shoes"], "price": {"at_least": 10, "below": 20}}`.'
+WhereText = Annotated[str, Form(max_length=100_000, description=_FILTER)]
+WhereQuery = Annotated[str, Query(max_length=10_000, description=_FILTER)]
 
 api = APIRouter(
     prefix="/api",
@@ -94,6 +95,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         model=about.model,
         sizes=list(about.sizes),
         fields=service.fields,
+        types=dict(about.types),
         calibrated=await service.calibrated(),
         rerank=settings.rerank,
         marks=settings.marks is not None,
@@ -117,7 +119,7 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     known = {*asked.ids, *asked.unlike_ids}
     one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
     how = {"judged": one, "rerank": asked.rerank, "exact": asked.exact}
-    answer = await service.search(query, asked.top, asked.learners, asked.where, known, **how)
+    answer = await service.search(query, asked.top, asked.learners, schemas.plain(asked.where), known, **how)
     return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
 
@@ -262,9 +264,9 @@ def _vectors(rows: list[list[float]]) -> Tensor:
 _WHERE: TypeAdapter[schemas.Where] = TypeAdapter(schemas.Where)
 
 
-def _where(text: str) -> schemas.Where:
+def _where(text: str) -> dict[str, Any]:
     try:
-        return _WHERE.validate_json(text)
+        return schemas.plain(_WHERE.validate_json(text))
     except ValidationError:
         raise Refusal(422, "where is not a filter", 'write JSON such as {"label": ["boots", "shoes"]}') from None
 

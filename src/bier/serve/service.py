@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,7 +146,7 @@ class Service:
 
     async def values(self, field: str, part: str, limit: int) -> Matches:
         """Values of a field that hold what somebody has typed."""
-        self._checked({field: part})
+        self._check_fields([field])
         return await self._asked(self._matching, field, part, limit, threads=self._readers)
 
     async def calibrated(self) -> bool:
@@ -217,11 +217,15 @@ class Service:
         return RankAgain.asked(rerank)
 
     def _checked(self, where: Where) -> Where:
-        for field in where:
+        self._check_fields(where)
+        self.index.checked_filters(where)  # an error of the filter, and not of the engine
+        return where
+
+    def _check_fields(self, named: Iterable[str]) -> None:
+        for field in named:
             if field not in self.fields:
                 known = ", ".join(self.fields) or "none"
                 raise Refusal(422, f"no field {field!r} to filter by", f"this index has: {known}")
-        return where
 
     async def _asked(self, ask: Callable[..., T], *arguments: object, threads: Threads | None = None) -> T:
         """What the engine answers, in a thread. What it is asked has been checked, so an error is the engine's own."""
