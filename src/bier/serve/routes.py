@@ -146,8 +146,9 @@ async def search_by_pictures(
     vectors = await service.embed([*like, *unlike])
     query = await service.query(vectors[: len(like)], vectors[len(like) :], id, unlike_id, unlike_weight)
     one = _is_one([*like, *id], [*unlike, *unlike_id])
-    how = {"judged": one, "rerank": rerank, "exact": exact}
-    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, **how)
+    answer = await service.search(
+        query, top, learners, filters, {*id, *unlike_id}, judged=one, rerank=rerank, exact=exact
+    )
     hashes = [upload.sha256 for upload in [*like, *unlike]]
     return schemas.FoundByPicture(**_answered(answer), milliseconds=_since(started), sha256=hashes)
 
