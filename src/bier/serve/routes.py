@@ -118,8 +118,9 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
     one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
-    how = {"judged": one, "rerank": asked.rerank, "exact": asked.exact}
-    answer = await service.search(query, asked.top, asked.learners, schemas.plain(asked.where), known, **how)
+    answer = await service.search(
+        query, asked.top, asked.learners, asked.where, known, judged=one, rerank=asked.rerank, exact=asked.exact
+    )
     return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
 
