@@ -118,8 +118,9 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
     one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
+    where = schemas.plain(asked.where)
     answer = await service.search(
-        query, asked.top, asked.learners, asked.where, known, judged=one, rerank=asked.rerank, exact=asked.exact
+        query, asked.top, asked.learners, where, known, judged=one, rerank=asked.rerank, exact=asked.exact
     )
     return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
