@@ -118,7 +118,8 @@ def _pad(picture: Image.Image, size: int) -> Image.Image:
     return square
 
 
-@pytest.mark.parametrize("name", ["resnet18", pytest.param("googlenet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
 def test_other_backbones(name: str, tmp_path: Path, images: Tensor) -> None:
     torch.manual_seed(0)
     backbone = create_backbone(name, weights="none")

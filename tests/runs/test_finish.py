@@ -62,6 +62,7 @@ def test_the_trained_head_stays_where_no_average_is_better(
     assert torch.equal(head(tmp_path / "run"), head(tmp_path / "as trained"))
 
 
+@pytest.mark.slow
 def test_a_run_stopped_behind_it_does_not_average_twice(
     birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,7 @@ def test_a_recall_that_cannot_be_reached_leaves_exact_searches(
     assert "asked for and not reached" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_exact_searches_can_be_asked_for(tmp_path: Path) -> None:
     with create_index(tmp_path / "index", INFO) as index:
         assert isinstance(index, ApproximateIndex)
