@@ -21,7 +21,7 @@ from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import build, frozen, optimization
 from bier.runs.baseline import measure_baseline
-from bier.runs.confidence import STRANGERS, calibrate_model
+from bier.runs.confidence import calibrate_model
 from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
@@ -44,6 +44,7 @@ from bier.training.callbacks.tensorboard import TensorBoard
 from bier.training.job import Job, Learning, Pictures
 from bier.training.loop import run
 from bier.training.progress import Progress
+from bier.vectors.strangers import STRANGERS
 
 
 def train(
