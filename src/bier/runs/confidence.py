@@ -13,7 +13,7 @@ from bier.data import Manifest
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model, save_model
 from bier.records.folder import RunFolder
-from bier.runs.evaluation import embed_manifest
+from bier.runs.embedding import embed_for
 from bier.runs.judged import retrieval_vectors
 from bier.training.job import Job
 from bier.vectors.embed import Embeddings
@@ -43,10 +43,7 @@ def calibrate_model(job: Job, console: Console) -> None:
         console.print(_without("no classes are held out for validation"), soft_wrap=True)
         return
     began = time.monotonic()
-    if job.pictures.frozen is not None:
-        vectors = job.pictures.frozen.embed(model.head.to(job.hardware.device), validation)
-    else:
-        vectors = embed_manifest(model, validation, job.pictures.test_view, job.hardware, console)
+    vectors = embed_for(job, model, validation, console)
     if job.hardware.processes.first:
         try:
             learned = _learned(model, vectors, validation, job)
