@@ -22,7 +22,7 @@ from bier.confidence.calibration import Calibration
 from bier.confidence.cues import EVIDENCE
 from bier.confidence.figures import area_under_curve
 from bier.confidence.fitting import LOST, calibrate
-from bier.confidence.measuring import Measured, halves, judged
+from bier.confidence.measuring import Measured, judged, whole_and_half
 from bier.confidence.searching import Answers, Search
 from bier.confidence.strangers import KINDS
 from bier.data import Manifest, TestTransform, open_source, with_distractors
@@ -121,12 +121,12 @@ def _some(model: RetrievalModel, manifest: Manifest, view: TestTransform) -> NDA
 def figures(run: Run, console: Console) -> None:
     """All tables of a run."""
     search, learned = run.test(), run.calibration
-    whole, half = _answers(search, learned, run.seed)
+    whole, half = whole_and_half(search, learned, run.seed)
     console.print("\n| from | AUC right | error | AUC known | error | real queries lost |\n|---|---|---|---|---|---|")
     for evidence in EVIDENCE:
         _row(evidence, judged(learned, whole, half, evidence), console)
     fitted, other = run.catalogue()
-    _row("all, learned from the catalogue", judged(fitted, *_answers(other, fitted, run.seed), "all"), console)
+    _row("all, learned from the catalogue", judged(fitted, *whole_and_half(other, fitted, run.seed), "all"), console)
     console.print("\n| cue alone | AUC right | AUC known |\n|---|---|---|")
     for cue, values in whole.cues.items():
         right, known = area_under_curve(values, whole.right), area_under_curve(half.cues[cue], half.known)
@@ -138,12 +138,6 @@ def figures(run: Run, console: Console) -> None:
         answers = search.by(vectors).answers([every], learned.direction)
         shares = [f"{_refused(learned, evidence, whole, answers):.3f}" for evidence in EVIDENCE]
         console.print(f"| {kind} | {' | '.join(shares)} |")
-
-
-def _answers(search: Search, learned: Calibration, seed: int) -> tuple[Answers, Answers]:
-    every = np.ones(len(search.codes), dtype=bool)
-    whole = search.answers([every], learned.direction)
-    return whole, search.answers(halves(search.codes, search.ids, seed), learned.direction)
 
 
 def _row(name: str, found: Measured, console: Console) -> None:
