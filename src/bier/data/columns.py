@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.data.fields import Kind, Value, arrow_type, checked, parsed, read
+from bier.data.fields import LONGEST_FIELD, Kind, Value, arrow_type, checked, parsed, read
 from bier.errors import DataError
 
 RESERVED = frozenset({"id", "vector", "image", "label", "scale"})
 """Names that mean something else in an index, or in a folder of vectors."""
-LONGEST_NAME = 63
-"""Characters of a field's name."""
-MISSING = frozenset({"", "nan", "NaN", "<NA>", "NaT"})
-"""Cells without a value: empty ones, and what pandas writes for them."""
+MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
+"""What pandas writes for a missing cell where it turns columns into text."""
 
+_EMPTY = MISSING | {""}
 _TRIED: tuple[Kind, ...] = ("yes/no", "whole", "decimal", "date", "texts")
 _MENTIONED = 20
 
@@ -41,10 +40,10 @@ class Column:
     @classmethod
     def of_cells(cls, name: str, cells: Sequence[str]) -> Column:
         """Of the one kind that all its cells have; else of texts."""
-        filled = [cell for cell in cells if cell not in MISSING]
+        filled = [cell for cell in cells if cell not in _EMPTY]
         fitting = (kind for kind in _TRIED if filled and all(read(cell, kind) is not None for cell in filled))
         kind: Kind = next(fitting, "text")
-        values = [None if cell in MISSING else cell if kind == "text" else read(cell, kind) for cell in cells]
+        values = [None if cell in _EMPTY else cell if kind == "text" else read(cell, kind) for cell in cells]
         return cls(name, kind, values, cells, _mixed(filled) if kind == "text" else None)
 
     @classmethod
@@ -90,7 +89,7 @@ class Column:
         values: list[Value] = []
         for row, cell in zip(rows, self.cells, strict=True):
             try:
-                values.append(None if cell in MISSING else parsed(cell, kind))
+                values.append(None if cell in _EMPTY else parsed(cell, kind))
             except ValueError as error:
                 raise DataError(
                     f"the column {self.name!r}: {error}, as the index has it",
@@ -154,7 +153,7 @@ def kind_of(arrow_type: Any) -> Kind | None:
 
 def _field_name(heading: str, number: int) -> str:
     name = re.sub(r"\W+", "_", heading.strip().lower()).strip("_") or f"column_{number}"
-    while len(name.encode()) > LONGEST_NAME:
+    while len(name.encode()) > LONGEST_FIELD:
         name = name[:-1]
     return f"table_{name}" if name in RESERVED else name
 

@@ -24,6 +24,9 @@ Value = Scalar | list[str] | None
 LONGEST_VALUE = 8192
 """Bytes of a text in UTF-8, or of all texts of a list."""
 
+LONGEST_FIELD = 63
+"""Bytes of a field's name in UTF-8."""
+
 SUCH_AS: Mapping[Kind, str] = {
     "text": f"a text of at most {LONGEST_VALUE:,} bytes without NUL",
     "whole": "a whole number, such as 12",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bier.data.fields import KINDS, Kind, Kinds, Value, size
+from bier.data.fields import KINDS, LONGEST_FIELD, Kind, Kinds, Value, size
 from bier.errors import SearchError
 from bier.search.filters import Filters, check_fields, check_filters, check_value
 from bier.vectors.layout import check_layout, wrong_length
@@ -23,9 +23,6 @@ Item = TypeVar("Item")
 Vectors = NDArray[np.float32]
 LONGEST_ID = 4096
 """Bytes of an id in UTF-8: as long as a path may be."""
-
-LONGEST_FIELD = 63
-"""Bytes of a field's name in UTF-8."""
 
 RESTORE = "restore the index from a backup, or index again"
 """What to do about damage."""

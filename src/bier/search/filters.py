@@ -27,6 +27,8 @@ BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {
 CONDITIONS = ("is", "not", *BOUNDS)
 SIGNS = {"!=": "not", ">=": "at_least", "<=": "at_most", ">": "above", "<": "below", "=": "is"}
 """As a person types them; the longer ones first."""
+SIGN_OF = {name: sign for sign, name in SIGNS.items()}
+"""Of each bound, which is the same in the engines' languages."""
 ORDERED: tuple[Kind, ...] = ("whole", "decimal", "date")
 """Kinds that have ranges."""
 

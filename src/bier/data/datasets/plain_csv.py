@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bier.data.columns import MISSING
 from bier.data.datasets.delimited import DELIMITERS
 from bier.data.datasets.layout import plain_label
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest
 
 COLUMNS = frozenset({"image", "label", "split", "group", "name"})
 """A table with any other column is not plain."""
-MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
-"""What pandas writes for a missing cell where it turns columns into text."""
 LONGEST_PATH = 4096
 
 Texts = NDArray[np.object_]

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from bier.data.columns import Column, field_names, kind_of
+from bier.data.columns import MISSING, Column, field_names, kind_of
 from bier.data.datasets import table_splits
 from bier.data.datasets.annotations import RowFaults, read_text
 from bier.data.datasets.arrow_columns import check_type, class_names
 from bier.data.datasets.delimited import read_rows
 from bier.data.datasets.layout import plain_label
 from bier.data.datasets.parquet_pictures import Pictures, find_pictures
-from bier.data.datasets.plain_csv import LONGEST_PATH, MISSING, read_plain
+from bier.data.datasets.plain_csv import LONGEST_PATH, read_plain
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 from bier.errors import DataError

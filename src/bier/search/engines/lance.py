@@ -35,7 +35,7 @@ from bier.search.durable import (
     read_durable,
     write_durable,
 )
-from bier.search.filters import Filter, Filters
+from bier.search.filters import SIGN_OF, Filter, Filters
 from bier.search.known_ids import KnownIds
 from bier.search.lance_errors import REMEDY, BusyError, is_damage, lance_errors, try_again
 from bier.search.writers import only_writer
@@ -54,7 +54,6 @@ _WORTH_A_PRODUCT = 4
 """Queries from which reading all vectors into one product is cheaper than a search of each."""
 _ROWS_OF_A_PRODUCT = 8192
 _NEWEST_NAME = 2**64 - 1
-_SIGNS = {"at_least": ">=", "above": ">", "at_most": "<=", "below": "<"}
 
 
 class Durable(NamedTuple):
@@ -365,7 +364,7 @@ def _sql(one: Filter) -> str:
         missing = f"{name} IS NOT NULL" if None in one.without else f"{name} IS NULL"
         joined = "AND" if None in one.without else "OR"
         parts.append(f"(NOT {_among(one.field, others, held)} {joined} {missing})" if others else missing)
-    parts += [f"{name} {_SIGNS[bound]} {_literal(limit)}" for bound, limit in one.bounds]
+    parts += [f"{name} {SIGN_OF[bound]} {_literal(limit)}" for bound, limit in one.bounds]
     return f"({' AND '.join(parts)})"
 
 

@@ -24,7 +24,7 @@ from bier.search.base import (
     column,
     portions,
 )
-from bier.search.filters import Filter, Filters
+from bier.search.filters import SIGN_OF, Filter, Filters
 from bier.system.extras import need
 
 TOKEN = "BIER_MILVUS_TOKEN"
@@ -43,7 +43,6 @@ _WORDS |= {f"{kind}_contains{which}" for kind in ("json", "array") for which in 
 
 _NOTHING = "\0"  # None: not every version of the server can store it; no text contains it
 _TYPED = "X"  # the column of all values that are no texts, in JSON, which can lack some; no field has this name
-_SIGNS = {"at_least": ">=", "above": ">", "at_most": "<=", "below": "<"}
 
 
 class MilvusIndex(Index):
@@ -176,7 +175,7 @@ class MilvusIndex(Index):
         place = f'{_TYPED}["{self._keys[one.field]}"]'
         parts = [] if one.among is None else [_among(place, one.kind, one.among)]
         parts += [f"not {_among(place, one.kind, one.without)}"] * bool(one.without)
-        parts += [f"{place} {_SIGNS[bound]} {_literal(limit)}" for bound, limit in one.bounds]
+        parts += [f"{place} {SIGN_OF[bound]} {_literal(limit)}" for bound, limit in one.bounds]
         return " and ".join(parts)
 
     def _rows(self, entities: Sequence[Any]) -> Rows:
