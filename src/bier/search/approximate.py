@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from bier.errors import SearchError
 from bier.search.base import Hit, Index, IndexInfo, Ranked, Rows, Vectors
 from bier.search.filters import Filters
-from bier.system.files import write_json
+from bier.system.files import WhileUnchanged, write_json
 from bier.system.json_files import read_object
 from bier.system.json_values import number, object_of, one_of, record, whole
 
@@ -75,6 +75,10 @@ class ApproximateIndex(Index):
     ladder: ClassVar[Sequence[Setting]]
     """Settings of a search, the cheapest first."""
 
+    def __init__(self, folder: Path, info: IndexInfo) -> None:
+        super().__init__(folder, info)
+        self._described = WhileUnchanged(folder / FILE, lambda: read(folder))
+
     @property
     def approximation(self) -> Approximation | None:
         """What was built and measured; None if nothing was asked for yet.
@@ -82,7 +86,7 @@ class ApproximateIndex(Index):
         Raises:
             SearchError: the file that says so is damaged.
         """
-        return read(self.folder)
+        return self._described()
 
     def tune(self, recall: float = USUAL_RECALL, tell: Tell = silent) -> Approximation:
         """Build the approximate index, and find the cheapest setting that reaches a recall. Takes minutes at a million.
