@@ -122,8 +122,10 @@ class LanceIndex(ApproximateIndex):
 
     def _add(self, rows: Rows) -> None:
         with self._writing(rows.ids):
-            # Adding is much cheaper than comparing with all rows, and nobody else writes.
-            change = self._merge().execute if self._maybe(rows.ids) else self._table.add
+            # Many rows: adding is much cheaper than comparing with all that are there, and nobody else writes. For a
+            # few, to know all ids would cost more.
+            new = len(rows) > _WORTH_KNOWING and not self._maybe(rows.ids)
+            change = self._table.add if new else self._merge().execute
             try_again(lambda: change(self._arrow(rows)))
 
     def _maybe(self, ids: list[str]) -> list[str]:
