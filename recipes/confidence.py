@@ -22,19 +22,20 @@ from bier.confidence.calibration import Calibration
 from bier.confidence.cues import EVIDENCE
 from bier.confidence.figures import area_under_curve
 from bier.confidence.fitting import LOST, calibrate
-from bier.confidence.measuring import Measured, halves, judged
+from bier.confidence.measuring import Measured, judged, whole_and_half
 from bier.confidence.searching import Answers, Search
 from bier.confidence.strangers import KINDS
 from bier.data import Manifest, TestTransform, open_source, with_distractors
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
-from bier.runs.confidence import stranger_vectors
 from bier.runs.judged import retrieval_vectors
 from bier.runs.splits import held_out
 from bier.settings.reading import load
 from bier.system.allocator import keep_freed_memory
 from bier.system.console import plain_console
 from bier.vectors.embed import embed
+from bier.vectors.encoder import Encoder
+from bier.vectors.strangers import STRANGERS, stranger_vectors
 
 UNSEEN = 1_000
 """Seed of the strangers that are judged; no run learns from these."""
@@ -63,7 +64,7 @@ class Run:
     def _learned(self) -> Calibration:
         vectors, codes = self.vectors[self.searched], self.codes[self.searched]
         rows = np.flatnonzero(self.split[self.searched] == "val")
-        strange = stranger_vectors(self.model, self.view, self.seed)
+        strange = self._strange(self.seed)
         return calibrate(
             vectors[rows],
             codes[rows],
@@ -88,17 +89,21 @@ class Run:
         order = np.random.default_rng(self.seed).permutation(np.flatnonzero(self.split == "test"))
         kept, asked = np.sort(order[::2]), np.sort(order[1::2])
         gallery, codes, nowhere = self.vectors[kept], self.codes[kept], np.full(len(asked), -1)
-        strange, sizes = stranger_vectors(self.model, self.view, self.seed), self.model.head.sizes
+        strange, sizes = self._strange(self.seed), self.model.head.sizes
         own = np.arange(len(kept))
         learned = calibrate(gallery, codes, gallery, codes, sizes, itself=own, strangers=strange, seed=self.seed)
         return learned, Search(self.vectors[asked], self.codes[asked], nowhere, nowhere < 0, gallery, codes, sizes)
 
     def strangers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Vectors of pictures that are none of the set, by kind."""
-        made = stranger_vectors(self.model, self.view, UNSEEN, 100 * len(KINDS))
+        made = self._strange(UNSEEN, 100 * len(KINDS))
         for place, kind in enumerate(KINDS):
             yield kind, made[place :: len(KINDS)]
         yield "another set", self.foreign
+
+    def _strange(self, seed: int, count: int = STRANGERS) -> NDArray[np.float32]:
+        made: NDArray[np.float32] = stranger_vectors(Encoder(self.model, self.view, ""), seed, count).numpy()
+        return made
 
 
 def _embedded(model: RetrievalModel, manifest: Manifest, view: TestTransform) -> tuple[Any, ...]:
@@ -116,12 +121,12 @@ def _some(model: RetrievalModel, manifest: Manifest, view: TestTransform) -> NDA
 def figures(run: Run, console: Console) -> None:
     """All tables of a run."""
     search, learned = run.test(), run.calibration
-    whole, half = _answers(search, learned, run.seed)
+    whole, half = whole_and_half(search, learned, run.seed)
     console.print("\n| from | AUC right | error | AUC known | error | real queries lost |\n|---|---|---|---|---|---|")
     for evidence in EVIDENCE:
         _row(evidence, judged(learned, whole, half, evidence), console)
     fitted, other = run.catalogue()
-    _row("all, learned from the catalogue", judged(fitted, *_answers(other, fitted, run.seed), "all"), console)
+    _row("all, learned from the catalogue", judged(fitted, *whole_and_half(other, fitted, run.seed), "all"), console)
     console.print("\n| cue alone | AUC right | AUC known |\n|---|---|---|")
     for cue, values in whole.cues.items():
         right, known = area_under_curve(values, whole.right), area_under_curve(half.cues[cue], half.known)
@@ -133,12 +138,6 @@ def figures(run: Run, console: Console) -> None:
         answers = search.by(vectors).answers([every], learned.direction)
         shares = [f"{_refused(learned, evidence, whole, answers):.3f}" for evidence in EVIDENCE]
         console.print(f"| {kind} | {' | '.join(shares)} |")
-
-
-def _answers(search: Search, learned: Calibration, seed: int) -> tuple[Answers, Answers]:
-    every = np.ones(len(search.codes), dtype=bool)
-    whole = search.answers([every], learned.direction)
-    return whole, search.answers(halves(search.codes, search.ids, seed), learned.direction)
 
 
 def _row(name: str, found: Measured, console: Console) -> None:

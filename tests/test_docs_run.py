@@ -61,6 +61,10 @@ def reason(command: str) -> str | None:
     return next(itertools.chain(starts, holds), None)
 
 
+PRODUCTS = """image,price,sold,added,tags
+boots/00001.jpg,19.9,no,2024-06-01,"[""new""]"
+boots/00002.jpg,12,yes,2024-06-02,"[""sale""]"
+"""
 RUN = [page for page in PAGES if any(reason(command) is None for command in commands(page))]
 
 
@@ -86,6 +90,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("query.jpg", "boot.jpg"):
         shutil.copy(world / "photos/boots/00001.jpg", world / name)
     draw(world / "catalogue", ["new", "old"])
+    draw(world / "shop", ["boots"])
+    (world / "shop/products.csv").write_text(PRODUCTS, encoding="utf-8")
     draw(world / "labelled", [f"{number:03}" for number in range(1, 61)])
     draw(world / "other-photos", [f"x{number}" for number in range(8)])
     (world / "shards").mkdir()

@@ -34,9 +34,9 @@ ROOMS = [
     Room("records", "what a run's folder holds, written and read", "system"),
     Room("data", "pictures and labels: one table for every source, batches, views", "system settings"),
     Room("network", "backbones, pooling, the model and its file", "system method confidence"),
-    Room("evaluate", "exact retrieval figures, the benchmarks' protocols", "system method records confidence data"),
+    Room("evaluate", "exact retrieval figures, the benchmarks' protocols", "system method records data"),
     Room("vectors", "from pictures to vectors: one, a table, a catalogue", "system method confidence data network"),
-    Room("report", "run folders to one HTML page", "system data records confidence"),
+    Room("report", "run folders to one HTML page", "system data records"),
     Room("training", "steps, epochs, checkpoints, callbacks", "system method records data network evaluate vectors"),
     Room(
         "export",

@@ -131,7 +131,7 @@ def test_what_nothing_can_be_learned_from_is_one_message(shop, tmp_path, capsys,
     for arguments, message in [
         ([unlabelled, shop / "asked"], "has no labels, so nothing tells"),
         ([index, flat], "has no labelled pictures"),
-        ([index, tmp_path / "one"], f"has pictures of 1 classes ({one.name}), and 8 are needed"),
+        ([index, tmp_path / "one"], f"has pictures of 1 class ({one.name}), and 8 are needed"),
         ([index, other], "has no label that the index has: 'other-0' here"),
         ([single, alone], "0 of its pictures, of 0 classes, have another picture of their label"),
         ([index, tmp_path / "gone"], "gone"),

@@ -54,9 +54,11 @@ def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[subpr
     environment = {key: value for key, value in os.environ.items() if key != "BIER_TOKEN"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None
-    first = process.stdout.readline()
-    match = re.search(r"http://[\d.:]+", first)
-    assert match, first + process.stdout.read()
+    lines = [process.stdout.readline()]
+    while lines[-1].endswith("...\n"):  # opening the index, loading the model
+        lines.append(process.stdout.readline())
+    match = re.search(r"http://[\d.:]+", lines[-1])
+    assert match, "".join(lines) + process.stdout.read()
     yield process, match[0]
     process.kill()
     process.wait(10)
@@ -140,6 +142,7 @@ def message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         main(["serve", *arguments])
     out, error = capsys.readouterr()
     assert stopped.value.code == 2
+    error = "".join(line for line in error.splitlines(True) if not line.endswith(" ...\n"))  # what it waited for
     assert error.startswith("error: ")
     assert "Traceback" not in error + out
     return error

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from bier.data.sampler import BatchPlan
 from bier.errors import ConfigError, DataError
 
+OLDER = [3, 1, 9, 7, 4, 1, 8, 6, 2, 7, 0, 5]
+"""An epoch that was planned before there were two ways to draw it."""
+
 class_sizes = st.lists(st.integers(1, 30), min_size=2, max_size=25).filter(lambda sizes: max(sizes) > 1)
+
+
+def planned(labels: np.ndarray, p: int, k: int, linear: bool, **options: int) -> BatchPlan:
+    """A plan that is drawn batch by batch, or in laps as those of large data sets are."""
+    plan = BatchPlan(labels, p, k, **options)
+    assert not plan.linear
+    plan.linear = linear
+    return plan
 
 
 def labels_of(sizes: list[int], seed: int = 0) -> np.ndarray:
@@ -22,10 +33,12 @@ def labels_of(sizes: list[int], seed: int = 0) -> np.ndarray:
 
 
 @settings(max_examples=150, deadline=None)
-@given(class_sizes, st.integers(2, 9), st.integers(2, 6), st.integers(0, 5))
-def test_every_batch_is_p_times_k_and_every_image_is_used(sizes: list[int], p: int, k: int, epoch: int) -> None:
+@given(class_sizes, st.integers(2, 9), st.integers(2, 6), st.integers(0, 5), st.booleans())
+def test_every_batch_is_p_times_k_and_every_image_is_used(
+    sizes: list[int], p: int, k: int, epoch: int, linear: bool
+) -> None:
     labels = labels_of(sizes)
-    plan = BatchPlan(labels, p, k, seed=1)
+    plan = planned(labels, p, k, linear, seed=1)
     batches = plan.epoch(epoch)
     assert len(batches) == len(plan)
     for batch in batches:
@@ -39,14 +52,16 @@ def test_every_batch_is_p_times_k_and_every_image_is_used(sizes: list[int], p: i
 
 
 @settings(max_examples=40, deadline=None)
-@given(class_sizes, st.integers(2, 6), st.sampled_from([2, 3]))
-def test_the_parts_of_all_ranks_are_the_batch_of_one_process(sizes: list[int], k: int, world: int) -> None:
+@given(class_sizes, st.integers(2, 6), st.sampled_from([2, 3]), st.booleans())
+def test_the_parts_of_all_ranks_are_the_batch_of_one_process(
+    sizes: list[int], k: int, world: int, linear: bool
+) -> None:
     labels = labels_of(sizes)
     p = min(len(sizes), 6) // world * world
     if p < 2:
         return
-    whole = BatchPlan(labels, p, k, seed=4).epoch(2)
-    parts = [BatchPlan(labels, p, k, seed=4, rank=rank, world=world).epoch(2) for rank in range(world)]
+    whole = planned(labels, p, k, linear, seed=4).epoch(2)
+    parts = [planned(labels, p, k, linear, seed=4, rank=rank, world=world).epoch(2) for rank in range(world)]
     for batch, *shares in zip(whole, *parts, strict=True):
         assert [len(share) for share in shares] == [p // world * k] * world
         assert np.concatenate(shares).tolist() == batch.tolist()
@@ -58,11 +73,12 @@ def test_an_epoch_is_no_longer_than_it_must_be() -> None:
     assert len(BatchPlan(labels_of([40] + [4] * 4), 5, 4, seed=0)) == 10  # the large class is in every batch
 
 
-def test_the_plan_is_a_function_of_seed_and_epoch() -> None:
+@pytest.mark.parametrize("linear", [False, True])
+def test_the_plan_is_a_function_of_seed_and_epoch(linear: bool) -> None:
     labels = labels_of([12] * 8)
 
     def plan(seed: int, epoch: int) -> list[list[int]]:
-        return [batch.tolist() for batch in BatchPlan(labels, 4, 3, seed).epoch(epoch)]
+        return [batch.tolist() for batch in planned(labels, 4, 3, linear, seed=seed).epoch(epoch)]
 
     before = np.random.get_state()[1].copy()  # type: ignore[index]
     assert plan(0, 3) == plan(0, 3)
@@ -70,17 +86,18 @@ def test_the_plan_is_a_function_of_seed_and_epoch() -> None:
     assert plan(0, 3) != plan(1, 3)
     assert plan(-1, 0) != plan(1, 0)
     assert (before == np.random.get_state()[1]).all(), "the global generator was used"  # type: ignore[index]
-    long_lived = BatchPlan(labels, 4, 3, 0)
+    long_lived = planned(labels, 4, 3, linear, seed=0)
     long_lived.epoch(0)
     assert [batch.tolist() for batch in long_lived.epoch(3)] == plan(0, 3), "it remembers an epoch"
 
 
-def test_every_pair_of_classes_meets() -> None:
+@pytest.mark.parametrize("linear", [False, True])
+def test_every_pair_of_classes_meets(linear: bool) -> None:
     # A plan in which neighbours in some order always share a batch would hide most negatives from the loss.
     labels = labels_of([30] * 20)
     meetings = np.zeros((20, 20), dtype=int)
     for epoch in range(10):
-        for batch in BatchPlan(labels, 5, 3, seed=0).epoch(epoch):
+        for batch in planned(labels, 5, 3, linear, seed=0).epoch(epoch):
             classes = np.unique((labels[batch] - 3) // 7)
             meetings[np.ix_(classes, classes)] += 1
     apart = meetings[~np.eye(20, dtype=bool)]
@@ -88,10 +105,11 @@ def test_every_pair_of_classes_meets() -> None:
     assert apart.max() < 1.8 * apart.mean()
 
 
-def test_what_is_missing_comes_from_classes_by_their_size() -> None:
+@pytest.mark.parametrize("linear", [False, True])
+def test_what_is_missing_comes_from_classes_by_their_size(linear: bool) -> None:
     # The large class is in all 100 batches; 200 places are for the others, 50 of which their images need.
     labels = labels_of([400, 40, 80, 80])
-    used = np.bincount((labels[np.concatenate(BatchPlan(labels, 3, 4, seed=0).epoch(0))] - 3) // 7) / 4
+    used = np.bincount((labels[np.concatenate(planned(labels, 3, 4, linear, seed=0).epoch(0))] - 3) // 7) / 4
     assert used[0] == 100
     assert np.abs(used[1:] - [40, 80, 80]).max() <= 5
 
@@ -121,3 +139,19 @@ def test_the_size_of_stanford_online_products_takes_seconds_at_most() -> None:
     batches = BatchPlan(labels, 16, 4, seed=0).epoch(0)
     assert time.process_time() - began < 5  # 0.8 s when the machine is idle
     assert len(np.unique(np.concatenate(batches))) == 59_551
+
+
+def test_plans_of_older_versions_stay_as_they_were() -> None:
+    """An interrupted run goes on with the batches that it began with."""
+    plan = BatchPlan(labels_of([3, 5, 2]), 2, 2, seed=3)
+    assert np.concatenate(plan.epoch(1)).tolist() == OLDER
+
+
+def test_a_million_pictures_take_a_moment() -> None:
+    labels = np.random.default_rng(0).integers(0, 10_000, 1_000_000)
+    plan = BatchPlan(labels, 16, 4, seed=0)
+    assert plan.linear
+    began = time.process_time()
+    batches = plan.epoch(0)
+    assert time.process_time() - began < 3  # 0.3 s when the machine is idle
+    assert len(np.unique(np.concatenate(batches))) == 1_000_000

@@ -202,6 +202,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(
     assert "ModelError: hub:shop/boats: cannot be fetched" in unknown.stderr
 
 
+@pytest.mark.slow
 def test_a_hub_out_of_reach(tmp_path: Path) -> None:
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
     failed = python(["-c", FETCH, "hub:shop/cars"], nowhere)

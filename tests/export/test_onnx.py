@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bier.confidence.fitting import calibrate
 from bier.errors import ImageError, ModelError
 from bier.export import OnnxEncoder, Parity, load_encoder, parity, write_onnx
 from bier.export import onnx as onnx_format
@@ -116,7 +118,8 @@ def _pad(picture: Image.Image, size: int) -> Image.Image:
     return square
 
 
-@pytest.mark.parametrize("name", ["resnet18", pytest.param("googlenet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
 def test_other_backbones(name: str, tmp_path: Path, images: Tensor) -> None:
     torch.manual_seed(0)
     backbone = create_backbone(name, weights="none")
@@ -173,3 +176,16 @@ def test_files_that_are_no_export(tmp_path: Path, onnx_file: Path, run_folder: P
         assert caught.value.remedy
         assert name in str(caught.value)
     assert isinstance(load_encoder(run_folder), Encoder)
+
+
+@pytest.mark.slow
+def test_it_carries_how_sure_answers_are(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
+    drawn, labels = np.random.default_rng(0), np.repeat(np.arange(8), 10)
+    vectors = drawn.normal(size=(8, encoder.dimensions))[labels] + drawn.normal(size=(80, encoder.dimensions))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    learned = calibrate(vectors, labels, vectors, labels, encoder.sizes, itself=np.arange(80))
+    write_onnx(dataclasses.replace(encoder, calibration=learned), tmp_path / "model.onnx", images)
+    exported = load_encoder(tmp_path / "model.onnx")
+    assert exported.fingerprint == encoder.fingerprint
+    assert exported.calibration is not None
+    assert exported.calibration.to_json() == learned.to_json()

@@ -51,9 +51,12 @@ def test_the_keys_of_the_files_stay(real_run: Path) -> None:
     kinds = ["pretrained", "untrained", "ensemble", *["learner"] * 2, *["prefix"] * 2, "features"]
     assert [row["kind"] for row in metrics["rows"]] == kinds
     usual = ["name", "kind", "learners", "dimensions", "recall", "map_at_r", "r_precision", "mean_rank"]
+    whole = metrics["rows"][2]["dimensions"]
     for row in metrics["rows"]:
         paired = [] if row["kind"] in ("learner", "prefix") else ["first_right"]
-        assert list(row) == [*usual, *paired]
+        trained = row["kind"] in ("ensemble", "prefix") and row["dimensions"] == whole
+        matched = ["verification", "open_set"] if trained else []
+        assert sorted(row) == sorted([*usual, *matched, *paired])
     assert list(metrics["rows"][0]["recall"]) == ["1", "2", "4", "8"]
     entry = metrics["neighbours"][0]
     assert list(entry) == ["group", "query", "recall_rank", "average_precision", "hits"]
@@ -63,7 +66,9 @@ def test_the_keys_of_the_files_stay(real_run: Path) -> None:
         *("format", "command", "started", "seed", "device", "threads", "processes", "platform", "cores", "versions"),
         *("parameters", "data", "backbone", "seconds", "best_epoch", "refit", "unreadable", "finished", "tries"),
     ]
-    assert list(origin["data"]) == ["path", "source", "protocol", "fingerprint", "images", "classes"]
+    assert list(origin["data"]) == [
+        *("path", "source", "protocol", "fingerprint", "images", "classes", "classes_seen"),
+    ]
     assert list(origin["backbone"]) == ["name", "mean", "std", "pooling"]
     epoch = json.loads(files.history.read_text(encoding="utf-8").splitlines()[0])
     assert list(epoch) == [

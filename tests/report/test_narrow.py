@@ -16,6 +16,7 @@ SIDEWAYS = """() => [document.scrollingElement, ...document.querySelectorAll("*"
     .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => `${e.tagName} ${e.className} ${e.scrollWidth}`)"""
 
 
+@pytest.mark.slow
 def test_nothing_scrolls_sideways_on_a_phone(browser, write_run, confusion, tmp_path):
     long_name = "a_run_with_a_name_that_is_far_too_long_for_any_telephone_on_this_side_of_the_river"
     told = {"source": "/pictures/" + "very_deep/" * 9, "classes_seen": 50, "confusions": [confusion]}

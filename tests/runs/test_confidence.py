@@ -22,7 +22,7 @@ def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_it_is_kept_with_the_model(birds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = bier.train(birds, SETTINGS, tmp_path).metrics()
+    metrics = bier.train(birds, SETTINGS, tmp_path).metrics
     learned = Encoder.load(tmp_path).calibration
     assert learned is not None and learned.sizes == (8, 16) and 0 < learned.known_at < 1
     assert "how sure answers are was learned from" in " ".join(capsys.readouterr().out.split())
@@ -37,12 +37,14 @@ def test_without_held_out_classes_it_is_said(birds: str, tmp_path: Path, capsys:
     assert "cannot say how sure its answers are: no classes are held out" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_too_few_of_them_are_said(birds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bier.train(birds, {**SETTINGS, "data.validation_classes": 0.2}, tmp_path)
     assert load_model(tmp_path)[1].calibration is None
     assert "2 classes have another picture to find, and 4 are needed" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_it_can_be_left_out(birds: str, tmp_path: Path) -> None:
     bier.train(birds, {**SETTINGS, "model.calibrate": False}, tmp_path, quiet=True)
     assert load_model(tmp_path)[1].calibration is None

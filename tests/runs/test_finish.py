@@ -15,7 +15,7 @@ from tiny_runs import TINY
 import bier
 from bier.network.model_file import load_model
 from bier.records.provenance import Provenance
-from bier.runs import finish
+from bier.runs import embedding, finish
 from bier.settings.reading import from_table, save
 
 SETTINGS = {**TINY, "optimizer": {"epochs": 1}}
@@ -62,6 +62,7 @@ def test_the_trained_head_stays_where_no_average_is_better(
     assert torch.equal(head(tmp_path / "run"), head(tmp_path / "as trained"))
 
 
+@pytest.mark.slow
 def test_a_run_stopped_behind_it_does_not_average_twice(
     birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +86,7 @@ def test_without_validation_the_trained_head_is_the_model(birds: str, tmp_path: 
 def test_a_frozen_backbone_s_features_are_not_made_again(
     birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish, "embed_manifest", unlucky)
+    monkeypatch.setattr(embedding, "embed_manifest", unlucky)
     bier.train(birds, {**SETTINGS, "model.frozen": True, "data.views": 2}, tmp_path / "run", quiet=True)
     assert Provenance.load(tmp_path / "run").refit is not None
 

@@ -100,6 +100,7 @@ def test_broad_filters_get_as_many_hits_as_there_are(index: ApproximateIndex, mo
     assert {hit.metadata["label"] for hits in found for hit in hits} == {"3"}
 
 
+@pytest.mark.slow
 def test_it_grows_and_shrinks_with_the_index(tmp_path: Path) -> None:
     with create_index(tmp_path / "index", INFO) as index:
         assert isinstance(index, ApproximateIndex)
@@ -147,6 +148,7 @@ def test_a_recall_that_cannot_be_reached_leaves_exact_searches(
     assert "asked for and not reached" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_exact_searches_can_be_asked_for(tmp_path: Path) -> None:
     with create_index(tmp_path / "index", INFO) as index:
         assert isinstance(index, ApproximateIndex)

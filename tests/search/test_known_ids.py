@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from ensembles import numbered
 
 from bier.search import IndexInfo, create_index, open_index
+from bier.search.engines import lance
 from bier.search.known_ids import KnownIds
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(2, 4), scales=(0.5, 0.8))
@@ -26,7 +28,11 @@ def test_all_ids_are_read_again_only_after_a_change_that_was_not_told() -> None:
     assert len(reads) == 2
 
 
-def test_what_another_process_has_added_is_replaced_and_not_there_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("worth", [0, 1000])
+def test_what_another_process_has_added_is_replaced_and_not_there_twice(
+    worth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lance, "_WORTH_KNOWING", worth)
     with create_index(tmp_path / "index", INFO) as one, open_index(tmp_path / "index") as other:
         one.add(["a"], numbered(1, 1, INFO), [{"label": "one"}])
         other.add(["b"], numbered(2, 1, INFO), [{"label": "other"}])

@@ -124,6 +124,7 @@ def test_in_stages_answers_come_from_the_copy_made_at_the_start(
         "later",
         answers[1][0]["id"],
     ]
+    assert ids(staged.post("/api/search", json={**query, "exact": True}))[0] == "later", "not from the copy"
 
 
 def test_several_examples_and_less_like_this(client: httpx.Client, cars: list[Path]) -> None:

@@ -207,16 +207,20 @@ def test_a_batch_that_fails_fails_alone() -> None:
 
 
 def test_thumbnails_in_memory_are_bounded(tmp_path: Path) -> None:
-    sizes = []
-    for n in range(6):
+    sizes, most = [], 1_600_000
+    for n in range(60):
         Image.effect_noise((300, 300), 90).save(tmp_path / f"{n}.png")
-    thumbnails = Thumbnails(100_000, Decoder(10**9))
-    for n in range(6):
+    thumbnails = Thumbnails(most, Decoder(10**9))
+    for n in range(60):
         sizes.append(len(thumbnails.make(str(tmp_path / f"{n}.png"), 320)))
-    kept = [n for n in range(6) if thumbnails.kept(str(tmp_path / f"{n}.png"), 320) is not None]
-    assert sum(sizes) > 100_000 >= sum(sizes[n] for n in kept)
-    assert kept == list(range(6))[-len(kept) :]
-    assert Image.open(io.BytesIO(thumbnails.kept(str(tmp_path / "5.png"), 320) or b"")).size == (300, 300)
+    kept = [n for n in range(60) if thumbnails.kept(str(tmp_path / f"{n}.png"), 320) is not None]
+    assert sum(sizes) > most >= sum(sizes[n] for n in kept)
+    assert kept
+    assert kept == list(range(60))[-len(kept) :]
+    assert Image.open(io.BytesIO(thumbnails.kept(str(tmp_path / "59.png"), 320) or b"")).size == (300, 300)
+    few = Thumbnails(sizes[0] + 1, Decoder(10**9))
+    few.make(str(tmp_path / "0.png"), 320)
+    assert few.kept(str(tmp_path / "0.png"), 320) is None, "it would drive out all others"
 
 
 def test_a_thumbnail_of_a_picture_in_a_tar_file(tmp_path: Path, cars: list[Path]) -> None:

@@ -128,6 +128,7 @@ def test_a_picture_given_before_the_server_has_answered_is_searched(
     expect(page.locator("#pictures .value").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_dark_and_narrow(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
     client = serve(marks=tmp_path / "marks.jsonl")
     dark = visit(client, color_scheme="dark")

@@ -48,6 +48,7 @@ def product(page: Any, name: str) -> Any:
     return page.locator("#pictures .hit:not(.away)").filter(has=page.locator(f'.label[title="{name}"]'))
 
 
+@pytest.mark.slow
 def test_results_stand_on_the_first_screen(serve: Serve, visit: Open, cars: list[Path], tmp_path: Path) -> None:
     client = serve(marks=tmp_path / "marks.jsonl")
     for name, options, most in (("laptop", {"viewport": LAPTOP}, (230, 290)), ("phone", PHONE, (300, 420))):
@@ -190,6 +191,7 @@ def test_a_part_is_drawn_with_the_mouse(serve: Serve, visit: Open, cars: list[Pa
     assert name not in order(page), "an example is no result"
 
 
+@pytest.mark.slow
 def test_a_part_is_drawn_with_the_keyboard_alone(serve: Serve, visit: Open, cars: list[Path]) -> None:
     client = serve()
     page = visit(client, viewport=LAPTOP)
@@ -241,8 +243,8 @@ def test_what_is_not_in_the_catalogue_is_grey(
     nearest = client.post("/api/search/pictures", files={"picture": white.read_bytes()}).json()["hits"][0]["score"]
     assert nearest < 0.98
     by_score = Chance(-200 * (nearest + 1) / 2, {"top_score": 200})
-    fits = dict.fromkeys(("all", "labels", "vectors", "scores"), Fit(by_score, by_score, 0.5))
-    write_calibration(shop, index.info, IndexCalibration(Calibration(fits), 60))
+    fits = dict.fromkeys(("all", "labels", "vectors", "scores"), Fit(Chance(50, {}), by_score, by_score, 0.5))
+    write_calibration(shop, index.info, IndexCalibration(Calibration(index.info.sizes, fits), 60))
     try:
         page = visit(client, viewport=LAPTOP)
         page.set_input_files("#files", white)

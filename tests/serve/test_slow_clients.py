@@ -146,7 +146,7 @@ def test_an_answer_that_nobody_takes_ends_the_connection(serve: Serve) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(20)
         connection.connect(("127.0.0.1", client.base_url.port))
-        connection.sendall(b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
+        connection.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
         time.sleep(6)
         assert rest(connection).count(b"HTTP/1.1 200") < asked
 

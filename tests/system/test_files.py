@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bier.errors import StorageError
-from bier.system.files import tidy, write_atomically, write_json, write_text
+from bier.system.files import WhileUnchanged, tidy, write_atomically, write_json, write_text
 from bier.system.tensors import MODEL_FILE, MODEL_FORMAT, save_tensors
 
 
@@ -158,3 +158,21 @@ def test_what_a_killed_writer_left_is_tidied_and_what_one_writes_stays(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == [".of.another.tmp"]
     for writer in writers:
         writer.stdout.close()  # type: ignore[union-attr]
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    file, reads = tmp_path / "file", []
+
+    def read() -> str | None:
+        reads.append(1)
+        return file.read_text() if file.exists() else None
+
+    content = WhileUnchanged(file, read)
+    assert [content(), content()] == [None, None]
+    file.write_text("one")
+    assert [content(), content()] == ["one", "one"]
+    file.write_text("other")
+    assert content() == "other"
+    file.unlink()
+    assert content() is None
+    assert len(reads) == 4

@@ -22,7 +22,7 @@ from bier.errors import ModelError
 from bier.records.folder import RunFolder
 from bier.settings.schema import Config
 from bier.system.json_values import anything
-from bier.system.tensors import STATE_FORMAT, load_tensors
+from bier.system.tensors import STATE_FORMAT, load_tensors, save_tensors
 from bier.training.callbacks import Callback, Running, Step
 from bier.training.optimizer_state import restore_optimizer
 from bier.training.stopping import Interrupted
@@ -217,6 +217,20 @@ def test_a_checkpoint_of_an_older_version_is_resumed(stopped: Path, straight: by
     files.previous_checkpoint.unlink()
     runs.resume(stopped, console, evaluate_after=False)
     assert files.model.read_bytes() == straight
+
+
+def test_a_checkpoint_from_before_fused_steps_goes_on_without_them(stopped: Path, console: Console) -> None:
+    files, seen = RunFolder(stopped), []
+    tensors, content = load_tensors(files.checkpoint, STATE_FORMAT, anything)
+    assert content.pop("fused")
+    save_tensors(files.checkpoint, tensors, STATE_FORMAT, content)
+
+    class Look(Callback):
+        def on_step(self, run: Running, step: Step) -> None:
+            seen.append(load_tensors(files.checkpoint, STATE_FORMAT, anything)[1].get("fused"))
+
+    runs.resume(stopped, console, callbacks=[Look()], evaluate_after=False)
+    assert seen[-1] is False
 
 
 def test_optimizer_tensors_of_another_shape_are_refused() -> None:

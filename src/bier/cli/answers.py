@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bier.cli.app import terminal
+from bier.data.fields import shown
 
 if TYPE_CHECKING:
     from bier.search import Answer, Hit
@@ -60,8 +61,17 @@ def _print_hits(hits: Sequence[Hit]) -> None:
         table.add_column(heading, justify="right")
     table.add_column("label")
     table.add_column("picture", overflow="fold")
+    known = any(map(_more, hits))
+    if known:
+        table.add_column("fields", overflow="fold")
     for hit in hits:
-        texts = hit.metadata.get("label") or "", hit.metadata.get("image") or hit.id
+        texts = [hit.metadata.get("label") or "", hit.metadata.get("image") or hit.id, *([_more(hit)] * known)]
         order = ["–" if hit.reranked is None else f"{hit.reranked:.4f}"] if again else []
         table.add_row(*order, f"{hit.score:.4f}", *map(Text, texts))
     terminal().print(table if hits else "nothing found")
+
+
+def _more(hit: Hit) -> str:
+    """What else is known of it, as ``price=20``, a line for each."""
+    known = {name: shown(value) for name, value in hit.metadata.items() if name not in ("image", "label")}
+    return "\n".join(f"{name}={text}" for name, text in known.items() if text)

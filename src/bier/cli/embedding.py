@@ -42,6 +42,7 @@ def embed(
 
     After a stop of any kind, the same command goes on.
     """
+    from bier.data.fields import in_words
     from bier.errors import ConfigError, quoted
     from bier.export import load_encoder
     from bier.system.hardware import Hardware
@@ -74,6 +75,8 @@ def embed(
         f"{info.count:,} vectors of {info.dimensions} dimensions, {info.type}, in {out}{speed}",
         soft_wrap=True,
     )
+    if info.fields:
+        console.print(f"fields: {in_words(info.fields)}", soft_wrap=True)
     if info.failed:
         console.print(f"left out: {info.failed:,}, see {out / 'failed.csv'}", soft_wrap=True)
 

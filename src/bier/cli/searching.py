@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,8 @@ from cyclopts.validators import Number
 from bier.cli.app import TrustCode, app, output, terminal
 
 if TYPE_CHECKING:
-    from bier.search import Index
+    from bier.data.fields import Kinds
+    from bier.search import Index, IndexInfo
     from bier.search.duplicates import Duplicates
     from bier.vectors.parts import VectorBatch
 
@@ -43,18 +45,21 @@ def fill_index(
 ) -> None:
     """Index SOURCE: pictures (a folder, a table, a benchmark, tar files) or a folder of vectors made by `bier embed`.
 
-    Run it again to add what is new and replace what has changed. Ids are the pictures' paths within the source.
+    Run it again to add what is new and replace what has changed. Ids are the pictures' paths within the source. The
+    columns of a table become fields, which searches can filter by.
     """
     from bier.errors import quoted
     from bier.search.fill import fill
 
     console = terminal()
     unread: list[str] = []
-    info, count, batches = _source(source, model, device, trust_code, unread)
-    with _opened_or_new(out, info, engine, uri) as opened, showing("indexing", count) as progress:
+    given = _source(source, model, device, trust_code, unread)
+    with _opened_or_new(out, given, engine, uri) as opened, showing("indexing", given.count) as progress:
+        for line in _about_fields(opened, given, source):
+            console.print(line, soft_wrap=True)
         filled = fill(
             opened,
-            batches,
+            given.batches,
             progress,
             prefix=prefix,
             moved=moved,
@@ -140,6 +145,7 @@ def check(folder: IndexFolder) -> None:
 @index.command(name="info")
 def show_info(folder: IndexFolder) -> None:
     """What an index holds, and of which model."""
+    from bier.data.fields import in_words
     from bier.search import open_index
 
     with open_index(folder) as opened:
@@ -148,7 +154,7 @@ def show_info(folder: IndexFolder) -> None:
             "pictures": f"{opened.count():,}",
             "engine": info.engine if info.uri is None else f"{info.engine} at {info.uri}, {info.collection}",
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
-            "fields": ", ".join(info.fields),
+            "fields": in_words(info.kinds),
             "confidence": _calibrated(opened),
             "searches": _searches(opened),
             "model": info.model_path or "place unknown",
@@ -177,7 +183,8 @@ def search(
     *,
     top: Annotated[int, Parameter(help="How many pictures.", validator=Number(gte=1))] = 10,
     where: Annotated[
-        tuple[str, ...], Parameter(help="Only these, as field=value; repeat for several.", negative="")
+        tuple[str, ...],
+        Parameter(help="Only these, as label=shoes, sold!=yes or 'price<20'; repeat for several.", negative=""),
     ] = (),
     learners: Annotated[str | None, Parameter(help="A prefix such as 1-2, or one learner such as 2.")] = None,
     staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
@@ -216,6 +223,7 @@ def search(
         query_vectors,
     )
     from bier.search.approximate import Exactly
+    from bier.search.filters import parse_filters
     from bier.search.page import write_page
     from bier.search.reranked import RankAgain
 
@@ -230,7 +238,8 @@ def search(
         raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
     part = checked_box(box, "--box")
     with open_index(folder) as opened:
-        filters = _filters(where)
+        filters = parse_filters(where, opened.info.kinds)
+        opened.checked_filters(filters)  # before the model is loaded, which takes seconds
         chosen = None if learners is None else parse_learners(learners, len(opened.info.sizes))
         encoder = load_encoder(opened, path=model, trust_code=trust_code)
         vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query, box=part)]), chosen)
@@ -307,13 +316,23 @@ def _write_copies(found: Duplicates, folder: Path, html: Path | None, ids: Path 
         console.print(f"to remove them: bier index remove {quoted(folder)} --ids {quoted(ids)}", soft_wrap=True)
 
 
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What is indexed."""
+
+    info: IndexInfo
+    """Of a new index for it, with all fields of the source."""
+    count: int | None
+    """Pictures, if that is known."""
+    batches: Iterator[VectorBatch]
+    read_as: Callable[[Kinds], Kinds]
+    """Reads the source's fields as an index has them, where it can; gives what they are then."""
+
+
 def _source(
     source: str, model: Path | None, device: Literal["auto", "cpu", "cuda", "mps"], trust_code: bool, unread: list[str]
-) -> tuple[Any, int | None, Iterator[VectorBatch]]:
-    """What is indexed: the info of an index for it, the number of pictures, if known, and their vectors.
-
-    Paths of what cannot be read go to ``unread``.
-    """
+) -> _Given:
+    """What is indexed. Paths of what cannot be read go to ``unread``, once the batches are at their end."""
     from bier.errors import ConfigError
     from bier.export import load_encoder
     from bier.network.hub import absolute
@@ -330,6 +349,7 @@ def _source(
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
     catalogue = open_catalogue(source)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
+    info = _with_fields(info, catalogue.kinds)
     console = terminal()
 
     def failed(image: str, what: str) -> None:
@@ -341,10 +361,14 @@ def _source(
         for line in catalogue.remarks():
             console.print(line, soft_wrap=True)
 
-    return info, catalogue.total, told()
+    def read_as(kinds: Kinds) -> Kinds:
+        catalogue.read_as(kinds)
+        return catalogue.kinds
+
+    return _Given(info, catalogue.total, told(), read_as)
 
 
-def _vectors(folder: Path, model: Path | None, trust_code: bool) -> tuple[Any, int, Iterator[VectorBatch]]:
+def _vectors(folder: Path, model: Path | None, trust_code: bool) -> _Given:
     from bier.errors import SearchError
     from bier.export import load_encoder
     from bier.network.hub import absolute
@@ -362,13 +386,49 @@ def _vectors(folder: Path, model: Path | None, trust_code: bool) -> tuple[Any, i
         raise SearchError(f"are not vectors of {model}", where=folder, remedy="give the model that made them")
     place = None if model is None else absolute(model)
     info = IndexInfo(stored.model, tuple(stored.sizes), tuple(stored.scales), model_path=place)
-    return info, stored.count, read_vectors(folder)
+    return _Given(_with_fields(info, stored.fields), stored.count, read_vectors(folder), lambda _: stored.fields)
 
 
-def _opened_or_new(out: Path, info: Any, engine: str | None, uri: str | None) -> Index:
+def _with_fields(info: IndexInfo, kinds: Kinds) -> IndexInfo:
+    types = {name: kind for name, kind in kinds.items() if kind != "text"}
+    return replace(info, fields=(*info.fields, *kinds), types=types)
+
+
+def _about_fields(opened: Index, given: _Given, source: str) -> list[str]:
+    """What becomes of the source's fields, a line for each thing to say.
+
+    Raises:
+        DataError, SearchError: the index has another kind of values for a field.
+    """
+    from bier.data.fields import in_words
+    from bier.errors import SearchError
+
+    there = opened.info.kinds
+    kinds = given.read_as(there)
+    for name, kind in kinds.items():
+        wanted = there.get(name, kind)
+        if kind != wanted and (kind, wanted) != ("whole", "decimal"):
+            raise SearchError(
+                f"the column {name!r} is {kind}, and the index {opened.folder} has {wanted} for it",
+                where=source,
+                remedy="rename the column, give it the other type, or make a new index of all tables",
+            )
+    lost = [name for name in kinds if name not in there]
+    lines = (
+        [f"fields: {in_words({name: there[name] for name in kinds if name in there})}"]
+        if len(lost) < len(kinds)
+        else []
+    )
+    if lost:
+        lines.append(f"left out: {', '.join(lost)}: the index has no such fields; a new index has them")
+    return lines
+
+
+def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None) -> Index:
     from bier.errors import SearchError
     from bier.search import create_index, open_index
 
+    info = given.info
     if not (out / "index.json").exists():
         return create_index(out, info, engine, uri=uri)
     opened = open_index(out)
@@ -404,18 +464,6 @@ def _searches(opened: Index) -> str:
         f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
         f"at {known.pictures:,} pictures; {setting})"
     )
-
-
-def _filters(where: Sequence[str]) -> dict[str, list[str]]:
-    from bier.errors import ConfigError
-
-    filters: dict[str, list[str]] = {}
-    for text in where:
-        field, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"{text!r} is not field=value", where="--where", remedy="--where label=shoes")
-        filters.setdefault(field, []).append(value)
-    return filters
 
 
 @contextmanager

@@ -51,6 +51,7 @@ def serve(
     from bier.search.reranked import RankAgain
     from bier.serve import ServeSettings
     from bier.serve import serve as run
+    from bier.system.console import plain_console
     from bier.system.hardware import Hardware
 
     token = os.environ.get("BIER_TOKEN")
@@ -84,7 +85,7 @@ def serve(
         anonymous=allow_anonymous,
         trust_code=trust_code,
         listening=listening,
-        waiting=lambda what: console.print(f"{what} ...", soft_wrap=True),
+        waiting=lambda what: plain_console(stderr=True, soft_wrap=True).print(f"{what} ..."),
     )
     console.print("stopped")
     # All is written and closed. Taking torch apart would take seconds, and a decode that nobody waits for as well.

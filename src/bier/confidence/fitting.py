@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from bier.confidence.calibration import Calibration, Chance, Fit
 from bier.confidence.cues import EVIDENCE, LIKENESS, Values, within_reach
-from bier.confidence.searching import Answers, Codes, Flags, Search, Vectors, counts
+from bier.confidence.searching import Answers, Codes, Flags, Search, Vectors, counts, halves
 
 FEWEST_CLASSES = 4
 """With two pictures or more: half of them are left out of the catalogue, to learn what their absence looks like."""
@@ -21,8 +21,6 @@ MOST_QUERIES = 2000
 """Drawn at random from more."""
 LOST = 0.05
 """Share of real queries that may be taken for strangers."""
-DRAWS = 4
-"""Of the classes that are left out."""
 FEW_STRANGERS = 0.1
 """What they weigh beside real queries where they cannot be told apart by `LIKENESS`; otherwise as much as these."""
 MOST_GALLERY = 10_000
@@ -92,13 +90,13 @@ def calibrate(
     search = Search(queries[rows], ids[rows], itself[rows], fresh, gallery, codes, tuple(sizes))
     own = np.isin(codes, classes)
     catalogues = [np.ones(len(codes), dtype=bool), *([own] if alone and not own.all() else [])]
-    left_out = [random.permutation(classes)[: len(classes) // 2] for _ in range(DRAWS)]
-    halves = [catalogue & ~np.isin(codes, out) for catalogue in catalogues for out in left_out]
+    without = halves(codes, classes, random)
+    smaller = [catalogue & some for catalogue in catalogues for some in without]
     direction, foreign = None, None
     if strangers is not None:
         direction = _direction(gallery[np.sort(seen)], strangers[::2])
         foreign = search.by(strangers[1::2]).answers(catalogues, direction)
-    whole, half = search.answers(catalogues, direction), search.answers(halves, direction)
+    whole, half = search.answers(catalogues, direction), search.answers(smaller, direction)
     fits = {evidence: _fit(evidence, whole, half, foreign) for evidence in EVIDENCE}
     return Calibration(tuple(sizes), fits, direction)
 

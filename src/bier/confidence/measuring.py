@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +9,7 @@ import numpy as np
 from bier.confidence.calibration import Calibration
 from bier.confidence.cues import Values
 from bier.confidence.figures import Bin, area_under_curve, calibration_error, reliability
-from bier.confidence.searching import Answers, Codes, Flags, Search, Vectors
-
-DRAWS = 4
-"""Of the half of the classes that is left out."""
+from bier.confidence.searching import Answers, Codes, Flags, Search, Vectors, halves
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,14 @@ def measure(
         seed: decides which classes are left out.
     """
     search = Search(queries, ids, itself, ids >= 0, gallery, codes, calibration.sizes)
-    catalogues = [np.ones(len(codes), dtype=bool), *halves(codes, ids, seed)]
-    whole = search.answers(catalogues[:1], calibration.direction)
-    half = search.answers(catalogues[1:], calibration.direction)
-    return judged(calibration, whole, half, evidence)
+    return judged(calibration, *whole_and_half(search, calibration, seed), evidence)
+
+
+def whole_and_half(search: Search, calibration: Calibration, seed: int) -> tuple[Answers, Answers]:
+    """Answers of the whole gallery, and of draws of it without half of the queries' classes."""
+    every = np.ones(len(search.codes), dtype=bool)
+    some = halves(search.codes, np.unique(search.ids), np.random.default_rng(seed))
+    return search.answers([every], calibration.direction), search.answers(some, calibration.direction)
 
 
 def judged(calibration: Calibration, whole: Answers, half: Answers, evidence: str) -> Measured:
@@ -82,9 +82,3 @@ def judged(calibration: Calibration, whole: Answers, half: Answers, evidence: st
         Quality.of(fit.chances(half.cues)[1], half.known),
         float((known[whole.known] < fit.known_at).mean()),
     )
-
-
-def halves(codes: Codes, ids: Codes, seed: int, draws: int = DRAWS) -> Sequence[Flags]:
-    """Catalogues, each without half of the queries' classes."""
-    random, classes = np.random.default_rng(seed), np.unique(ids)
-    return [~np.isin(codes, random.permutation(classes)[: len(classes) // 2]) for _ in range(draws)]

@@ -17,6 +17,8 @@ Codes = NDArray[np.int64]
 
 CHUNK = 128
 """Queries at once."""
+DRAWS = 4
+"""Of the half of the classes that is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +107,8 @@ def counts(ids: Codes, codes: Codes) -> Codes:
     found, counts = np.unique(codes, return_counts=True)
     places = np.minimum(np.searchsorted(found, ids), len(found) - 1)
     return np.where(found[places] == ids, counts[places], 0)
+
+
+def halves(codes: Codes, classes: Codes, random: np.random.Generator, draws: int = DRAWS) -> list[Flags]:
+    """Catalogues (g,) of a gallery, each without half of some classes."""
+    return [~np.isin(codes, random.permutation(classes)[: len(classes) // 2]) for _ in range(draws)]

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bier.data.columns import Column
 from bier.data.passed_over import in_words
 from bier.data.references import absolute, is_reference
 from bier.errors import DataError
@@ -39,6 +40,7 @@ UNDECIDED = ""
 Protocol = Literal["self", "query-gallery", "vehicleid-draws", "vehicleid-leave-one-out"]
 
 _FORMAT = "bier-manifest-1"
+_DIGITS = re.compile("([0-9]+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,8 @@ class Manifest:
     """Whether a person finds a picture by its row's number; in a folder only by its path."""
     notes: tuple[str, ...] = ()
     """What else a person should know about how the source was read."""
+    fields: tuple[Column, ...] = ()
+    """Further columns of a table that was read for an index; neither saved nor part of the fingerprint."""
 
     def __post_init__(self) -> None:
         for column in (self.label, self.split, self.row, self.group, self.bbox, self.name):
@@ -92,6 +96,7 @@ class Manifest:
         passed_over: Mapping[str, int] | None = None,
         numbered: bool = True,
         notes: Sequence[str] = (),
+        fields: Sequence[Column] = (),
     ) -> Manifest:
         """A manifest from plain sequences; no ``split`` leaves it undecided, no ``row`` counts from 1."""
         count = len(image)
@@ -109,6 +114,7 @@ class Manifest:
             passed_over=passed_over or {},
             numbered=numbered,
             notes=tuple(notes),
+            fields=tuple(fields),
         )
 
     def __len__(self) -> int:
@@ -138,6 +144,7 @@ class Manifest:
             group=None if self.group is None else self.group[rows],
             bbox=None if self.bbox is None else self.bbox[rows],
             name=None if self.name is None else self.name[rows],
+            fields=tuple(column.take(rows) for column in self.fields),
         )
 
     def only(self, *splits: Split) -> Manifest:
@@ -293,11 +300,14 @@ def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
 
 def natural(text: str) -> tuple[Any, ...]:
     """A key that sorts ``2`` before ``10`` and ``img9`` before ``img10``; equal numbers by their spelling."""
-    parts = re.split(r"([0-9]+)", text)
-    # A number compares by length, then digits: int() refuses very long ones.
-    key = [(len(part.lstrip("0")), part.lstrip("0")) if odd % 2 else (0, part) for odd, part in enumerate(parts)]
+    begin, *parts = _DIGITS.split(text)
+    key: list[Any] = [begin]
+    for number, after in zip(parts[::2], parts[1::2], strict=True):
+        # A number compares by length, then digits: int() refuses very long ones.
+        digits = number.lstrip("0")
+        key += (len(digits), digits, after)
     # Text that starts with a number has an empty part first, and so comes before words.
-    return (*key, (0, text))
+    return (*key, 0, text)
 
 
 def _drawn(names: Iterable[str], count: int, seed: int) -> set[str]:

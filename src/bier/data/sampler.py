@@ -9,6 +9,9 @@ from bier.errors import ConfigError, DataError
 
 Indices = NDArray[np.int64]
 
+LARGE = 25_000_000
+"""Classes times batches from which on a plan is drawn in time that grows with the pictures alone."""
+
 
 class BatchPlan:
     """Batches of P distinct classes with K images each (all classes, where there are fewer than P).
@@ -17,6 +20,9 @@ class BatchPlan:
     last of them is filled up with other images of the class, and a class with fewer than K images repeats them.
     An epoch is as long as the images need, or as the largest class needs; what is then missing comes from
     classes in proportion to their size. A class appears in batches at random over the epoch.
+
+    There are two ways to draw a plan: batch by batch, and in laps (see `_laps`). Both keep these rules. `linear` says
+    which one is taken: the second for large data sets.
 
     With several processes a batch is cut by whole classes: process ``rank`` gets classes
     ``rank * P / world`` to ``(rank + 1) * P / world``, so the parts of all processes in order of rank are exactly
@@ -57,13 +63,15 @@ class BatchPlan:
                 where="data.classes_per_batch",
                 remedy=f"use a multiple of {world}",
             )
-        self._members = np.split(np.argsort(codes, kind="stable"), np.cumsum(sizes)[:-1])  # of each class
+        self._codes, self._sizes = codes, sizes
         self._needed = -(-sizes // images_per_class)  # (C,) batches that each class must be in
         self.batches = max(
             int(self._needed.max()),
             -(-int(self._needed.sum()) // self.classes_per_batch),
         )
         """Number of batches in every epoch, the same for every rank."""
+        self.linear = self.batches * len(sizes) >= LARGE
+        """Whether the plan is drawn in laps. A run keeps the way that it began with."""
 
     def __len__(self) -> int:
         return self.batches
@@ -72,7 +80,12 @@ class BatchPlan:
         """The index arrays of this rank, one per batch, (P / world * K,) each with the images of a class together."""
         random = np.random.default_rng([self.seed % 2**63, epoch])
         shares = self._shares(random)
-        chunks = [_chunks(m, int(n), self.images_per_class, random) for m, n in zip(self._members, shares, strict=True)]
+        return (self._by_lap if self.linear else self._by_row)(shares, random)
+
+    def _by_row(self, shares: Indices, random: np.random.Generator) -> list[Indices]:
+        """Batch after batch, each drawn from what is left of all classes."""
+        members = np.split(np.argsort(self._codes, kind="stable"), np.cumsum(self._sizes)[:-1])
+        chunks = [_chunks(m, int(n), self.images_per_class, random) for m, n in zip(members, shares, strict=True)]
         mine = self.classes_per_batch // self.world
         plan = []
         for row in _spread(shares, self.classes_per_batch, self.batches, random):
@@ -80,6 +93,18 @@ class BatchPlan:
             picked = [chunks[c].pop() for c in row]
             plan.append(np.concatenate(picked[self.rank * mine : (self.rank + 1) * mine]))
         return plan
+
+    def _by_lap(self, shares: Indices, random: np.random.Generator) -> list[Indices]:
+        """All batches at once; each class goes round its images in one random order."""
+        shuffled = random.permutation(len(self._codes))
+        images = shuffled[np.argsort(self._codes[shuffled], kind="stable")]  # class after class
+        classes = _laps(shares, self.classes_per_batch, self.batches, random)
+        # As many images in a row of the circle as a class has are all different.
+        places = _turns(classes, shares)[..., None] * self.images_per_class + np.arange(self.images_per_class)
+        begins = np.cumsum(self._sizes) - self._sizes
+        batches = images[begins[classes, None] + places % self._sizes[classes, None]]
+        mine = self.classes_per_batch // self.world
+        return list(batches[:, self.rank * mine : (self.rank + 1) * mine].reshape(self.batches, -1))
 
     def _shares(self, random: np.random.Generator) -> Indices:
         """(C,) number of batches that each class is in; they sum up to batches x P."""
@@ -147,3 +172,32 @@ def _spread(shares: Indices, width: int, batches: int, random: np.random.Generat
         left[row] -= 1
         rows.append(row)
     return rows
+
+
+def _laps(shares: Indices, width: int, batches: int, random: np.random.Generator) -> Indices:
+    """(batches, width) classes, distinct in each row; class c occurs ``shares[c]`` times.
+
+    The classes stand in a random line, each as often as it occurs, and the line is cut into ``width`` laps. A lap gives
+    one class to each row, in a random order of the rows. Only a class that is cut in two could come into a row twice:
+    the second lap then begins with rows that it is not in.
+    """
+    order = random.permutation(len(shares))
+    laps = np.repeat(order, shares[order]).reshape(width, batches)
+    table = np.empty((batches, width), dtype=np.int64)
+    for lap, classes in enumerate(laps):
+        rows = random.permutation(batches)
+        if lap and classes[0] == laps[lap - 1, -1]:
+            free = rows[table[rows, lap - 1] != classes[0]][: int((classes == classes[0]).sum())]
+            others = np.ones(batches, dtype=bool)
+            others[free] = False
+            rows = np.concatenate([free, rows[others[rows]]])
+        table[rows, lap] = classes
+    return table
+
+
+def _turns(classes: Indices, shares: Indices) -> Indices:
+    """How often the class of each place occurs before it, row by row."""
+    order = np.argsort(classes.ravel(), kind="stable")
+    turns = np.empty(classes.size, dtype=np.int64)
+    turns[order] = np.arange(classes.size) - np.repeat(np.cumsum(shares) - shares, shares)
+    return turns.reshape(classes.shape)

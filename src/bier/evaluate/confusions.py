@@ -68,15 +68,15 @@ def by_class(
     mine = as_list(labels)
     theirs = mine if others is None or gallery_labels is None else as_list(gallery_labels)
     found = pictures if gallery_pictures is None else gallery_pictures
-    counted = result.per_query["positives"] > 0 if result.missing == "exclude" else np.ones(len(mine), dtype=bool)
-    rows = np.flatnonzero(counted & (result.per_query["first_hit_rank"] != 1))
+    rows = np.flatnonzero(result.counted & (result.per_query["first_hit_rank"] != 1))
     wrong = _wrong_hits(query, query if others is None else others, rows, alpha)
     titles = {label: _title(picture) for label, picture in [*zip(theirs, found, strict=True)]}
     titles |= {label: _title(picture) for label, picture in zip(mine, pictures, strict=True)}
     pairs = [(mine[row], theirs[hit]) for row, hit in zip(wrong.query.tolist(), wrong.hit.tolist(), strict=True)]
-    queries = Counter(label for label, kept in zip(mine, counted.tolist(), strict=True) if kept)
+    own = result.rows_by_class(mine)
+    queries = {label: len(asked) for label, asked in own.items()}
     return {
-        "by_class": _figures(mine, counted, result, pairs, titles, pictures),
+        "by_class": _figures(own, result, pairs, titles, pictures),
         "confusions": _confusions(pairs, wrong, queries, pictures, found),
     }
 
@@ -102,16 +102,12 @@ def _wrong_hits(query: Table, gallery: Table, rows: Indices, alpha: Weights) -> 
 
 
 def _figures(
-    labels: Sequence[Any],
-    counted: NDArray[np.bool_],
+    own: Mapping[Any, Indices],
     result: RetrievalResult,
     pairs: Sequence[tuple[Any, Any]],
     titles: Mapping[Any, str],
     pictures: Sequence[Picture],
 ) -> list[dict[str, Any]]:
-    own: dict[Any, list[int]] = {}
-    for row in np.flatnonzero(counted).tolist():
-        own.setdefault(labels[row], []).append(row)
     instead: dict[Any, Counter[Any]] = {}
     for label, other in pairs:
         instead.setdefault(label, Counter())[other] += 1

@@ -70,11 +70,11 @@ class RetrievalResult:
     @property
     def precision_at_1(self) -> float:
         """The share of queries whose first hit is right."""
-        return formulas.recall(self.per_query["first_hit_rank"][self._counted()], 1)
+        return formulas.recall(self.per_query["first_hit_rank"][self.counted], 1)
 
     def cmc(self, ranks: int) -> NDArray[np.float64]:
         """(ranks,) the cumulative matching characteristic: Recall@1, Recall@2, ... of the whole gallery."""
-        first_hit = self.per_query["first_hit_rank"][self._counted()]
+        first_hit = self.per_query["first_hit_rank"][self.counted]
         found = np.bincount(first_hit[(first_hit > 0) & (first_hit <= ranks)], minlength=ranks + 1)[1:]
         result: NDArray[np.float64] = np.cumsum(found) / len(first_hit)
         return result
@@ -87,12 +87,14 @@ class RetrievalResult:
         """
         if self.labels is None:
             raise DataError("no labels to tell classes by", remedy="give labels beside the relevance function")
-        counted = self._counted()
+        return {label: self._figures_of(rows) for label, rows in self.rows_by_class(self.labels).items()}
+
+    def rows_by_class(self, labels: Sequence[Any]) -> dict[Any, NDArray[np.int64]]:
+        """The rows of each class's queries that count, by (n,) labels, in the order of their first appearance."""
         rows: dict[Any, list[int]] = {}
-        for row, label in enumerate(self.labels):
-            if counted[row]:
-                rows.setdefault(label, []).append(row)
-        return {label: self._figures_of(np.array(own)) for label, own in rows.items()}
+        for row in np.flatnonzero(self.counted).tolist():
+            rows.setdefault(labels[row], []).append(row)
+        return {label: np.array(own) for label, own in rows.items()}
 
     def _figures_of(self, rows: NDArray[np.int64]) -> dict[str, float]:
         figures: dict[str, float] = {"queries": len(rows)}
@@ -101,7 +103,9 @@ class RetrievalResult:
             figures[name] = formulas.mean(np.nan_to_num(self.per_query[column_of(name)][rows]))
         return figures
 
-    def _counted(self) -> NDArray[np.bool_]:
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(n,) whether a query counts: all do, or those with a positive, as ``missing`` says."""
         has_positive: NDArray[np.bool_] = self.per_query["positives"] > 0
         return has_positive if self.missing == "exclude" else np.ones_like(has_positive)
 

@@ -5,27 +5,20 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 
 from bier.confidence.calibration import Calibration
 from bier.confidence.fitting import calibrate
-from bier.confidence.strangers import strangers
-from bier.data import Manifest, TestTransform
+from bier.data import Manifest
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model, save_model
 from bier.records.folder import RunFolder
-from bier.runs.evaluation import embed_manifest
+from bier.runs.embedding import embed_for
 from bier.runs.judged import retrieval_vectors
 from bier.training.job import Job
 from bier.vectors.embed import Embeddings
 from bier.vectors.encoder import Encoder
-
-STRANGERS = 600
-"""Pictures that are none of any catalogue's kind."""
-_BATCH = 50
+from bier.vectors.strangers import STRANGERS, stranger_vectors
 
 
 def calibrate_model(job: Job, console: Console) -> None:
@@ -50,10 +43,7 @@ def calibrate_model(job: Job, console: Console) -> None:
         console.print(_without("no classes are held out for validation"), soft_wrap=True)
         return
     began = time.monotonic()
-    if job.pictures.frozen is not None:
-        vectors = job.pictures.frozen.embed(model.head.to(job.hardware.device), validation)
-    else:
-        vectors = embed_manifest(model, validation, job.pictures.test_view, job.hardware, console)
+    vectors = embed_for(job, model, validation, console)
     if job.hardware.processes.first:
         try:
             learned = _learned(model, vectors, validation, job)
@@ -67,6 +57,7 @@ def calibrate_model(job: Job, console: Console) -> None:
 def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, job: Job) -> Calibration:
     gallery, seen = retrieval_vectors(model, vectors), validation.take(vectors.index)
     codes, rows = seen.codes(), np.flatnonzero(seen.split == "val")
+    encoder = Encoder(model.to(job.hardware.device), job.pictures.test_view, fingerprint="")
     return calibrate(
         gallery[rows],
         codes[rows],
@@ -74,26 +65,10 @@ def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, j
         codes,
         model.head.sizes,
         itself=rows,
-        strangers=stranger_vectors(model.to(job.hardware.device), job.pictures.test_view, job.seed),
+        strangers=stranger_vectors(encoder, job.seed).numpy(),
         alone=True,
         seed=job.seed,
     )
-
-
-def stranger_vectors(
-    model: RetrievalModel, view: TestTransform, seed: int, count: int = STRANGERS
-) -> NDArray[np.float32]:
-    """(count, D), of pictures that show nothing of any catalogue."""
-    encoder, parts = Encoder(model, view, fingerprint=""), []
-    pictures = strangers(count, view.size, seed)
-    for start in range(0, count, _BATCH):
-        images = [view(_pixels(picture)) for picture in pictures[start : start + _BATCH]]
-        parts.append(encoder.encode(torch.stack(images).to(next(model.parameters()).device)).numpy())
-    return np.concatenate(parts)
-
-
-def _pixels(picture: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
 
 
 def _in_words(validation: Manifest, seconds: float) -> str:

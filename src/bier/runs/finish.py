@@ -16,7 +16,7 @@ from bier.method.refit import average, refit
 from bier.network.model_file import load_model, save_model
 from bier.records.folder import RunFolder
 from bier.records.provenance import Refit
-from bier.runs.evaluation import embed_manifest
+from bier.runs.embedding import embed_for
 from bier.runs.start import START_IMAGES
 from bier.training.job import Job
 from bier.training.validation import validation_scores
@@ -52,10 +52,7 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
         return None
     began = time.monotonic()
     seen = _pictures(job, manifest, validation)
-    if job.pictures.frozen is not None:
-        vectors = job.pictures.frozen.embed(model.head.to(job.hardware.device), seen)
-    else:
-        vectors = embed_manifest(model, seen, job.pictures.test_view, job.hardware, console)
+    vectors = embed_for(job, model, seen, console)
     result: Refit | None = None
     if job.hardware.processes.first:
         seen, head = seen.take(vectors.index), model.to("cpu").head

@@ -46,8 +46,9 @@ def optimizer(
     config: OptimizerConfig, model: RetrievalModel, proxies: Sequence[nn.Parameter], extra: Sequence[nn.Parameter]
 ) -> torch.optim.Optimizer:
     """AdamW over proxies of the loss, the head, whatever trains beside it (``extra``), and the layer groups."""
-    on_gpu = next(model.parameters()).is_cuda
-    return torch.optim.AdamW(parameter_groups(config, model, proxies, extra), fused=on_gpu or None)
+    # Fused, all of a weight's update is one pass over memory. `restore_optimizer` knows what that asks for.
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(parameter_groups(config, model, proxies, extra), fused=fused or None)
 
 
 def rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[int], float]:

@@ -44,6 +44,7 @@ from bier.training.callbacks.tensorboard import TensorBoard
 from bier.training.job import Job, Learning, Pictures
 from bier.training.loop import run
 from bier.training.progress import Progress
+from bier.vectors.strangers import STRANGERS
 
 
 def train(
@@ -332,8 +333,10 @@ def _learning(pictures: Pictures, config: Config, hardware: Hardware) -> Learnin
 def _with_rest(job: Job, config: Config, tested: Manifest | None, picture_seconds: float | None) -> Job:
     """The job, which knows what comes after the last step: for the time that is left."""
     afterwards = 0 if tested is None else len(tested)
-    if config.model.refit and job.pictures.validation is not None and job.pictures.frozen is None:
-        afterwards += min(len(job.pictures.train), START_IMAGES) + len(job.pictures.validation)
+    validation = job.pictures.validation
+    if validation is not None and job.pictures.frozen is None:
+        afterwards += (min(len(job.pictures.train), START_IMAGES) + len(validation)) * config.model.refit
+        afterwards += (len(validation) + STRANGERS) * config.model.calibrate
     return dataclasses.replace(job, afterwards=afterwards, picture_seconds=picture_seconds)
 
 

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bier.errors import SearchError
-from bier.search.base import Filters, Hit, Index, IndexInfo, Ranked, Rows, Vectors
-from bier.system.files import write_json
+from bier.search.base import Hit, Index, IndexInfo, Ranked, Rows, Vectors
+from bier.search.filters import Filters
+from bier.system.files import WhileUnchanged, write_json
 from bier.system.json_files import read_object
 from bier.system.json_values import number, object_of, one_of, record, whole
 
@@ -74,6 +75,10 @@ class ApproximateIndex(Index):
     ladder: ClassVar[Sequence[Setting]]
     """Settings of a search, the cheapest first."""
 
+    def __init__(self, folder: Path, info: IndexInfo) -> None:
+        super().__init__(folder, info)
+        self._described = WhileUnchanged(folder / FILE, lambda: read(folder))
+
     @property
     def approximation(self) -> Approximation | None:
         """What was built and measured; None if nothing was asked for yet.
@@ -81,7 +86,7 @@ class ApproximateIndex(Index):
         Raises:
             SearchError: the file that says so is damaged.
         """
-        return read(self.folder)
+        return self._described()
 
     def tune(self, recall: float = USUAL_RECALL, tell: Tell = silent) -> Approximation:
         """Build the approximate index, and find the cheapest setting that reaches a recall. Takes minutes at a million.
@@ -166,7 +171,7 @@ class ApproximateIndex(Index):
 
     def _search(self, queries: Vectors, top: int, setting: Setting) -> list[list[Hit]]:
         """Answers with one setting."""
-        found = self._ranked(queries, top, lambda some, count: self._near_or_exact(some, count, {}, setting))
+        found = self._ranked(queries, top, lambda some, count: self._near_or_exact(some, count, (), setting))
         return [ranked.hits() for ranked in found]
 
     def _is_whole(self, queries: Vectors) -> bool:

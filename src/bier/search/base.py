@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,22 +14,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bier.errors import SearchError, nearest
+from bier.data.fields import KINDS, LONGEST_FIELD, Kind, Kinds, Value, size
+from bier.errors import SearchError
+from bier.search.filters import Filters, check_fields, check_filters, check_value
 from bier.vectors.layout import check_layout, wrong_length
 
 Item = TypeVar("Item")
 Vectors = NDArray[np.float32]
-Filters = dict[str, list[str | None]]
-"""Field to the values that it may have."""
-
 LONGEST_ID = 4096
 """Bytes of an id in UTF-8: as long as a path may be."""
-
-LONGEST_VALUE = 8192
-"""Bytes of a metadata value in UTF-8."""
-
-LONGEST_FIELD = 63
-"""Bytes of a field's name in UTF-8."""
 
 RESTORE = "restore the index from a backup, or index again"
 """What to do about damage."""
@@ -57,11 +50,13 @@ class IndexInfo:
     model_path: str | None = None
     """Where the model lay when the index was made."""
     fields: tuple[str, ...] = ("image", "label")
-    """What is known of each picture, texts or None; all of them can be searched by."""
+    """What is known of each picture; all of them can be filtered by."""
     uri: str | None = None
     """The server, for engines that have one."""
     collection: str | None = None
     """The name there."""
+    types: Mapping[str, Kind] = field(default_factory=dict)
+    """Of fields that are not of texts: their kind, as in `bier.data.fields`."""
 
     def __post_init__(self) -> None:
         try:
@@ -74,8 +69,24 @@ class IndexInfo:
                 raise SearchError(f"{name} is {str(value)[:80]}, which is no text", remedy="give a text")
         if not isinstance(self.fields, tuple) or len(set(map(str, self.fields))) < len(self.fields):
             raise SearchError(f"fields are {str(self.fields)[:80]}", remedy="give a tuple of names, each once")
-        for field in self.fields:
-            _check_field(field)
+        for name in self.fields:
+            _check_field(name)
+        self._check_types()
+
+    def _check_types(self) -> None:
+        if not isinstance(self.types, Mapping) or not set(self.types) <= set(self.fields):
+            raise SearchError(f"types are {str(self.types)[:80]}", remedy="give a kind for some of the fields")
+        for name, kind in self.types.items():
+            if kind not in KINDS or (name in ("image", "label") and kind != "text"):
+                raise SearchError(
+                    f"the field {name!r} cannot be of the kind {str(kind)[:80]!r}",
+                    remedy=f"image and label are text, others one of: {', '.join(KINDS)}",
+                )
+
+    @property
+    def kinds(self) -> Kinds:
+        """Every field with its kind."""
+        return {name: self.types.get(name, "text") for name in self.fields}
 
     @property
     def dimensions(self) -> int:
@@ -178,7 +189,7 @@ class Index(ABC):
         Args:
             ids: of the caller's choice; of one that occurs twice, the last counts.
             vectors: (n, D), as a model gives them: each learner's part has its length ``s_m``.
-            metadata: of each, a text or None for some of the index's fields.
+            metadata: of each, values for some of the index's fields, of their kinds (see `bier.data.fields`).
 
         Raises:
             SearchError: something of that does not fit the index, and nothing is stored; or the engine fails.
@@ -199,7 +210,7 @@ class Index(ABC):
         Args:
             queries: (q, D), finite and not zero; or (D,), one query.
             top: hits per query; fewer where fewer are stored.
-            where: only pictures whose fields have these values: field to a value or to a list of allowed ones.
+            where: only pictures that pass these filters, as `bier.search.filters` describes them.
             exact: look at all pictures, also where the engine has an approximate index.
 
         Raises:
@@ -237,7 +248,7 @@ class Index(ABC):
         zero = np.flatnonzero(~asked.any(1))
         if len(zero):
             raise SearchError(f"row {zero[0]} of the queries is all zeros: nothing is like it", remedy="give a vector")
-        filters = self._filters(where)
+        filters = self.checked_filters(where)
         if not 1 <= top <= self.most:
             raise SearchError(f"top {top:,} is out of range", remedy=f"choose 1 to {self.most:,}")
         return asked, filters
@@ -248,12 +259,20 @@ class Index(ABC):
         return [found.get(name) for name in ids]
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
-        """The number of pictures, or of those whose fields have these values."""
-        return self._count(self._filters(where))
+        """The number of pictures, or of those that pass the filters."""
+        return self._count(self.checked_filters(where))
 
-    def values(self, field: str) -> Iterator[list[str | None]]:
+    def checked_filters(self, where: Mapping[str, Any] | None) -> Filters:
+        """The filters of `search`, found sound.
+
+        Raises:
+            SearchError: there is no such field or condition, or a value is not of the field's kind.
+        """
+        return check_filters(where, self.info.kinds, self.folder)
+
+    def values(self, field: str) -> Iterator[list[Value]]:
         """What every picture has in one field, in some order, in batches. Engines that can read nothing else for it."""
-        self._check_fields([field])
+        check_fields({field: None}, self.info.kinds, self.folder)
         yield from self._values(field)
 
     def check_files(self) -> int:
@@ -308,24 +327,9 @@ class Index(ABC):
         return vectors
 
     def _checked_metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        self._check_fields(metadata)
-        return {field: checked_text(metadata.get(field), field) for field in self.info.fields}
-
-    def _filters(self, where: Mapping[str, Any] | None) -> Filters:
-        self._check_fields(where or {})
-        return {
-            field: [
-                checked_text(value, field) for value in (values if isinstance(values, (list, tuple, set)) else [values])
-            ]
-            for field, values in (where or {}).items()
-        }
-
-    def _check_fields(self, named: Iterable[str]) -> None:
-        for field in named:
-            if field not in self.info.fields:
-                raise SearchError(
-                    f"no field {field!r}", where=self.folder, remedy=nearest(str(field), self.info.fields)
-                )
+        kinds = self.info.kinds
+        check_fields(metadata, kinds, self.folder)
+        return {field: check_value(metadata.get(field), field, kind) for field, kind in kinds.items()}
 
     def __enter__(self) -> Index:
         return self
@@ -335,7 +339,7 @@ class Index(ABC):
     ) -> None:
         self.close()
 
-    def _values(self, field: str) -> Iterator[list[str | None]]:
+    def _values(self, field: str) -> Iterator[list[Value]]:
         """An engine that reads one column faster than all of a picture has its own."""
         for rows in self.scan():
             yield [row[field] for row in rows.metadata]
@@ -407,7 +411,7 @@ def checked_ids(ids: Sequence[str]) -> list[str]:
     if isinstance(ids, str):
         raise SearchError("ids are a list of texts, not one text")
     for name in ids:
-        if not isinstance(name, str) or not name or "\0" in name or _bytes(name) > LONGEST_ID:
+        if not isinstance(name, str) or not name or "\0" in name or size(name) > LONGEST_ID:
             raise SearchError(
                 f"{str(name)[:80]!r} cannot be an id", remedy=f"use texts of 1 to {LONGEST_ID:,} bytes without NUL"
             )
@@ -415,7 +419,7 @@ def checked_ids(ids: Sequence[str]) -> list[str]:
 
 
 def _check_field(name: Any) -> None:
-    if not isinstance(name, str) or not name.isprintable() or not 0 < _bytes(name) <= LONGEST_FIELD:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < size(name) <= LONGEST_FIELD:
         raise SearchError(
             f"a field cannot be called {str(name)[:80]!r}", remedy=f"use 1 to {LONGEST_FIELD} bytes that can be printed"
         )
@@ -423,20 +427,3 @@ def _check_field(name: Any) -> None:
         raise SearchError(
             f"a field cannot be called {name!r}", remedy="use another name: each picture has one of its own"
         )
-
-
-def checked_text(value: Any, field: str) -> str | None:
-    """The value; raises `SearchError` if it cannot be one of a field."""
-    if value is None or (isinstance(value, str) and "\0" not in value and _bytes(value) <= LONGEST_VALUE):
-        return value
-    raise SearchError(
-        f"{str(value)[:80]!r} cannot be a value of the field {field!r}",
-        remedy=f"use texts of at most {LONGEST_VALUE:,} bytes without NUL, or nothing",
-    )
-
-
-def _bytes(text: str) -> int:
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:  # half a surrogate pair, as Python reads a path that is not UTF-8
-        return LONGEST_VALUE + 1

@@ -14,15 +14,15 @@ from bier.confidence.calibration import Calibration
 from bier.confidence.fitting import FEWEST_CLASSES, MOST_QUERIES, calibrate
 from bier.confidence.measuring import Quality
 from bier.confidence.searching import Search, counts
-from bier.confidence.strangers import strangers
 from bier.errors import SearchError
-from bier.search.base import Index, Vectors, portions
+from bier.search.base import Index, Vectors
 from bier.search.calibration_file import IndexCalibration
 from bier.search.confident import LABEL
 from bier.search.queries import check_model, query_vectors
 from bier.vectors.catalogue import embedded
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.sources import open_catalogue
+from bier.vectors.strangers import STRANGERS, stranger_vectors
 
 FEWEST = 40
 """Labelled pictures of which the index has another of their label. Of fewer, nothing can be said of the lost 5 %."""
@@ -30,12 +30,9 @@ FEWEST = 40
 CLASSES = 2 * FEWEST_CLASSES
 """Of them, at least: some are always left out, to measure."""
 
-STRANGERS = 600
-"""Pictures made by code that nobody's catalogue holds."""
 MEASURED = 200
-"""Of others, which are to be refused."""
+"""Strangers that are to be refused; none of them was learned from."""
 
-AT_ONCE = 50
 FOLDS = 5
 SAME = 1e-5
 """How little the score of a picture with itself may be below the highest."""
@@ -76,7 +73,10 @@ def calibrate_index(
     given = _labelled(index, encoder, source, failed, progress, workers)
     task = _Task.of(gallery, given, index.info.sizes, seed)
     _check(task, gallery, given, source)
-    first, second = _strangers(index, encoder, STRANGERS, seed), _strangers(index, encoder, MEASURED, seed + 1)
+    first, second = (
+        query_vectors(index.info, encoder, stranger_vectors(encoder, *made))
+        for made in ((seed, STRANGERS), (seed + 1, MEASURED))
+    )
     return IndexCalibration(task.learned(first), len(task), _figures(task, first, second))
 
 
@@ -122,14 +122,6 @@ def _labelled(
         remedy = "give folders of classes, or a table with a column label"
         raise SearchError("has no labelled pictures that can be read", where=source, remedy=remedy)
     return replace(found, vectors=np.concatenate(parts))
-
-
-def _strangers(index: Index, encoder: PictureEncoder, count: int, seed: int) -> Vectors:
-    parts = []
-    for some in portions(strangers(count, encoder.transform.size, seed), AT_ONCE):
-        pixels = [torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in some]
-        parts.append(encoder.encode([encoder.transform(image) for image in pixels]))
-    return query_vectors(index.info, encoder, torch.cat(parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +194,8 @@ def _check(task: _Task, gallery: _Pictures, given: _Pictures, source: Path | str
     classes, known = sorted(set(map(str, given.labels))), task.known()
     shared, what = len(np.unique(task.labels[known])), None
     if len(classes) < CLASSES:
-        what = f"has pictures of {len(classes)} classes ({', '.join(classes)[:80]}), and {CLASSES} are needed"
+        of = f"{len(classes)} class{'es' if len(classes) > 1 else ''} ({', '.join(classes)[:80]})"
+        what = f"has pictures of {of}, and {CLASSES} are needed"
     elif not set(given.labels) & set(gallery.labels):
         there = next(label for label in gallery.labels if label is not None)
         what = f"has no label that the index has: {classes[0][:80]!r} here, {there[:80]!r} there"

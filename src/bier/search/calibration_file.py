@@ -13,7 +13,7 @@ from bier.confidence.calibration import Calibration, check_calibration
 from bier.errors import SearchError
 from bier.search.base import Index, IndexInfo
 from bier.search.writers import index_error
-from bier.system.files import state_of, write_json
+from bier.system.files import WhileUnchanged, write_json
 from bier.system.json_files import read_object
 from bier.system.json_values import number, object_of, one_of, record, text, whole
 from bier.vectors.encoder import PictureEncoder
@@ -101,10 +101,9 @@ class CurrentCalibration:
     """
 
     def __init__(self, index: Index, encoder: PictureEncoder) -> None:
-        self._folder, self._info = index.folder, index.info
         models = encoder.calibration
         self._models = models if models is not None and models.sizes == index.info.sizes else None
-        self._read: tuple[tuple[int, int] | None, Calibration | None] = (None, self._models)
+        self._own = WhileUnchanged(index.folder / FILE, lambda: read_calibration(index.folder, index.info))
 
     def __call__(self) -> Calibration | None:
         """The calibration; None if there is none.
@@ -112,11 +111,8 @@ class CurrentCalibration:
         Raises:
             SearchError: the index's own is damaged.
         """
-        state = state_of(self._folder / FILE)
-        if state != self._read[0]:
-            own = read_calibration(self._folder, self._info)
-            self._read = state, self._models if own is None else own.calibration
-        return self._read[1]
+        own = self._own()
+        return self._models if own is None else own.calibration
 
 
 def _checksum(content: Mapping[str, Any]) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bier.errors import SearchError
-from bier.search.base import RESTORE, Index, Rows, checked_ids, checked_text
+from bier.search.base import RESTORE, Index, Rows, checked_ids
+from bier.search.filters import check_value
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def check_index(index: Index, progress: Callable[[int], Any] | None = None) -> C
     seen: set[str] = set()
     for rows in index.scan():
         index.sound(rows)
-        _check_texts(index, rows)
+        _check_values(index, rows)
         for name in rows.ids:
             if name in seen:
                 raise _damaged(index, f"the id {name[:80]!r} is there twice")
@@ -46,12 +47,12 @@ def check_index(index: Index, progress: Callable[[int], Any] | None = None) -> C
     return Checked(count, files)
 
 
-def _check_texts(index: Index, rows: Rows) -> None:
+def _check_values(index: Index, rows: Rows) -> None:
     try:
         checked_ids(rows.ids)
         for metadata in rows.metadata:
-            for field in index.info.fields:
-                checked_text(metadata[field], field)
+            for field, kind in index.info.kinds.items():
+                check_value(metadata[field], field, kind)
     except SearchError as error:
         raise _damaged(index, error.what) from error
 

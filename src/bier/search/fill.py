@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ def fill(
     """Bring the index up to date with these pictures; it may be repeated after an interruption.
 
     Args:
-        index: is filled.
+        index: is filled. Fields that a picture lacks are None; what the index has no field for is passed over.
         batches: the pictures.
         progress: called with the number of rows that are done since the last call.
         prefix: put before every id.
@@ -75,7 +75,7 @@ def fill(
     """
     check_recall(index, recall)
     filled, watch = Filled(), SourceWatch(prefix)
-    for rows in _gathered(batches, prefix):
+    for rows in _gathered(batches, prefix, index.info.fields):
         before = index.get(rows.ids)
         changed = []
         for row, record in enumerate(before):
@@ -104,23 +104,24 @@ def fill(
     return filled
 
 
-def _gathered(batches: Iterable[Batch], prefix: str) -> Iterator[Rows]:
-    """The same rows, many at once."""
+def _gathered(batches: Iterable[Batch], prefix: str, fields: Sequence[str]) -> Iterator[Rows]:
+    """The same rows, many at once, with all fields of the index."""
     waiting: list[Batch] = []
     count, since = 0, time.monotonic()
     for batch in batches:
         waiting.append(batch)
         count += len(batch.ids)
         if count >= ROWS_AT_ONCE or time.monotonic() - since > SECONDS_AT_ONCE:
-            yield _joined(waiting, prefix)
+            yield _joined(waiting, prefix, fields)
             waiting, count, since = [], 0, time.monotonic()
     if waiting:
-        yield _joined(waiting, prefix)
+        yield _joined(waiting, prefix, fields)
 
 
-def _joined(parts: list[Batch], prefix: str) -> Rows:
+def _joined(parts: list[Batch], prefix: str, fields: Sequence[str]) -> Rows:
     ids = [prefix + name for part in parts for name in part.ids]
-    return Rows(ids, np.concatenate([part.vectors for part in parts]), [row for part in parts for row in part.metadata])
+    metadata = [{field: row.get(field) for field in fields} for part in parts for row in part.metadata]
+    return Rows(ids, np.concatenate([part.vectors for part in parts]), metadata)
 
 
 def _refuse_another_file(index: Index, name: str, known: dict[str, object], new: dict[str, object]) -> None:

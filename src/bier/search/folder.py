@@ -44,6 +44,8 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
     info = kind.create(folder, info)
     # Last: a folder without this file is no index, whatever else was interrupted.
     content = asdict(info)
+    if not info.types:  # an earlier version reads it, too
+        del content["types"]
     write_json(folder / "index.json", {"format": FORMAT, **content, "checksum": _checksum(content)})
     return kind(folder, info)
 

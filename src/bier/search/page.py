@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.data.box import Box
+from bier.data.fields import shown as in_words
 from bier.data.references import picture_bytes
 from bier.data.thumbnails import Thumbnails
 from bier.errors import ImageError
@@ -45,6 +46,8 @@ def write_page(
         {
             "id": hit.id,
             "label": hit.metadata.get("label"),
+            "fields": _fields(hit),
+            "url": _link(hit),
             "score": hit.score,
             "thumbnail": thumbnail(hit.metadata.get("image") or ""),
         }
@@ -53,3 +56,15 @@ def write_page(
     environment = Environment(loader=PackageLoader("bier.search", "."), autoescape=True, undefined=StrictUndefined)
     shown = {"name": query.name, "thumbnail": thumbnails(query, box)}
     write_text(out, environment.get_template("page.html").render(query=shown, hits=found, count=count, how=how))
+
+
+def _fields(hit: Hit) -> dict[str, str]:
+    """What else is known of it."""
+    known = {name: in_words(value) for name, value in hit.metadata.items() if name not in ("image", "label", "url")}
+    return {name: text for name, text in known.items() if text}
+
+
+def _link(hit: Hit) -> str | None:
+    """The address that it leads to; others than those of the web may run a program."""
+    url = hit.metadata.get("url")
+    return url if isinstance(url, str) and url.lower().startswith(("http://", "https://")) else None

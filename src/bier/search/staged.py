@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from bier.errors import SearchError
-from bier.search.base import Filters, Hit, Index, Ranked, Rows, Vectors
+from bier.search.base import Hit, Index, Ranked, Rows, Vectors
+from bier.search.filters import Filters, passing
 
 Precision = Literal["float32", "bfloat16"]
 Chosen = NDArray[np.int64]
@@ -169,5 +170,5 @@ class StagedSearch:
     def _allowed(self, filters: Filters) -> NDArray[np.bool_] | None:
         if not filters:
             return None
-        accepted = {field: set(values) for field, values in filters.items()}
-        return np.array([all(row[field] in some for field, some in accepted.items()) for row in self._metadata], bool)
+        passes = passing(filters)
+        return np.array([passes(row) for row in self._metadata], bool)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bier.search import Index
+from bier.search.filters import passing
 
 Entry = tuple[str, dict[str, Any]]
 """An id and its metadata."""
 
-Values = dict[str, frozenset[Any]]
-"""What each field may be."""
+Where = Mapping[str, Any]
 
 FRESH = 60.0
 """Seconds after which a list is read again; at once when the number of pictures changes."""
@@ -45,16 +45,13 @@ class Listing:
         self._lists: dict[tuple[Any, ...], _List] = {}
         self._lock = threading.Lock()
 
-    def page(
-        self, offset: int, limit: int, where: Mapping[str, Any], *, read: bool = True
-    ) -> tuple[list[Entry], int] | None:
-        """A page, and how many pictures there are that have these values, `most` if there are more.
+    def page(self, offset: int, limit: int, where: Where, *, read: bool = True) -> tuple[list[Entry], int] | None:
+        """A page, and how many pictures there are that pass the filters, `most` if there are more.
 
         Without `read`, `None` if the list has to be read first, which may take seconds.
         """
-        allowed = {name: frozenset(value if isinstance(value, list) else [value]) for name, value in where.items()}
         count = self._index.count()
-        own = allowed if count > self._most else {}
+        own = where if count > self._most else {}
         known, mine = self._find(count, own, read)
         if known is None:
             return None
@@ -62,12 +59,13 @@ class Listing:
             self._fill(known, own)
         found = known.entries.result()
         if not own:
-            found = [entry for entry in found if _has(entry, allowed)]
+            passes = passing(self._index.checked_filters(where))
+            found = [entry for entry in found if passes(entry[1])]
         return found[offset : offset + limit], len(found)
 
-    def _find(self, count: int, own: Values, read: bool) -> tuple[_List | None, bool]:
+    def _find(self, count: int, own: Where, read: bool) -> tuple[_List | None, bool]:
         """The list of this filter, and whether it is the caller's to read."""
-        key = tuple(sorted(own.items()))
+        key = self._index.checked_filters(own)
         with self._lock:
             known = self._lists.get(key)
             if known is not None and (known.count != count or time.monotonic() - known.begun > FRESH):
@@ -81,7 +79,7 @@ class Listing:
                 del self._lists[next(iter(self._lists))]
             return known, mine
 
-    def _fill(self, known: _List, own: Values) -> None:
+    def _fill(self, known: _List, own: Where) -> None:
         try:
             known.entries.set_result(self._read(own))
         except BaseException as error:
@@ -89,17 +87,13 @@ class Listing:
                 self._lists = {key: one for key, one in self._lists.items() if one is not known}
             known.entries.set_exception(error)
 
-    def _read(self, own: Values) -> list[Entry]:
+    def _read(self, own: Where) -> list[Entry]:
         # The engine counts fast; reading ends with the last that there is.
-        wanted = min(self._most, self._index.count({name: list(values) for name, values in own.items()}))
+        wanted, passes = min(self._most, self._index.count(own)), passing(self._index.checked_filters(own))
         found: list[Entry] = []
         batches = self._index.scan() if wanted else iter(())
         for rows in batches:
-            found += (entry for entry in zip(rows.ids, rows.metadata, strict=True) if _has(entry, own))
+            found += (entry for entry in zip(rows.ids, rows.metadata, strict=True) if passes(entry[1]))
             if len(found) >= wanted:
                 break
         return sorted(found[:wanted], key=lambda entry: entry[0])
-
-
-def _has(entry: Entry, allowed: Values) -> bool:
-    return all(entry[1].get(field) in values for field, values in allowed.items())

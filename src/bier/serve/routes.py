@@ -72,8 +72,9 @@ Boxes = Annotated[
     ),
 ]
 Ids = Annotated[list[schemas.Id], Form(max_length=schemas.MOST_EXAMPLES)]
-WhereText = Annotated[str, Form(max_length=100_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
-WhereQuery = Annotated[str, Query(max_length=10_000, description='JSON, such as `{"label": ["boots", "shoes"]}`.')]
+_FILTER = 'JSON, such as `{"label": ["boots", "shoes"], "price": {"at_least": 10, "below": 20}}`.'
+WhereText = Annotated[str, Form(max_length=100_000, description=_FILTER)]
+WhereQuery = Annotated[str, Query(max_length=10_000, description=_FILTER)]
 
 api = APIRouter(
     prefix="/api",
@@ -94,6 +95,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         model=about.model,
         sizes=list(about.sizes),
         fields=service.fields,
+        types=dict(about.types),
         calibrated=await service.calibrated(),
         rerank=settings.rerank,
         marks=settings.marks is not None,
@@ -116,7 +118,10 @@ async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
     one = _is_one([*asked.vectors, *asked.ids], [*asked.unlike_vectors, *asked.unlike_ids])
-    answer = await service.search(query, asked.top, asked.learners, asked.where, known, judged=one, rerank=asked.rerank)
+    where = schemas.plain(asked.where)
+    answer = await service.search(
+        query, asked.top, asked.learners, where, known, judged=one, rerank=asked.rerank, exact=asked.exact
+    )
     return schemas.Found(**_answered(answer), milliseconds=_since(started))
 
 
@@ -133,6 +138,7 @@ async def search_by_pictures(
     top: Annotated[schemas.Top, Form()] = 24,
     learners: Annotated[schemas.Learners, Form()] = None,
     rerank: Annotated[schemas.Rerank, Form()] = None,
+    exact: Annotated[schemas.Exact, Form()] = False,
     where: WhereText = "{}",
 ) -> schemas.FoundByPicture:
     """The same with uploaded pictures: fields `picture` and `unlike_picture`, each as often as needed."""
@@ -142,7 +148,9 @@ async def search_by_pictures(
     vectors = await service.embed([*like, *unlike])
     query = await service.query(vectors[: len(like)], vectors[len(like) :], id, unlike_id, unlike_weight)
     one = _is_one([*like, *id], [*unlike, *unlike_id])
-    answer = await service.search(query, top, learners, filters, {*id, *unlike_id}, judged=one, rerank=rerank)
+    answer = await service.search(
+        query, top, learners, filters, {*id, *unlike_id}, judged=one, rerank=rerank, exact=exact
+    )
     hashes = [upload.sha256 for upload in [*like, *unlike]]
     return schemas.FoundByPicture(**_answered(answer), milliseconds=_since(started), sha256=hashes)
 
@@ -259,9 +267,9 @@ def _vectors(rows: list[list[float]]) -> Tensor:
 _WHERE: TypeAdapter[schemas.Where] = TypeAdapter(schemas.Where)
 
 
-def _where(text: str) -> schemas.Where:
+def _where(text: str) -> dict[str, Any]:
     try:
-        return _WHERE.validate_json(text)
+        return schemas.plain(_WHERE.validate_json(text))
     except ValidationError:
         raise Refusal(422, "where is not a filter", 'write JSON such as {"label": ["boots", "shoes"]}') from None
 

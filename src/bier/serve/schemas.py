@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StrictBool, StringConstraints
 
 from bier.search.base import LONGEST_ID
 
@@ -21,9 +21,14 @@ def _storable(text: str) -> str:
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID), AfterValidator(_storable)]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Value = Annotated[str, StringConstraints(max_length=LONGEST_ID), AfterValidator(_storable)] | None
-Where = dict[FieldName, Value | Annotated[list[Value], Field(min_length=1, max_length=1000)]]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+Text = Annotated[str, StringConstraints(max_length=LONGEST_ID), AfterValidator(_storable)]
+Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+Decimal = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Value = Text | StrictBool | Whole | Decimal | None
+Alternatives = Value | Annotated[list[Value], Field(min_length=1, max_length=1000)]
+Limit = Annotated[str, StringConstraints(max_length=64)] | Whole | Decimal
+Stored = str | bool | int | float | list[str] | None
 Component = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 # The first fault is enough: of a body full of faults each would take a kilobyte.
 Vectors = Annotated[list[Annotated[list[Component], FailFast()]], FailFast()]
@@ -47,8 +52,35 @@ Rerank = Annotated[
 UnlikeWeight = Annotated[float, Field(ge=0, le=1, description="How strongly the unlike examples are subtracted.")]
 
 
+Exact = Annotated[
+    bool, Field(description="Look at all pictures, also where an approximate index or stages are faster.")
+]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Conditions(Strict):
+    """What a field may be; all that are given hold."""
+
+    among: Alternatives = Field(None, alias="is", description="This value, or one of these.")
+    without: Alternatives = Field(None, alias="not", description="Not this value, or none of these.")
+    at_least: Limit | None = Field(None, description="Of numbers and dates, like the next three.")
+    above: Limit | None = None
+    at_most: Limit | None = None
+    below: Limit | None = None
+
+
+Where = dict[FieldName, Alternatives | Conditions]
+
+
+def plain(where: Where) -> dict[str, Any]:
+    """Filters as an index takes them."""
+    return {
+        field: one.model_dump(by_alias=True, exclude_unset=True) if isinstance(one, Conditions) else one
+        for field, one in where.items()
+    }
 
 
 class Problem(BaseModel):
@@ -67,13 +99,16 @@ class SearchRequest(Strict):
     top: Top = 24
     learners: Learners = None
     rerank: Rerank = None
-    where: Where = Field(default={}, description="Field of the metadata to its value, or to a list of allowed values.")
+    exact: Exact = False
+    where: Where = Field(
+        default={}, description="Field of the metadata to its value, to a list of allowed values, or to conditions."
+    )
 
 
 class Picture(BaseModel):
     id: str
     label: str | None
-    metadata: dict[str, str | None]
+    metadata: dict[str, Stored]
 
 
 class FoundPicture(Picture):
@@ -109,7 +144,7 @@ class Listed(BaseModel):
 
 
 class CountedValue(BaseModel):
-    value: str | None
+    value: str | bool | int | float | None
     count: int = Field(description="Pictures that have it.")
 
 
@@ -135,6 +170,7 @@ class Info(BaseModel):
     model: str
     sizes: list[int] = Field(description="Dimensions of each learner.")
     fields: list[str] = Field(description="What `where` may name.")
+    types: dict[str, str] = Field(description="Of fields that are not of texts: what their values are.")
     calibrated: bool = Field(description="Whether answers have a confidence.")
     rerank: str | None = Field(description="How hits are ranked again where a request does not say.")
     marks: bool = Field(description="Whether marks can be saved.")

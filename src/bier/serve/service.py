@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from bier.data.box import Box
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
+from bier.search.approximate import Exactly
 from bier.search.calibration_file import CurrentCalibration
 from bier.search.confident import Answer, ConfidentSearch
 from bier.search.reranked import RankAgain
@@ -121,15 +122,16 @@ class Service:
         *,
         judged: bool,
         rerank: str | None = None,
+        exact: bool = False,
     ) -> Answer:
         """The `top` nearest pictures, leaving out those `without`; how sure they are, if it is to be `judged`.
 
-        They are ranked again as ``rerank`` says, or as is usual here.
+        They are ranked again as ``rerank`` says, or as is usual here. ``exact`` looks at all pictures.
         """
         again = self._again(rerank, learners)
         asked = self._chosen(query, learners)[None]
         self.index.checked_query(asked, 1, None)  # an error of the query, and not of the engine: 422
-        searcher = self._whole if learners is None else self.index
+        searcher = Exactly(self.index) if exact else self._whole if learners is None else self.index
         calibration = await self._asked(self._calibration) if judged else None
         search = partial(ConfidentSearch(searcher, calibration, again).search, asked, top, without=without)
         [answer] = await self._asked(search, self._checked(where))
@@ -144,7 +146,7 @@ class Service:
 
     async def values(self, field: str, part: str, limit: int) -> Matches:
         """Values of a field that hold what somebody has typed."""
-        self._checked({field: part})
+        self._check_fields([field])
         return await self._asked(self._matching, field, part, limit, threads=self._readers)
 
     async def calibrated(self) -> bool:
@@ -215,11 +217,15 @@ class Service:
         return RankAgain.asked(rerank)
 
     def _checked(self, where: Where) -> Where:
-        for field in where:
+        self._check_fields(where)
+        self.index.checked_filters(where)  # an error of the filter, and not of the engine
+        return where
+
+    def _check_fields(self, named: Iterable[str]) -> None:
+        for field in named:
             if field not in self.fields:
                 known = ", ".join(self.fields) or "none"
                 raise Refusal(422, f"no field {field!r} to filter by", f"this index has: {known}")
-        return where
 
     async def _asked(self, ask: Callable[..., T], *arguments: object, threads: Threads | None = None) -> T:
         """What the engine answers, in a thread. What it is asked has been checked, so an error is the engine's own."""

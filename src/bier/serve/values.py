@@ -11,7 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from typing import Any
 
+from bier.data.fields import Scalar, shown
+from bier.data.fields import Value as Held
 from bier.search import Index
 
 MOST_VALUES = 100_000
@@ -21,7 +24,7 @@ FRESH = 60.0
 _COMPARED = 5000
 """Values that a misspelt one is compared with, the most frequent ones."""
 
-Value = str | None
+Value = Scalar | None
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Counted:
 
     @cached_property
     def _folded(self) -> list[tuple[str, Value]]:
-        """Without case and accents, in alphabetical order; no value at all comes last."""
-        return sorted(((folded(value or ""), value) for value in self._counts), key=lambda one: (one[1] is None, one))
+        """Without case and accents, in alphabetical order, numbers by size; no value at all comes last."""
+        return sorted(((folded(shown(value)), value) for value in self._counts), key=_place)
 
     def matching(self, part: str, limit: int) -> Matches:
         """Values that hold every word of `part`, those that begin with it first."""
@@ -66,7 +69,7 @@ class Counted:
     @cached_property
     def _spellings(self) -> dict[str, str]:
         """The most frequent values by themselves, and by each of their words."""
-        frequent = [value for value, _ in self._counts.most_common(_COMPARED) if value]
+        frequent = [value for value, _ in self._counts.most_common(_COMPARED) if value and isinstance(value, str)]
         words = {word: value for value in reversed(frequent) for word in folded(value).split()}
         return words | {folded(value): value for value in reversed(frequent)}
 
@@ -104,12 +107,26 @@ class Values:
 
     def _fill(self, name: str, reading: _Reading) -> None:
         try:
-            reading.counted.set_result(Counted(counted(self._index.values(name))))
+            reading.counted.set_result(Counted(counted(map(_single, self._index.values(name)))))
         except BaseException as error:
             with self._lock:
                 if self._read.get(name) is reading:
                     del self._read[name]
             reading.counted.set_exception(error)
+
+
+def _place(one: tuple[str, Value]) -> tuple[Any, ...]:
+    text, value = one
+    return (value is None, text, value) if isinstance(value, str) else (value is None, value)
+
+
+def _single(batch: Iterable[Held]) -> Iterator[Value]:
+    """Each value by itself; of a list, each of its texts once."""
+    for value in batch:
+        if isinstance(value, list):
+            yield from set(value)
+        else:
+            yield value
 
 
 def counted(batches: Iterable[Iterable[Value]]) -> Counter[Value]:

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import Generic, TypeVar
 
 from bier.errors import StorageError
 from bier.system.locks import is_locked, locked_folder
+
+Content = TypeVar("Content")
 
 _WORKROOM = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
 
@@ -101,13 +104,32 @@ def storage_errors(path: Path, what: str = "cannot be used") -> Iterator[None]:
         raise storage_error(path, error, what) from error
 
 
-def state_of(file: Path) -> tuple[int, int] | None:
+def state_of(file: Path | str) -> tuple[int, int] | None:
     """Size and time of the last change, by which a file that was replaced is known; none if there is no file."""
     try:
-        found = file.stat()
+        found = os.stat(file)
     except (OSError, ValueError):
         return None
     return found.st_size, found.st_mtime_ns
+
+
+class WhileUnchanged(Generic[Content]):
+    """What a file says, read again only when the file has changed, come or gone. Several threads may ask.
+
+    Args:
+        file: is looked at each time.
+        read: gives its content, also where there is no such file; what it raises is raised each time.
+    """
+
+    def __init__(self, file: Path, read: Callable[[], Content]) -> None:
+        self._file, self._read = file, read
+        self._known: tuple[tuple[int, int] | None, Content] | None = None
+
+    def __call__(self) -> Content:
+        state, known = state_of(self._file), self._known
+        if known is None or known[0] != state:
+            self._known = known = state, self._read()
+        return known[1]
 
 
 def sync(path: Path) -> None:

@@ -17,8 +17,22 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
+def is_fused(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether each weight moves in one pass over memory. The last bits differ from those of several passes."""
+    return all(group.get("fused") for group in optimizer.param_groups)
+
+
+def unfuse(optimizer: torch.optim.Optimizer) -> None:
+    """Move weights on a CPU in several passes, as in runs that older versions began. On a GPU those were fused."""
+    for group in optimizer.param_groups:
+        if group["params"][0].device.type == "cpu":
+            group["fused"] = None
+
+
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Undo :func:`optimizer_tensors`; parameter groups keep the settings they were built with.
+
+    The state gets the memory layout of its parameters. A fused step takes that for granted, and does not check it.
 
     Raises:
         ValueError: a tensor belongs to no parameter, or to one of another shape.
@@ -29,7 +43,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         position, name = key.split(".", 1)
         if not 0 <= int(position) < len(parameters):
             raise ValueError(f"optimizer/{key} belongs to no parameter")
-        if tensor.ndim and tensor.shape != parameters[int(position)].shape:
+        parameter = parameters[int(position)]
+        if tensor.ndim and tensor.shape != parameter.shape:
             raise ValueError(f"optimizer/{key} has the shape {tuple(tensor.shape)}, its parameter another")
-        state.setdefault(int(position), {})[name] = tensor
+        laid_out = torch.empty_like(parameter, requires_grad=False).copy_(tensor) if tensor.ndim else tensor
+        state.setdefault(int(position), {})[name] = laid_out
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -18,7 +18,7 @@ from bier.system.files import storage_errors
 from bier.system.json_values import anything, flag, list_of, number, object_of, record, text, whole
 from bier.system.tensors import STATE_FORMAT, load_tensors, save_tensors
 from bier.training.job import Job
-from bier.training.optimizer_state import optimizer_tensors, restore_optimizer
+from bier.training.optimizer_state import is_fused, optimizer_tensors, restore_optimizer, unfuse
 from bier.training.progress import Progress
 
 _COUNT, _SUM = whole(0, 10**15), number(-math.inf, math.inf)
@@ -47,12 +47,12 @@ _PROGRESS = record(
     {"sums": _SUMS, "best": record({}, optional={"epoch": _COUNT, "by_class": object_of(anything)})},
     optional={
         **dict.fromkeys(("epoch", "batch", "step"), _COUNT),
-        **dict.fromkeys(("stopping", "stopped_early"), flag),
+        **dict.fromkeys(("stopping", "stopped_early", "fused", "linear_plan"), flag),
         "history": list_of(object_of(anything)),
         "unreadable": list_of(text(100_000)),
     },
 )
-"""`Progress` in a checkpoint."""
+"""`Progress` in a checkpoint; whether the optimiser's steps are fused, and how the batches are drawn."""
 
 
 def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
@@ -73,7 +73,9 @@ def save_checkpoint(job: Job, progress: Progress) -> None:
     if progress.step == 0:  # what lies there belongs to a run that was thrown away
         files.previous_checkpoint.unlink(missing_ok=True)
     aside = files.previous_checkpoint if progress.step else None
-    save_tensors(files.checkpoint, tensors, STATE_FORMAT, dataclasses.asdict(progress), aside)
+    ways = {"fused": is_fused(job.learning.optimizer), "linear_plan": job.pictures.plan.linear}
+    content = {**dataclasses.asdict(progress), **ways}
+    save_tensors(files.checkpoint, tensors, STATE_FORMAT, content, aside)
 
 
 def restore(job: Job) -> tuple[Progress, str | None]:
@@ -92,6 +94,9 @@ def restore(job: Job) -> tuple[Progress, str | None]:
     processes.wait()  # rank 0 has put the file in place that all take
     if not processes.first:
         tensors, content = load_tensors(files.checkpoint, STATE_FORMAT, _PROGRESS)
+    if not content.pop("fused", False):
+        unfuse(job.learning.optimizer)
+    job.pictures.plan.linear = content.pop("linear_plan", False)
     _fill(job, tensors, files.checkpoint)
     return Progress.from_dict(content), note
 

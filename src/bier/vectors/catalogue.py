@@ -89,7 +89,7 @@ def embed_catalogue(
         rows, part = _collect(batches, info, catalogue.total, progress)
         if part is None:
             break
-        write_part(part_file(out, number), rows, type, part)
+        write_part(part_file(out, number), rows, type, part, info.fields)
         failed += part.failed
         info = replace(info, count=info.count + part.count, failed=len(failed))
         if part.failed:
@@ -141,6 +141,7 @@ def _begin(
         source_fingerprint=source.fingerprint,
         precision=str(getattr(encoder, "precision", torch.float32)).removeprefix("torch."),
         batch_size=batch_size,
+        fields=source.kinds,
     )
     if (out / INFO).is_file():
         begun = read_info(out)
@@ -180,7 +181,7 @@ class _Batch:
 
     def rows(self) -> VectorBatch:
         pictures = [self.pictures[position] for position in self.kept]
-        metadata = [{"image": picture.image, "label": picture.label} for picture in pictures]
+        metadata = [{"image": picture.image, "label": picture.label, **picture.fields} for picture in pictures]
         return VectorBatch([picture.id for picture in pictures], self.vectors, metadata)
 
 

@@ -1,7 +1,7 @@
 """Vectors of a catalogue on disk: a folder of Parquet parts, each complete in itself.
 
     vectors.json         which model made them, of what, and whether all are there
-    part-00000.parquet   id, image, label, vector (and scale, for int8), in the order of the source
+    part-00000.parquet   id, image, label, the fields of a table, vector (and scale, for int8), in the source's order
     failed.csv           pictures that could not be read, and why
 
 A part says in its metadata where in the source it ends, so that the parts alone tell where to go on. Pages of a part
@@ -15,13 +15,15 @@ import io
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bier.data.columns import RESERVED, kind_of
+from bier.data.fields import KINDS, Kinds, arrow_type
 from bier.errors import DataError
 from bier.system.files import write_atomically, write_json, write_text
 from bier.system.json_files import parse_object, read_object
@@ -57,6 +59,8 @@ class VectorsInfo:
     failed: int = 0
     """Pictures that could not be read."""
     complete: bool = False
+    fields: Kinds = field(default_factory=dict)
+    """What else is known of each picture, by the columns of its table."""
 
     def __post_init__(self) -> None:
         check_layout(self.sizes, self.scales)
@@ -70,6 +74,10 @@ class VectorsInfo:
             raise ValueError("a text, the type or 'complete' is something else")
         if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
             raise ValueError("a number is not one that counts")
+        if not isinstance(self.fields, dict) or not RESERVED.isdisjoint(self.fields):
+            raise ValueError("the fields are something else")
+        if not all(kind in KINDS for kind in self.fields.values()):
+            raise ValueError("a field is of no known kind")
 
     @property
     def learners(self) -> int:
@@ -80,7 +88,10 @@ class VectorsInfo:
         return sum(self.sizes)
 
     def save(self, folder: Path) -> None:
-        write_json(folder / INFO, {"format": _FORMAT, "learners": self.learners, **asdict(self)})
+        content = {"format": _FORMAT, "learners": self.learners, **asdict(self)}
+        if not self.fields:  # an earlier version reads it, too
+            del content["fields"]
+        write_json(folder / INFO, content)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +102,7 @@ class VectorBatch:
     vectors: NDArray[np.float32]
     """(b, D)."""
     metadata: list[dict[str, Any]]
-    """``image`` (a path, or what `bier.data.references` makes) and ``label`` (text or ``None``) of each."""
+    """``image`` (a path, or what `bier.data.references` makes), ``label`` (text or ``None``) and the fields of each."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -170,7 +181,7 @@ def part_file(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05}.parquet"
 
 
-def write_part(path: Path, rows: VectorBatch, type: VectorType, part: Part) -> None:
+def write_part(path: Path, rows: VectorBatch, type: VectorType, part: Part, fields: Kinds | None = None) -> None:
     """One part, whole or not at all.
 
     Raises:
@@ -184,6 +195,8 @@ def write_part(path: Path, rows: VectorBatch, type: VectorType, part: Part) -> N
         "image": arrow.array([row["image"] for row in rows.metadata], arrow.string()),
         "label": arrow.array([row["label"] for row in rows.metadata], arrow.string()),
     }
+    for name, kind in (fields or {}).items():
+        columns[name] = arrow.array([row[name] for row in rows.metadata], arrow_type(kind))
     values: NDArray[Any] = rows.vectors
     if type == "int8":
         values, scale = quantize(values)
@@ -248,6 +261,9 @@ def _check_columns(schema: Any, info: VectorsInfo) -> None:
     vector = schema.field("vector").type
     if not all(field.type == arrow.string() and field.nullable for field in texts):
         raise ValueError("a column of texts is something else")
+    for name, kind in info.fields.items():
+        if kind_of(schema.field(name).type) != ("text" if kind == "date" else kind):
+            raise ValueError(f"the field {name!r} is something else")
     numbers = arrow.from_numpy_dtype(np.dtype(info.type))
     if getattr(vector, "list_size", 0) != info.dimensions or vector.value_type != numbers:
         raise ValueError("the vectors are of another type")
@@ -258,7 +274,7 @@ def _to_batch(rows: Any, info: VectorsInfo) -> VectorBatch:
     vectors = values.reshape(len(rows), info.dimensions).astype(np.float32)
     if info.type == "int8":
         vectors *= rows.column("scale").to_numpy()[:, None]
-    metadata = rows.select(["image", "label"]).to_pylist()
+    metadata = rows.select(["image", "label", *info.fields]).to_pylist()
     batch = VectorBatch(rows.column("id").to_pylist(), vectors, metadata)
     wrong = wrong_length(vectors, info.sizes, info.scales)
     if wrong is not None:

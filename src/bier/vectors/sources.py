@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import islice
@@ -18,10 +18,11 @@ from bier.data.datasets import FOLDER, kind_of, reading, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
 from bier.data.datasets.layout import Layout, layout_of
 from bier.data.datasets.walk import walk
+from bier.data.fields import Kinds, Value
 from bier.data.formats import suffix_of
 from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
-from bier.data.references import file_of, is_reference, located, short_name, tar_uri
+from bier.data.references import absolute, file_of, is_reference, located, short_name, tar_uri
 from bier.errors import DataError
 from bier.system.files import state_of
 from bier.vectors.tars import folders_above, label_files, plain, read_tar
@@ -39,6 +40,8 @@ class Entry:
     """The place in the source after it: file and position."""
     fault: str | None = None
     """Why there is no use in opening it."""
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    """What else the source says of it."""
 
 
 class Source(Protocol):
@@ -49,6 +52,17 @@ class Source(Protocol):
     """Of names, sizes and times of the files, in order: whether a place still means what it meant."""
     total: int | None
     """How many there are, where that is known."""
+
+    @property
+    def kinds(self) -> Kinds:
+        """The fields that its pictures have beside image and label, and of which kind they are."""
+
+    def read_as(self, kinds: Kinds) -> None:
+        """Read fields as an index has them, where the source itself says nothing of kinds.
+
+        Raises:
+            DataError: a value is not of that kind; it is named.
+        """
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]: ...
 
@@ -70,9 +84,10 @@ def _open(path: Path) -> Source:
     kind = kind_of(path) if path.exists() else ""
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
-        return _Table(table.read_parquet(path, needed=["image"]))
+        return _Table(table.read_parquet(path, needed=["image"], fields=True))
     if kind == "csv":
-        return _Table(table.read_csv(path / table.LABELS if path.is_dir() else path, needed=["image"]))
+        file = path / table.LABELS if path.is_dir() else path
+        return _Table(table.read_csv(file, needed=["image"], fields=True))
     if kind != FOLDER:
         return _Table(open_source(path))  # which names what is wrong with it
     return _folder(path)
@@ -84,26 +99,47 @@ class _Table:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
-        self.images = [_located(manifest.reference(row)) for row in range(len(manifest))]
-        about = [manifest.fingerprint(), *(state_of(file_of(image)) for image in self.images)]
+        root = os.path.abspath(manifest.root)
+        found = [_look(image, root) for image in manifest.image]
+        self.images = [image for image, _ in found]
+        about: list[object] = [manifest.fingerprint(), *(state for _, state in found)]
+        self.columns = manifest.fields
+        about += [[column.name, column.kind, column.values] for column in self.columns]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
-        rows: dict[str, int] = {}
-        for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
-            if rows.setdefault(str(image), row) != row:
-                _refuse_twice(str(image), manifest.source, rows[str(image)], row)
+        if len(set(manifest.image)) < len(manifest):
+            _refuse_first_twice(manifest)
+
+    @property
+    def kinds(self) -> Kinds:
+        return {column.name: column.kind for column in self.columns}
+
+    def read_as(self, kinds: Kinds) -> None:
+        rows = self.manifest.row.tolist()
+        self.columns = tuple(
+            column.read_as(kinds.get(column.name, column.kind), rows, self.name) for column in self.columns
+        )
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for row in range(start[1], len(self.manifest)):
-            label = self.manifest.title(row) or None
-            yield _printable(Entry(short_name(str(self.manifest.image[row])), self.images[row], label, (0, row + 1)))
+            name, label = short_name(str(self.manifest.image[row])), self.manifest.title(row) or None
+            fields = {column.name: column.values[row] for column in self.columns}
+            yield _printable(Entry(name, self.images[row], label, (0, row + 1), fields=fields))
 
     def remarks(self) -> list[str]:
-        return self.manifest.remarks()
+        mixed = [column.in_words() for column in self.columns if column.mixed is not None]
+        return [*self.manifest.remarks(), *([f"fields of text: {', '.join(mixed)}"] if mixed else [])]
 
 
-def _located(image: str) -> str:
-    """Tables may spell a path in another way than the disk; an index keeps that of the disk."""
-    return image if is_reference(image) else str(located(Path(image)))
+def _look(image: str, root: str) -> tuple[str, tuple[int, int] | None]:
+    """Where a picture of a manifest is, and the state of its file. One look at the disk finds both, as a rule."""
+    if ":/" not in image:  # else it may be a reference
+        path = os.path.normpath(os.path.join(root, image))
+        if (state := state_of(path)) is not None:
+            return path, state
+    place = absolute(image, Path(root))
+    # Tables may spell a path in another way than the disk; an index keeps that of the disk.
+    place = place if is_reference(place) else str(located(Path(place)))
+    return place, state_of(file_of(place))
 
 
 def _printable(picture: Entry) -> Entry:
@@ -138,12 +174,13 @@ def _folder(path: Path) -> Source:
         )
     layout = layout_of([folder for folder in tree.folders if "/" not in folder])
     folders = [layout and layout.class_folder(name) for name in pictures]
+    labels = {folder: layout.label(folder) if layout and folder else "" for folder in set(folders)}
     return _Table(
         Manifest.of(
             path,
             path.name,
             image=pictures,
-            label=[layout.label(folder) if layout and folder else "" for folder in folders],
+            label=[labels[folder] for folder in folders],
             passed_over=by_suffix(others),
             notes=[*about_links(tree), *([] if layout else [_MIXED])],
         )
@@ -172,8 +209,12 @@ class _Shards:
         about = [(name, state_of(file)) for name, file in zip(self.names, files, strict=True)]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         self.total: int | None = None
+        self.kinds: Kinds = {}
         self._passed_over: Counter[str] = Counter()
         self._tar = lru_cache(maxsize=2)(read_tar)  # the layout asks for those that are read anyhow
+
+    def read_as(self, kinds: Kinds) -> None:
+        """There are no fields."""
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for number in range(start[0], len(self.files)):
@@ -216,6 +257,13 @@ class _Shards:
             parts[above] for parts in (plain(member.name).split("/") for member in pictures) if len(parts) > above + 1
         }
         return above, layout_of(sorted(tops))
+
+
+def _refuse_first_twice(manifest: Manifest) -> None:
+    rows: dict[str, int] = {}
+    for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
+        if rows.setdefault(str(image), row) != row:
+            _refuse_twice(str(image), manifest.source, rows[str(image)], row)
 
 
 def _refuse_twice(name: str, where: str, first: int, second: int) -> None:

@@ -159,7 +159,8 @@ if "RANK" in os.environ:
 """
 
 
-@pytest.mark.parametrize("most", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [2, 3])
 def test_one_two_and_three_processes_agree_to_the_last_digit(most: int, tmp_path: Any) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     counts = range(1, most + 1)

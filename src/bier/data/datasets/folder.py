@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from stat import S_ISREG
 
@@ -78,8 +79,10 @@ def sort_out(tree: Tree, root: Path) -> tuple[list[str], list[str]]:
     """Files that can be read here as pictures, and the others."""
     pictures: list[str] = []
     others: list[str] = []
+    readable = cache(is_readable)  # of suffixes, of which there are few
     for path in tree.files:
-        found = is_readable(path) or (not suffix_of(path) and holds_picture(first_bytes(root / path)))
+        suffix = suffix_of(path)
+        found = readable(f"name{suffix}") or (not suffix and holds_picture(first_bytes(root / path)))
         (pictures if found else others).append(path)
     return pictures, others
 

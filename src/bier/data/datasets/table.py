@@ -2,8 +2,9 @@
 
 Columns ``image`` and ``label`` are needed; where pictures are only searched, ``image`` alone. ``split``, ``group``,
 ``name`` and a box (``bbox`` as ``"x y w h"``, or four columns ``x``, ``y``, ``width``, ``height``, the last two also as
-``w``, ``h``; pixels) may follow, in any order; other columns are passed over. Paths are relative to the file's folder,
-or absolute. Labels are text: ``001`` stays ``001``.
+``w``, ``h``; pixels) may follow, in any order. Paths are relative to the file's folder, or absolute. Labels are text:
+``001`` stays ``001``. All columns but image and label can be read as fields of an index; training passes over those
+that it does not know.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from bier.data.columns import MISSING, Column, field_names, kind_of
 from bier.data.datasets import table_splits
 from bier.data.datasets.annotations import RowFaults, read_text
 from bier.data.datasets.arrow_columns import check_type, class_names
 from bier.data.datasets.delimited import read_rows
 from bier.data.datasets.layout import plain_label
 from bier.data.datasets.parquet_pictures import Pictures, find_pictures
+from bier.data.datasets.plain_csv import LONGEST_PATH, read_plain
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 from bier.errors import DataError
@@ -36,9 +39,6 @@ SPELLED_OUT = {"width": "w", "height": "h"}
 NO_BOX = [math.nan] * 4
 KNOWN = frozenset((*NEEDED, "group", "name", "bbox", *SIDES, *table_splits.COLUMNS))
 """Columns that are read."""
-MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
-"""What pandas writes for a missing cell where it turns columns into text."""
-LONGEST_PATH = 4096
 SHOWN = 60
 """Characters of a cell, or columns of a table, that a message spells out."""
 
@@ -55,19 +55,26 @@ class Table:
     """Of those that are known."""
     notes: list[str] = field(default_factory=list)
     needed: Sequence[str] = NEEDED
+    fields: Sequence[Column] = ()
 
 
-def read_csv(file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED) -> Manifest:
+def read_csv(
+    file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED, *, fields: bool = False
+) -> Manifest:
     """A CSV file, with a header line; commas, semicolons, tabs or ``|`` between the cells.
 
     Args:
         file: with a row for each picture.
         faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
         needed: columns without which there is no use in it; a missing label is an empty one.
+        fields: read all columns, for an index.
 
     Raises:
-        DataError: it cannot be read, a column is missing, or rows are faulty (the first ten are named).
+        DataError: it cannot be read, a column is missing, two fields would have one name, or rows are faulty (the first
+            ten are named).
     """
+    if (plain := read_plain(file, needed)) is not None:
+        return plain
     found = read_rows(read_text(file), file, lambda name: plain_name(name) in KNOWN)
     faults = RowFaults(file) if faulty is None else faulty
     sound = []
@@ -81,11 +88,14 @@ def read_csv(file: Path, faulty: RowFaults | None = None, needed: Sequence[str] 
     columns = {
         name: [cells[position].strip() for _, cells in sound] for position, name in enumerate(names) if name in KNOWN
     }
-    table = Table(file, [number for number, _ in sound], names, columns, needed=needed)
+    found_fields = _fields_of_cells(found.header, names, [cells for _, cells in sound], file) if fields else []
+    table = Table(file, [number for number, _ in sound], names, columns, needed=needed, fields=found_fields)
     return _manifest(table, faults, lenient=faulty is not None)
 
 
-def read_parquet(file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED) -> Manifest:
+def read_parquet(
+    file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED, *, fields: bool = False
+) -> Manifest:
     """A Parquet file: one that ``Manifest.save`` wrote, or any other with the columns above. Rows count from 1.
 
     The column ``image`` may hold pictures themselves, as binary values or as ``struct<bytes, path>``.
@@ -94,10 +104,11 @@ def read_parquet(file: Path, faulty: RowFaults | None = None, needed: Sequence[s
         file: with a row for each picture.
         faulty: as for `read_csv`.
         needed: likewise.
+        fields: likewise.
 
     Raises:
-        DataError: it cannot be read, a column is missing or of a useless type, or rows are faulty (the first ten are
-            named).
+        DataError: it cannot be read, two fields would have one name, a column is missing or of a useless type, or rows
+            are faulty (the first ten are named).
     """
     import pyarrow as arrow
     from pyarrow import parquet
@@ -114,7 +125,8 @@ def read_parquet(file: Path, faulty: RowFaults | None = None, needed: Sequence[s
                 pictures = find_pictures(opened, image, kinds["image"], file)
                 read = [own for own, name in zip(schema.names, names, strict=True) if name in KNOWN]
                 content = opened.read(columns=[own for own in read if pictures is None or own != image])
-                return _from_arrow(content, file, faulty, names, pictures, needed)
+                found, notes = _fields_of_arrow(opened, names, file) if fields else ([], [])
+                return _from_arrow(content, file, faulty, names, pictures, needed, found, notes)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
     return Manifest.load(file)
@@ -140,6 +152,8 @@ def _from_arrow(
     names: Sequence[str],
     pictures: Pictures | None,
     needed: Sequence[str],
+    fields: Sequence[Column] = (),
+    about_fields: Sequence[str] = (),
 ) -> Manifest:
     """Of a table whose columns have sound types; ``names`` are those of all columns, read or not."""
     faults = RowFaults(file) if faulty is None else faulty
@@ -154,8 +168,43 @@ def _from_arrow(
     for own in table.column_names:
         if plain_name(own) == "label" and (classes := class_names(table.schema, own)):
             _name_classes(columns, classes, rows, faults)
-    notes = [] if pictures is None else pictures.notes
-    return _manifest(Table(file, rows, names, columns, notes, needed), faults, lenient=faulty is not None)
+    notes = [*about_fields, *([] if pictures is None else pictures.notes)]
+    return _manifest(Table(file, rows, names, columns, notes, needed, fields), faults, lenient=faulty is not None)
+
+
+def _fields_of_cells(
+    header: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], file: Path
+) -> list[Column]:
+    fields = _field_places(header, names, file)
+    return [Column.of_cells(name, [cells[place].strip() for cells in rows]) for name, place in fields.items()]
+
+
+def _fields_of_arrow(opened: Any, names: Sequence[str], file: Path) -> tuple[list[Column], list[str]]:
+    """Fields, and lines about columns that cannot be any. Only columns of which there is use are read."""
+    schema = opened.schema_arrow
+    found: list[Column] = []
+    notes = []
+    for name, place in _field_places(schema.names, names, file).items():
+        heading, kind = schema.names[place], schema.field(place).type
+        column = None if kind_of(kind) is None else Column.of_arrow(name, opened.read(columns=[heading]).column(0))
+        if column is None:
+            notes.append(f"left out: the column {heading[:SHOWN]!r}, of the type {kind!s:.{SHOWN}}")
+        else:
+            found.append(column)
+    return found, notes
+
+
+def _field_places(header: Sequence[str], names: Sequence[str], file: Path) -> dict[str, int]:
+    """What the columns but image and label are called as fields, and where they stand.
+
+    Pictures have the label that a person calls it by, so where there is a column ``name``, the column ``label`` becomes
+    a field ``class``.
+    """
+    places = [place for place, name in enumerate(names) if name not in NEEDED]
+    fields = dict(zip(field_names([header[place] for place in places], file), places, strict=True))
+    if "name" in names and "label" in names and "class" not in fields:
+        fields["class"] = names.index("label")
+    return fields
 
 
 def _name_classes(
@@ -221,6 +270,9 @@ def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
     labels = table.cells.get("label", [""] * len(table.row))
     splits, notes = table_splits.read_splits(table.cells, table.names, table.row, table.file, faults)
     boxes = _boxes(table, faults)
+    for column in table.fields:
+        for position, fault in column.faults():
+            faults.add(table.row[position], fault)
     faults.found.sort(key=lambda fault: fault[0] or 0)
     if not lenient:
         faults.refuse("mend or remove these rows; a row has as many cells as there are columns")
@@ -235,6 +287,7 @@ def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
         bbox=boxes,
         name=table.cells.get("name"),
         notes=[*table.notes, *notes],
+        fields=table.fields,
     )
     wrong = {row for row, _ in faults.found}
     return manifest.take(np.array([row not in wrong for row in table.row], dtype=bool)) if wrong else manifest

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 _SYSTEM = frozenset(
@@ -91,11 +92,11 @@ def _scan(root: Path, start: str, real: str, tree: Tree, seen: set[str], links: 
     waiting = deque([(start, real)])
     while waiting:
         name, real = waiting.popleft()
+        before = len(tree.files)
         for entry in _entries(root / name):
             path = f"{name}/{entry.name}" if name else entry.name
             if not _is_folder(entry):
                 tree.files.append(path)
-                _found.get()(1)
             elif entry.is_symlink():
                 links.append(path)
             elif (place := os.path.join(real, entry.name)) not in seen:
@@ -104,11 +105,12 @@ def _scan(root: Path, start: str, real: str, tree: Tree, seen: set[str], links: 
                 waiting.append((path, place))
             else:
                 tree.links.append(path)
+        _found.get()(len(tree.files) - before)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+        found = sorted(entries, key=attrgetter("name"))
     return (entry for entry in found if not is_system(entry.name))
 
 

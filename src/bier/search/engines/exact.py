@@ -21,9 +21,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from bier.data.fields import Value, arrow_type
 from bier.errors import SearchError
-from bier.search.base import RESTORE, Filters, Index, IndexInfo, Rows, Vectors, portions
+from bier.search.base import RESTORE, Index, IndexInfo, Rows, Vectors, portions
 from bier.search.durable import DURABLE, damaged, read_durable, write_durable
+from bier.search.filters import Filters
 from bier.search.writers import index_errors, only_writer
 from bier.system.files import write_atomically
 
@@ -92,7 +94,7 @@ class ExactIndex(Index):
             if len(rows):
                 yield self.sound(rows)
 
-    def _values(self, field: str) -> Iterator[list[str | None]]:
+    def _values(self, field: str) -> Iterator[list[Value]]:
         with self._current():
             found = [self._metadata[row][field] for row in self._row.values()]
         yield found
@@ -129,9 +131,9 @@ class ExactIndex(Index):
 
     def _allowed(self, filters: Filters) -> Any:
         allowed = self._alive[: len(self._ids)].copy()
-        for field, values in filters.items():
-            accepted = set(values)
-            allowed &= np.fromiter((row[field] in accepted for row in self._metadata), dtype=bool, count=len(self._ids))
+        for one in filters:
+            passes = map(one.test(), (row[one.field] for row in self._metadata))
+            allowed &= np.fromiter(passes, dtype=bool, count=len(self._ids))
         return allowed
 
     def _take(self, rows: Any) -> Rows:
@@ -142,7 +144,10 @@ class ExactIndex(Index):
     def _block(self, rows: Rows) -> bytes:
         flat = pa.array(rows.vectors.reshape(-1))
         columns = {"id": rows.ids, "vector": pa.FixedSizeListArray.from_arrays(flat, self.info.dimensions)}
-        fields = {field: pa.array([row[field] for row in rows.metadata], pa.string()) for field in self.info.fields}
+        fields = {
+            field: pa.array([row[field] for row in rows.metadata], arrow_type(kind))
+            for field, kind in self.info.kinds.items()
+        }
         return _framed(pa.table({**columns, **fields}))
 
     @contextmanager

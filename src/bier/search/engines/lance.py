@@ -21,9 +21,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bier.data.fields import Scalar, Value, arrow_type
 from bier.errors import SearchError
 from bier.search.approximate import WORTH_IT, ApproximateIndex, Setting
-from bier.search.base import Filters, IndexInfo, Rows, Vectors, column, portions
+from bier.search.base import IndexInfo, Rows, Vectors, column, portions
 from bier.search.durable import (
     DURABLE,
     Checksums,
@@ -34,6 +35,7 @@ from bier.search.durable import (
     read_durable,
     write_durable,
 )
+from bier.search.filters import SIGN_OF, Filter, Filters
 from bier.search.known_ids import KnownIds
 from bier.search.lance_errors import REMEDY, BusyError, is_damage, lance_errors, try_again
 from bier.search.writers import only_writer
@@ -113,15 +115,17 @@ class LanceIndex(ApproximateIndex):
             for part in self._table.search().to_batches(batch):
                 yield self.sound(self._rows(pa.table(part)))
 
-    def _values(self, field: str) -> Iterator[list[str | None]]:
+    def _values(self, field: str) -> Iterator[list[Value]]:
         with lance_errors(self.folder):
             for part in self._table.search().select([column(field)]).to_batches(_VALUES_AT_ONCE):
                 yield part.column(column(field)).to_pylist()
 
     def _add(self, rows: Rows) -> None:
         with self._writing(rows.ids):
-            # Adding is much cheaper than comparing with all rows, and nobody else writes.
-            change = self._merge().execute if self._maybe(rows.ids) else self._table.add
+            # Many rows: adding is much cheaper than comparing with all that are there, and nobody else writes. For a
+            # few, to know all ids would cost more.
+            new = len(rows) > _WORTH_KNOWING and not self._maybe(rows.ids)
+            change = self._table.add if new else self._merge().execute
             try_again(lambda: change(self._arrow(rows)))
 
     def _maybe(self, ids: list[str]) -> list[str]:
@@ -218,9 +222,10 @@ class LanceIndex(ApproximateIndex):
         if self._table.count_rows() < WORTH_IT:
             return
         there = {name for index in self._table.list_indices() for name in index.columns}
+        lists = {column(field) for field, kind in self.info.types.items() if kind == "texts"}
         for name in ["id", *self._columns]:
             if name not in there:
-                self._table.create_scalar_index(name)
+                self._table.create_scalar_index(name, index_type="LABEL_LIST" if name in lists else "BTREE")
 
     def _arrow(self, rows: Rows) -> Any:
         flat = pa.array(rows.vectors.reshape(-1))
@@ -344,20 +349,43 @@ def _schema(info: IndexInfo) -> Any:
         [
             pa.field("id", pa.string(), nullable=False),
             pa.field("vector", pa.list_(pa.float32(), info.dimensions), nullable=False),
-            *(pa.field(column(field), pa.string()) for field in info.fields),
+            *(pa.field(column(field), arrow_type(kind)) for field, kind in info.kinds.items()),
         ]
     )
 
 
 def _condition(filters: Filters) -> str | None:
-    return " AND ".join(_among(field, values) for field, values in filters.items()) or None
+    return " AND ".join(map(_sql, filters)) or None
 
 
-def _among(field: str, values: Sequence[str | None]) -> str:
-    name = f"`{column(field)}`"  # quoted: it may be a word of SQL
-    texts = ", ".join("'" + value.replace("'", "''") + "'" for value in values if value is not None)
-    either = [f"{name} IN ({texts})"] * bool(texts) + [f"{name} IS NULL"] * (None in values)
+def _sql(one: Filter) -> str:
+    name, held = _quoted(one.field), one.kind == "texts"
+    parts = [] if one.among is None else [_among(one.field, one.among, held)]
+    if one.without:  # nothing is known of NULL: neither that it is among some, nor that it is not
+        others = [value for value in one.without if value is not None]
+        missing = f"{name} IS NOT NULL" if None in one.without else f"{name} IS NULL"
+        joined = "AND" if None in one.without else "OR"
+        parts.append(f"(NOT {_among(one.field, others, held)} {joined} {missing})" if others else missing)
+    parts += [f"{name} {SIGN_OF[bound]} {_literal(limit)}" for bound, limit in one.bounds]
+    return f"({' AND '.join(parts)})"
+
+
+def _among(field: str, values: Sequence[Scalar | None], held: bool = False) -> str:
+    """One of the values, or a list that has ``held`` one of them."""
+    name, known = _quoted(field), ", ".join(_literal(value) for value in values if value is not None)
+    one_of = f"array_has_any({name}, [{known}])" if held else f"{name} IN ({known})"
+    either = [one_of] * bool(known) + [f"{name} IS NULL"] * (None in values)
     return f"({' OR '.join(either) or 'false'})"
+
+
+def _quoted(field: str) -> str:
+    return f"`{column(field)}`"  # it may be a word of SQL
+
+
+def _literal(value: Scalar) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value).lower()  # True is true
 
 
 MEMBERS = {"lancedb": LanceIndex}

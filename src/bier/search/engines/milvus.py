@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bier.data.fields import LONGEST_VALUE, Kind, Scalar, Value
 from bier.errors import SearchError, quoted
 from bier.search.base import (
     LONGEST_ID,
-    LONGEST_VALUE,
     RESTORE,
-    Filters,
     Index,
     IndexInfo,
     Rows,
@@ -25,6 +24,7 @@ from bier.search.base import (
     column,
     portions,
 )
+from bier.search.filters import SIGN_OF, Filter, Filters
 from bier.system.extras import need
 
 TOKEN = "BIER_MILVUS_TOKEN"
@@ -42,6 +42,7 @@ _WORDS |= {f"{kind}_contains{which}" for kind in ("json", "array") for which in 
 """Words of the server's language for filters, which knows no quotes for names."""
 
 _NOTHING = "\0"  # None: not every version of the server can store it; no text contains it
+_TYPED = "X"  # the column of all values that are no texts, in JSON, which can lack some; no field has this name
 
 
 class MilvusIndex(Index):
@@ -82,8 +83,10 @@ class MilvusIndex(Index):
                 f"the server has no collection {info.collection!r}", where=self._uri, remedy="index the pictures again"
             )
         known = {field["name"] for field in described["fields"]}  # an earlier version took every name as it is
-        self._columns = {field: field if field in known else _column(field) for field in info.fields}
-        self._names = ["id", "vector", *self._columns.values()]
+        texts = [field for field in info.fields if field not in info.types]
+        self._columns = {field: field if field in known else _column(field) for field in texts}
+        self._keys = {field: column(field) for field in info.types}
+        self._names = ["id", "vector", *self._columns.values(), *([_TYPED] if info.types else [])]
 
     def flush(self) -> None:
         with self._calling() as (client, options):
@@ -99,21 +102,17 @@ class MilvusIndex(Index):
                 yield self.sound(self._rows(page))
             pages.close()
 
-    def _values(self, field: str) -> Iterator[list[str | None]]:
-        name = self._columns[field]
+    def _values(self, field: str) -> Iterator[list[Value]]:
+        name = self._columns.get(field, _TYPED)
         with self._calling() as (client, options):
             pages = client.query_iterator(batch_size=_VALUES_AT_ONCE, output_fields=[name], **options)
             while page := pages.next():
-                yield [None if entity[name] == _NOTHING else entity[name] for entity in page]
+                yield [self._value(entity, field) for entity in page]
             pages.close()
 
     def _add(self, rows: Rows) -> None:
         for part in portions(list(rows.records()), _AT_ONCE):
-            data = [
-                {"id": row.id, "vector": row.vector.tolist()}
-                | {self._columns[field]: _NOTHING if value is None else value for field, value in row.metadata.items()}
-                for row in part
-            ]
+            data = [{"id": row.id, "vector": row.vector.tolist(), **self._stored(row.metadata)} for row in part]
             with self._calling() as (client, options):
                 client.upsert(data=data, **options)
 
@@ -121,14 +120,14 @@ class MilvusIndex(Index):
         there = self._get(ids).ids
         for part in portions(there, _AT_ONCE):
             with self._calling() as (client, options):
-                client.delete(filter=_among("id", part), **options)
+                client.delete(filter=_in("id", part), **options)
         return len(there)
 
     def _get(self, ids: list[str]) -> Rows:
         found: list[Any] = []
         for part in portions(ids, _AT_ONCE):
             with self._calling() as (client, options):
-                found += client.query(filter=_among("id", part), output_fields=self._names, **options)
+                found += client.query(filter=_in("id", part), output_fields=self._names, **options)
         return self._rows(found)
 
     def _count(self, filters: Filters) -> int:
@@ -151,18 +150,37 @@ class MilvusIndex(Index):
             found += [self._rows([hit["entity"] for hit in answer]) for answer in answers]
         return found
 
+    def _stored(self, metadata: Mapping[str, Value]) -> dict[str, Any]:
+        texts = {
+            name: _NOTHING if metadata[field] is None else metadata[field] for field, name in self._columns.items()
+        }
+        typed = {key: metadata[field] for field, key in self._keys.items() if metadata[field] is not None}
+        return texts | {_TYPED: typed} if self._keys else texts
+
+    def _value(self, entity: Mapping[str, Any], field: str) -> Value:
+        if field in self._columns:
+            text: str = entity[self._columns[field]]
+            return None if text == _NOTHING else text
+        value: Value = entity[_TYPED].get(self._keys[field])
+        return float(value) if isinstance(value, int) and self.info.types[field] == "decimal" else value
+
     def _condition(self, filters: Filters) -> str:
-        return " and ".join(
-            _among(self._columns[field], [_NOTHING if value is None else value for value in values])
-            for field, values in filters.items()
-        )
+        return " and ".join(self._expression(one) for one in filters)
+
+    def _expression(self, one: Filter) -> str:
+        if one.field in self._columns:
+            place = self._columns[one.field]
+            parts = [] if one.among is None else [_in(place, map(_text, one.among))]
+            return " and ".join(parts + [f"not ({_in(place, map(_text, one.without))})"] * bool(one.without))
+        place = f'{_TYPED}["{self._keys[one.field]}"]'
+        parts = [] if one.among is None else [_among(place, one.kind, one.among)]
+        parts += [f"not {_among(place, one.kind, one.without)}"] * bool(one.without)
+        parts += [f"{place} {SIGN_OF[bound]} {_literal(limit)}" for bound, limit in one.bounds]
+        return " and ".join(parts)
 
     def _rows(self, entities: Sequence[Any]) -> Rows:
         vectors = np.array([entity["vector"] for entity in entities], np.float32).reshape(-1, self.info.dimensions)
-        metadata = [
-            {field: None if entity[name] == _NOTHING else entity[name] for field, name in self._columns.items()}
-            for entity in entities
-        ]
+        metadata = [{field: self._value(entity, field) for field in self.info.fields} for entity in entities]
         return Rows([entity["id"] for entity in entities], vectors, metadata)
 
     @contextmanager
@@ -197,7 +215,10 @@ def _schema(client: Any, info: IndexInfo) -> tuple[Any, Any]:
     schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=LONGEST_ID)
     schema.add_field("vector", kinds.FLOAT_VECTOR, dim=info.dimensions)
     for field in info.fields:
-        schema.add_field(_column(field), kinds.VARCHAR, max_length=LONGEST_VALUE)
+        if field not in info.types:
+            schema.add_field(_column(field), kinds.VARCHAR, max_length=LONGEST_VALUE)
+    if info.types:
+        schema.add_field(_TYPED, kinds.JSON)
     index = client.prepare_index_params()
     index.add_index("vector", index_type="FLAT", metric_type="IP")
     return schema, index
@@ -207,8 +228,28 @@ def _column(field: str) -> str:
     return column(field, _WORDS)
 
 
-def _among(name: str, values: Sequence[str]) -> str:
-    return f"{name} in {json.dumps(list(values), ensure_ascii=False)}"
+def _in(name: str, values: Iterable[str]) -> str:
+    return f"{name} in {_literal(list(values))}"
+
+
+def _text(value: Scalar | None) -> str:
+    return _NOTHING if value is None else str(value)
+
+
+def _among(place: str, kind: Kind, values: Sequence[Scalar | None]) -> str:
+    """One of the values in JSON, or a list that holds one."""
+    known = [value for value in values if value is not None]
+    one_of = f"json_contains_any({place}, {_literal(known)})" if kind == "texts" else _equals(place, known)
+    either = [one_of] * bool(known) + [f"not exists {place}"] * (None in values)
+    return f"({' or '.join(either) or 'id in []'})"
+
+
+def _equals(place: str, values: Sequence[Scalar]) -> str:
+    return " or ".join(f"{place} == {_literal(value)}" for value in values)
+
+
+def _literal(value: Scalar | list[str] | list[Scalar]) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 @contextmanager

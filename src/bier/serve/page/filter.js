@@ -2,7 +2,7 @@
 
 import { $, button, element, many, number } from "/dom.js";
 import { trouble } from "/messages.js";
-import { fieldName, filterName } from "/named.js";
+import { fieldName, filterName, shownValue } from "/named.js";
 import { filterBy, question } from "/question.js";
 import { client, server } from "/server.js";
 
@@ -10,6 +10,7 @@ const OFFERED = 100; // values in the list at once
 const PAUSE = 120; // milliseconds after a key
 const LONGEST_WHERE = 8000; // characters of a filter in an address
 const CROSS = "M4 4l8 8M12 4l-8 8";
+const SIGNS = { ">=": "at_least", "<=": "at_most", ">": "above", "<": "below" };
 let active = -1; // the option that the arrows have reached
 let asked = null; // the request that counts; an older one is aborted
 let waiting = null;
@@ -38,10 +39,23 @@ export function offerFilters() {
 
 function name() {
   $("filter-name").textContent = `Filter by ${fieldName(field.value)}`;
-  input.placeholder = `all ${plural(fieldName(field.value))}`;
+  input.placeholder = `all ${plural(fieldName(field.value))}${isOrdered() ? ", or a range" : ""}`;
+  input.title = isOrdered() ? "A value, or a range such as <20, >=10 or 10 to 20" : "";
 }
 
 const plural = (word) => (word.endsWith("s") ? word : `${word}s`);
+
+const isOrdered = () => ["whole", "decimal", "date"].includes(server.info.types[field.value]);
+
+/** A range that was typed, such as <20, >=10 or 10 to 20; null if it is none. */
+function rangeOf(text) {
+  if (!isOrdered()) return null;
+  const between = text.match(/^(\S+)\s+to\s+(\S+)$/);
+  const signed = [...text.matchAll(/(>=|<=|>|<)\s*([^<>=\s]+)/g)].map(([, sign, limit]) => [SIGNS[sign], limit]);
+  const limits = between ? [["at_least", between[1]], ["at_most", between[2]]] : signed;
+  const range = limits.map(([name, limit]) => [name, server.info.types[field.value] === "date" ? limit : Number(limit)]);
+  return range.length && !range.some(([, limit]) => Number.isNaN(limit)) ? Object.fromEntries(range) : null;
+}
 
 function later() {
   clearTimeout(waiting);
@@ -52,6 +66,11 @@ async function offer() {
   asked?.abort();
   asked = new AbortController();
   const part = input.value.trim();
+  const range = rangeOf(part);
+  if (range) {
+    show([option({ range }, filterName(field.value, { range }), "")]);
+    return;
+  }
   try {
     const found = await values(field.value, part, OFFERED, asked.signal);
     if (document.activeElement === input) open(part, found);
@@ -65,13 +84,17 @@ function values(of, part, limit, signal) {
 }
 
 function open(part, found) {
-  const options = found.values.map(({ value, count }) => option({ value }, value ?? `no ${fieldName(field.value)}`, number(count)));
+  const options = found.values.map(({ value, count }) => option({ value }, value === null ? `no ${fieldName(field.value)}` : shownValue(value), number(count)));
   if (part && found.count > 1) options.unshift(option({ part }, `all with “${part}”`, many(found.count, "value", "values")));
   if (part && !found.count) {
     options.push(note(`No ${fieldName(field.value)} has “${part}” in it.${found.nearest.length ? " Did you mean:" : ""}`));
     options.push(...found.nearest.map((value) => option({ value }, value, "")));
   }
   if (found.count > found.values.length) options.push(note(`${number(found.count - found.values.length)} more: type to find them`));
+  show(options);
+}
+
+function show(options) {
   list.replaceChildren(...options);
   list.hidden = !options.length;
   input.setAttribute("aria-expanded", String(!list.hidden));
@@ -121,10 +144,11 @@ async function enter() {
   const reached = list.hidden ? null : options()[active];
   const part = input.value.trim();
   if (reached) choose(reached.filter);
+  else if (rangeOf(part)) choose({ range: rangeOf(part) });
   else if (part) {
     try {
       const found = await values(field.value, part, OFFERED);
-      const same = found.values.find(({ value }) => value === part) ?? (found.count === 1 ? found.values[0] : null);
+      const same = found.values.find(({ value }) => value !== null && shownValue(value) === part) ?? (found.count === 1 ? found.values[0] : null);
       if (found.count) choose(same ? { value: same.value } : { part });
       else open(part, found);
     } catch (error) {
@@ -158,19 +182,24 @@ export function showFilters() {
   }));
 }
 
-/** The filters as the server takes them: values, and not parts of them. */
+/** What had to be left out of the last filters, in words; "" if nothing. */
+export const left = { out: "" };
+
+/** The filters as the server takes them: values and ranges, and not parts of values. */
 export async function whereAsked(signal) {
   const where = {};
-  for (const [of, { value, part }] of Object.entries(question.now.where)) {
-    where[of] = part === undefined ? value : await valuesWith(of, part, signal);
+  left.out = "";
+  for (const [of, { value, part, range }] of Object.entries(question.now.where)) {
+    where[of] = range ?? (part === undefined ? value : await valuesWith(of, part, signal));
   }
   return where;
 }
 
 /** All values with the part in them, as many as an address can hold; never none, which would be no filter. */
 async function valuesWith(of, part, signal) {
-  const found = (await values(of, part, 1000, signal)).values.map(({ value }) => value);
+  const all = await values(of, part, 1000, signal);
   let length = 0;
-  const held = found.filter((value) => (length += encodeURIComponent(value).length + 3) < LONGEST_WHERE);
+  const held = all.values.map(({ value }) => value).filter((value) => (length += encodeURIComponent(String(value)).length + 3) < LONGEST_WHERE);
+  if (held.length < all.count) left.out = `“${part}” is in ${number(all.count)} values of ${fieldName(of)}: only the first ${number(held.length)} are looked at.`;
   return held.length ? held : [part];
 }

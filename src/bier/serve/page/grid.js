@@ -65,7 +65,7 @@ export class Grid {
   render() {
     const columns = this.columns;
     const rows = Math.ceil(this.count / columns);
-    if (!this.rowHeight && this.count) this.measure();
+    this.measure();
     const above = this.root.getBoundingClientRect().top;
     const row = (pixels) => Math.floor(pixels / this.rowHeight);
     const first = Math.max(0, Math.min(row(-above) - MARGIN_ROWS, rows - 1));
@@ -76,9 +76,12 @@ export class Grid {
     this.root.style.paddingBottom = padding(Math.max(0, rows - 1 - last));
   }
 
+  /** The height of a row, after each change of the window that may have changed it. */
   measure() {
+    if (this.rowHeight || !this.count) return;
     if (!this.tiles.size) this.show(0, 1);
-    const tile = this.tiles.values().next().value;
+    const tiles = [...this.tiles.values()];
+    const tile = tiles.find((one) => !one.classList.contains("away")) ?? tiles[0];
     this.rowHeight = tile.offsetHeight + parseFloat(getComputedStyle(this.root).rowGap);
   }
 
@@ -124,6 +127,7 @@ export class Grid {
   }
 
   scrollTo(index) {
+    this.measure();
     const top = this.root.getBoundingClientRect().top + Math.floor(index / this.columns) * this.rowHeight;
     const below = top + this.rowHeight - innerHeight;
     if (top < 0) scrollBy({ top: top - 16, behavior: "instant" });
@@ -134,6 +138,7 @@ export class Grid {
   move(event) {
     const index = this.indexOf(event.target);
     if (index === null || event.altKey || event.ctrlKey || event.metaKey) return;
+    this.measure();
     const columns = this.columns;
     const screen = columns * Math.max(1, Math.floor(innerHeight / this.rowHeight));
     const steps = {

@@ -2,7 +2,7 @@
 
 import { $, element, number } from "/dom.js";
 import { trouble } from "/messages.js";
-import { fieldName, linkOf, named } from "/named.js";
+import { fieldName, linkOf, named, shownValue } from "/named.js";
 import { from, question } from "/question.js";
 import { refinements } from "/refine.js";
 import { client } from "/server.js";
@@ -57,7 +57,7 @@ function fields(item) {
   const known = Object.entries(item.metadata).filter(([, value]) => value !== null && value !== "");
   return [["id", item.id], ...known].flatMap(([field, value]) => {
     const text = element("dd");
-    text.append(field === "url" && linkOf(item) ? outside(linkOf(item), value) : value);
+    text.append(field === "url" && linkOf(item) ? outside(linkOf(item), value) : shownValue(value));
     return [element("dt", "", fieldName(field)), text];
   });
 }

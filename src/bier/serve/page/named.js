@@ -8,10 +8,16 @@ export const exampleName = (one) => (one.sha256 ? uploads.get(one.sha256).name |
 
 export const fieldName = (field) => field.replaceAll("_", " ");
 
-/** "label “Golden”", "label with “gold” in it", "no label". */
-export function filterName(field, { value, part }) {
+const WORDS = { at_least: "at least", above: "above", at_most: "at most", below: "below" };
+
+/** A value for people. */
+export const shownValue = (value) => (value === true ? "yes" : value === false ? "no" : Array.isArray(value) ? value.join(", ") : String(value));
+
+/** "label “Golden”", "label with “gold” in it", "no label", "price at least 10, below 20". */
+export function filterName(field, { value, part, range }) {
+  if (range) return `${fieldName(field)} ${Object.entries(range).map(([name, limit]) => `${WORDS[name]} ${limit}`).join(", ")}`;
   if (part !== undefined) return `${fieldName(field)} with “${part}” in it`;
-  return value === null ? `no ${fieldName(field)}` : `${fieldName(field)} “${value}”`;
+  return value === null ? `no ${fieldName(field)}` : `${fieldName(field)} “${shownValue(value)}”`;
 }
 
 /** All filters in words. */

@@ -21,7 +21,7 @@ function listen() {
   $("top").addEventListener("change", () => show());
   $("expert").addEventListener("change", expert);
   $("controls").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("popstate", () => { fromAddress(filterFields()); show(); });
+  addEventListener("popstate", () => { fromAddress(filterFields(), server.info.types); show(); });
   addEventListener("keydown", shortcut);
   listenToLook();
   listenToPart();
@@ -52,7 +52,7 @@ async function start() {
   offerLearners();
   offerFilters();
   listen();
-  fromAddress(filterFields());
+  fromAddress(filterFields(), server.info.types);
   await show();
 }
 

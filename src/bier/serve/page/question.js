@@ -2,7 +2,7 @@
 
 import { shown } from "/shown.js";
 
-// Examples are {id} or {sha256}, with `box` if a part is meant. Filters are fields to {value} or {part}.
+// Examples are {id} or {sha256}, with `box` if a part is meant. Filters are fields to {value}, {part} or {range}.
 export const question = { now: { like: [], unlike: [], learners: null, where: {} } };
 export const uploads = new Map(); // sha256 → {name, file, url}
 let answer = null;
@@ -43,23 +43,42 @@ const address = () => {
   like.forEach((one) => parts.append("like", exampleText(one)));
   unlike.forEach((one) => parts.append("unlike", exampleText(one)));
   if (learners) parts.set("learners", learners);
-  for (const [field, { value, part }] of Object.entries(where)) {
-    if (part !== undefined) parts.set(`has:${field}`, part);
+  for (const [field, { value, part, range }] of Object.entries(where)) {
+    if (range) parts.set(`range:${field}`, JSON.stringify(range));
+    else if (part !== undefined) parts.set(`has:${field}`, part);
     else if (value === null) parts.set(`none:${field}`, "");
     else parts.set(`is:${field}`, value);
   }
   return parts.size ? `#${parts}` : "";
 };
 
-export function fromAddress(fields) {
+/** @param types of the fields that are not of texts */
+export function fromAddress(fields, types) {
   const parts = new URLSearchParams(location.hash.slice(1));
   const where = {};
   for (const [name, text] of parts) {
-    const [, kind, field] = name.match(/^(is|has|none):(.*)$/) ?? [];
-    if (fields.includes(field)) where[field] = kind === "has" ? { part: text } : { value: kind === "is" ? text : null };
+    const [, kind, field] = name.match(/^(is|has|none|range):(.*)$/) ?? [];
+    if (fields.includes(field)) where[field] = readFilter(kind, text, types[field]);
   }
   const read = (name) => parts.getAll(name).flatMap(readExample);
   question.now = { like: read("like"), unlike: read("unlike"), learners: parts.get("learners"), where };
+}
+
+function readFilter(kind, text, type) {
+  if (kind === "has") return { part: text };
+  if (kind === "none") return { value: null };
+  if (kind === "range") return { range: readRange(text) };
+  if (type === "yes/no") return { value: text === "true" };
+  return { value: type === "whole" || type === "decimal" ? Number(text) : text };
+}
+
+/** Of an address that somebody has changed by hand, the server says what is wrong with it. */
+function readRange(text) {
+  try {
+    return Object(JSON.parse(text));
+  } catch {
+    return {};
+  }
 }
 
 function exampleText({ id, sha256, box }) {

@@ -1,9 +1,9 @@
 // What is shown: everything in the index, or what is most like the examples.
 
 import { $, many, number } from "/dom.js";
-import { showFilters, whereAsked } from "/filter.js";
+import { left, showFilters, whereAsked } from "/filter.js";
 import { Grid } from "/grid.js";
-import { empty, heading, say, showAbsence, trouble } from "/messages.js";
+import { complain, empty, heading, say, showAbsence, trouble } from "/messages.js";
 import { filterNames, named } from "/named.js";
 import { showQuery } from "/query.js";
 import { question } from "/question.js";
@@ -27,6 +27,7 @@ export async function show() {
     const where = await whereAsked(signal);
     await (question.now.like.length ? search(where, signal) : browse(where, signal));
     $("trouble").hidden = true;
+    if (left.out) complain(left.out, "Type more of the word to see all.");
   } catch (error) {
     if (error.name !== "AbortError") trouble(error);
   }

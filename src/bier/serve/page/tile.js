@@ -23,7 +23,7 @@ export function makeTile(index, need) {
   tile.append(open);
   if (!item) {
     open.setAttribute("aria-label", `Picture ${index + 1}, loading`);
-    tile.append(element("span", "label"));
+    tile.append(element("span", "label"), element("span", "actions")); // as high as one that is known
     need(index);
     return tile;
   }
