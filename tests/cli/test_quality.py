@@ -69,7 +69,8 @@ def test_no_training_pictures_and_one_class_are_told(
     picture = next((world / "birds").rglob("*.jpg"))
     for split, message in (("test", "there are no training pictures"), ("train", "all training pictures are of class")):
         table = tmp_path / f"{split}.csv"
-        table.write_text(f"image,label,split\n{picture},a,{split}\n{picture},a,{split}\n", encoding="utf-8")
+        rows = [f"{picture},a,{split}"] * 2 + [f"{picture},b,test"] * 2
+        table.write_text("\n".join(["image,label,split", *rows]), encoding="utf-8")
         code, said = told(["data", "suspects", str(world / "run"), "--source", str(table)], capsys)
         assert code == 2 and message in said and "→" in said
     code, said = told(["data", "suspects", str(world / "birds")], capsys)

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+Shares = NDArray[np.float64]
 
 COPY = 0.885
 """Overlap from which two pictures are copies; `recipes/copies.py` measures it."""
@@ -60,21 +63,24 @@ def overlap(one: Sketch, other: Sketch) -> float:
 
 
 def _fit(view: Sketch, whole: Sketch) -> float:
-    found = _best(view, whole, _COARSE, [(share, mirrored) for share in _STEPS for mirrored in (False, True)])
+    found = _best(view, whole, _COARSE, _STEPS, (False, True))
     if found.overlap < _WORTH_IT:
         return found.overlap
-    near = [(min(1.0, found.share * step), found.mirrored) for step in _FINE_STEPS]
-    return _best(view, whole, _FINE, near).overlap
+    return _best(view, whole, _FINE, np.minimum(1, found.share * _FINE_STEPS), (found.mirrored,)).overlap
 
 
-def _best(view: Sketch, whole: Sketch, side: int, tries: list[tuple[float, bool]]) -> _Place:
-    large = _scaled(whole.pixels, side / _FINE)
+def _best(view: Sketch, whole: Sketch, side: int, shares: Shares, flips: tuple[bool, ...]) -> _Place:
+    large = _centred(_scaled(whole.pixels, side / _FINE))
     fit = min(a / b for a, b in zip(large.shape[1:], view.pixels.shape[1:], strict=True))
+    shares = shares[shares >= _SMALLEST]
+    views = [_centred(_scaled(view.pixels, fit * share)) for share in shares]
+    norms = _norms(views, large)
     places = []
-    for share, mirrored in tries:
-        if share >= _SMALLEST:
-            small = _scaled(view.pixels, fit * share)
-            places.append(_Place(_correlation(small.flip(2) if mirrored else small, large), share, mirrored))
+    for mirrored in flips:
+        products = _products([view.flip(2) for view in views] if mirrored else views, large)
+        for share, product, norm in zip(shares.tolist(), products, norms, strict=True):
+            overlap = product[: norm.shape[0], : norm.shape[1]] / norm
+            places.append(_Place(float(overlap.max()), share, mirrored))
     return max(places, key=lambda place: place.overlap)
 
 
@@ -84,23 +90,34 @@ def _scaled(pixels: Tensor, factor: float) -> Tensor:
     return scaled
 
 
-def _correlation(view: Tensor, whole: Tensor) -> float:
-    """The highest normalised cross-correlation of a view (3, h, w) with the windows of a picture (3, H, W)."""
-    view = view - view.mean((1, 2), keepdim=True)
-    whole = whole - whole.mean((1, 2), keepdim=True)
-    height, width = view.shape[1:]
-    varied = _windows(whole.square(), height, width) - _windows(whole, height, width).square() / (height * width)
-    length, least = view.norm(), _CONTRAST * view.numel() ** 0.5
-    if length < least:
-        return 0.0
+def _centred(pixels: Tensor) -> Tensor:
+    return pixels - pixels.mean((1, 2), keepdim=True)
+
+
+def _products(views: list[Tensor], whole: Tensor) -> Tensor:
+    """(views, H, W): the inner product of each view (3, h, w) with the window of (3, H, W) at each place."""
+    padded = whole.new_zeros(len(views), *whole.shape)
+    for place, view in zip(padded, views, strict=True):
+        place[:, : view.shape[1], : view.shape[2]] = view
     # Through the frequencies: each size of a view would cost a convolution that is prepared anew.
-    spectrum = torch.fft.rfft2(whole) * torch.fft.rfft2(view, s=whole.shape[1:]).conj()
-    product = torch.fft.irfft2(spectrum.sum(0), s=whole.shape[1:])[: varied.shape[1], : varied.shape[2]]
-    return float((product / (length * varied.sum(0).clamp_min(0).sqrt().clamp_min(least))).max())
+    spectrum = torch.fft.rfft2(whole) * torch.fft.rfft2(padded).conj()
+    products: Tensor = torch.fft.irfft2(spectrum.sum(1), s=whole.shape[1:])
+    return products
 
 
-def _windows(values: Tensor, height: int, width: int) -> Tensor:
-    """The sum of each window of this size, (3, H - height + 1, W - width + 1)."""
-    sums = functional.pad(values.double().cumsum(1).cumsum(2), (1, 0, 1, 0))
+def _norms(views: list[Tensor], whole: Tensor) -> list[Tensor]:
+    """By what each view's products are divided, (H - h + 1, W - w + 1); infinite where a view shows one colour."""
+    sums = functional.pad(torch.cat([whole, whole.square()]).double().cumsum(1).cumsum(2), (1, 0, 1, 0))
+    norms = []
+    for view in views:
+        length, least = view.norm(), _CONTRAST * view.numel() ** 0.5
+        total, squares = _windows(sums, *view.shape[1:]).split(len(whole))
+        varied = (squares - total.square() / view[0].numel()).sum(0)
+        norms.append(length.where(length >= least, torch.inf) * varied.clamp_min(least**2).sqrt())
+    return norms
+
+
+def _windows(sums: Tensor, height: int, width: int) -> Tensor:
+    """The sum of each window of this size, of sums from the corner on."""
     wide = sums[:, :, width:] - sums[:, :, :-width]
     return wide[:, height:] - wide[:, :-height]
