@@ -4,7 +4,7 @@
 
 A file of features holds ``features`` (n, F), ``codes``, ``split``, and the head of the run: ``w``, ``b`` and ``sizes``.
 The backbone was trained with the right labels, which flatters every figure of ``--split train``. Classes of ``val``
-were never trained on; the judges were chosen there.
+were never trained on. The shrinkage and the temperature were chosen on both of these splits.
 
 Beside them stands cleanlab (Northcutt et al., JAIR 2021) on the same vectors: out-of-sample chances by a logistic
 regression, five folds, ordered by each of its scores. It needs the extra ``bench``.
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
-    print("| features | exchanged | judged by | average precision | precision at as many |\n|---|---|---|---|---|")
+    print("| features | exchanged | ordered by | average precision | precision at as many |\n|---|---|---|---|---|")
     for file in given.features:
         with np.load(file) as stored:
             rows = stored["split"] == given.split
@@ -87,7 +87,7 @@ def print_rows(
     figures: dict[str, list[tuple[float, float]]] = {}
     for seed in seeds:
         labels = exchanged(codes, share, seed)
-        own = {"neighbours and class means": judge(vectors, labels, seed=seed).suspicion}
+        own = {"bier data suspects": judge(vectors, labels, seed=seed).suspicion}
         for judged, scores in {**own, **cleanlab_scores(vectors, labels, seed)}.items():
             figures.setdefault(judged, []).append(found(scores, labels != codes))
     for judged, values in figures.items():

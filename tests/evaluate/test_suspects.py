@@ -41,11 +41,16 @@ def test_each_class_is_spread_over_all_folds() -> None:
     assert all(np.bincount(fold[codes == label]).tolist() == [2] * 5 for label in range(4))
 
 
-def test_a_class_of_one_picture_speaks_for_nobody_else() -> None:
+def test_a_picture_alone_in_its_class_is_not_judged() -> None:
     vectors, codes = clusters(classes=2)
     codes[0] = 2
     judged = judge(vectors, codes)
-    assert judged.better[0] == 0 and judged.suspicion[0] > 0.9
+    assert judged.suspicion[0] == 0 and not judged.doubted[0]
+    assert np.isfinite(judged.suspicion).all()
+
+
+def test_equal_vectors_say_nothing() -> None:
+    judged = judge(np.ones((8, 4), dtype=np.float32), np.arange(8) % 2)
     assert np.isfinite(judged.suspicion).all()
 
 
