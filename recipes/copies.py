@@ -46,7 +46,7 @@ def copy_of(original: Path, kind: str, random: np.random.Generator, out: Path) -
     else:
         share = random.uniform(0.7, 0.9)
         wide, high = round(share * width), round(share * height)
-        x, y = random.integers(0, width - wide + 1), random.integers(0, height - high + 1)
+        x, y = int(random.integers(0, width - wide + 1)), int(random.integers(0, height - high + 1))
         image.crop((x, y, x + wide, y + high)).save(out, quality=90)
 
 

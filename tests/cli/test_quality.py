@@ -34,6 +34,7 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
     return int(ended.value.code or 0), " ".join((said.out + said.err).split())
 
 
+@pytest.mark.slow
 def test_suspects_are_printed_and_written(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, table = tmp_path / "page.html", tmp_path / "suspects.csv"
     code, said = told(["data", "suspects", str(world / "run"), "--html", str(page), "-o", str(table)], capsys)
@@ -49,6 +50,7 @@ def test_suspects_are_printed_and_written(world: Path, tmp_path: Path, capsys: p
     assert shown.count('<li class="query">') == len(rows) and "data:image/jpeg" in shown and "missing" not in shown
 
 
+@pytest.mark.slow
 def test_pictures_that_moved_are_asked_for_and_taken(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +65,7 @@ def test_pictures_that_moved_are_asked_for_and_taken(
     assert code == 0 and "of 20 training pictures" in said
 
 
+@pytest.mark.slow
 def test_no_training_pictures_and_one_class_are_told(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +106,7 @@ def test_near_copies_of_a_source_are_told_and_listed(
     assert page.read_text(encoding="utf-8").count('<div class="pair">') == 2
 
 
+@pytest.mark.slow
 def test_a_list_of_copies_is_removed_from_an_index(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +120,6 @@ def test_a_list_of_copies_is_removed_from_an_index(
     assert code == 2 and "cannot be read" in said
 
 
-def test_what_belongs_to_near_copies_is_refused_without_them(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = told(["data", "check", str(world / "birds"), "--ids", "x"], capsys)
+def test_what_belongs_to_near_copies_is_refused_without_them(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = told(["data", "check", "birds", "--ids", "x"], capsys)
     assert code == 2 and "add --near" in said

@@ -16,7 +16,7 @@ from bier.cli.app import TrustCode, app, output, terminal
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
     from bier.search import Index, IndexInfo
-    from bier.search.duplicates import Duplicates
+    from bier.search.duplicates import Duplicates, Stored
     from bier.vectors.parts import VectorBatch
 
 index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
@@ -305,10 +305,12 @@ def _write_copies(found: Duplicates, folder: Path, html: Path | None, ids: Path 
     from bier.report.copies import ShownCopy, write_copies
     from bier.system.files import write_text
 
+    def picture(stored: Stored) -> Picture:
+        return Picture(image=stored.image, label=stored.id)
+
     console, copies = terminal(), found.to_remove()
     if html is not None:
-        ends = [[Picture(image=end.image, label=end.id) for end in (copy.keep, copy.other)] for copy in copies]
-        shown = [ShownCopy(*pair, copy.similarity) for pair, copy in zip(ends, copies, strict=True)]
+        shown = [ShownCopy(picture(copy.keep), picture(copy.other), copy.similarity) for copy in copies]
         write_copies(shown, html, source=folder.name)
         console.print(f"page: {html}", soft_wrap=True)
     if ids is not None:

@@ -7,6 +7,7 @@ and mirrored. The best normalised cross-correlation of the two is the overlap (L
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-Shares = NDArray[np.float64]
+Shares = NDArray[np.floating[Any]]
 
 COPY = 0.885
 """Overlap from which two pictures are copies; `recipes/copies.py` measures it."""

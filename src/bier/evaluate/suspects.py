@@ -113,8 +113,9 @@ class _Discriminant:
     def chances(self, vectors: Values) -> NDArray[np.float64]:
         """(n, classes), each row sums to 1."""
         scores = (vectors @ self.weights + self.offsets) / TEMPERATURE
-        chances: NDArray[np.float64] = np.exp(scores - scores.max(1, keepdims=True))
-        return chances / chances.sum(1, keepdims=True)
+        chances = np.exp(scores - scores.max(1, keepdims=True))
+        normalised: NDArray[np.float64] = chances / chances.sum(1, keepdims=True)
+        return normalised
 
 
 def _covariance(residuals: Values) -> NDArray[np.float64]:
