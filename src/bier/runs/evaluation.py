@@ -103,10 +103,13 @@ def evaluate(
         missing=missing,
         distributed=processes.world > 1,
         rerank=rerankings,
+        separator=config.data.label_separator,
     )
     metrics = replace(
         _beside_baseline(metrics, folder, console),
-        confidence=measured_confidence(model, info.calibration, vectors, wanted, config.seed),
+        confidence=None
+        if config.data.label_separator
+        else measured_confidence(model, info.calibration, vectors, wanted, config.seed),
     )
     if known is not None:
         metrics = _with_seen(metrics, set(wanted.label[vectors.index]), known)
