@@ -81,6 +81,8 @@ def evaluate(
         same = source is None or source_path(source) == path
         settings = config.data if same else load(None, overrides).data
         manifest = opened(given, settings, console)
+        for line in () if same else manifest.notes:  # training has told its own
+            console.print(line, soft_wrap=True)
         if same:  # validation classes are not part of the training split, and stay out of it here
             manifest = held_out(manifest, config, console)
     set_threads(config)

@@ -29,8 +29,7 @@ class DataConfig:
     )
     label_separator: str | None = setting(
         None,
-        "What stands between the labels of a picture, such as a vertical bar. In evaluation, a hit is right that "
-        "shares a label. Training takes the whole text as one class.",
+        "What stands between the labels of a picture; in evaluation, a hit that shares one is right.",
         if_none="each label is one class, whatever it holds",
     )
     strict: bool = setting(True, "Refuse a benchmark whose counts of images and classes are not the published ones.")
