@@ -33,5 +33,5 @@ def reduce(picture: ImageFile, view: View) -> bool:
     scale = reduction(view.shrinks(height, width))
     if picture.format not in ("JPEG", "MPO") or scale == 1:
         return False
-    picture.draft(None, (width // scale, height // scale))  # type: ignore[arg-type]  # None keeps the mode
+    picture.draft(None, (width // scale, height // scale))  # None keeps the mode
     return picture.size != (width, height)
