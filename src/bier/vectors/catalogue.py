@@ -245,7 +245,7 @@ class _Decoder(Dataset[_Decoded]):
         failed: list[tuple[str, str]] = []
         for position, picture in enumerate(pictures):
             try:
-                images[len(kept)] = self.transform(_read(picture)).numpy()
+                images[len(kept)] = self.transform(_read(picture, self.transform)).numpy()
                 kept.append(position)
             except ImageError as error:
                 failed.append((picture.image, error.what))
@@ -253,10 +253,10 @@ class _Decoder(Dataset[_Decoded]):
         return pictures, torch.from_numpy(found) if self.share else found, kept, failed
 
 
-def _read(picture: Entry) -> Tensor:
+def _read(picture: Entry, view: TestTransform) -> Tensor:
     if picture.fault is not None:
         raise ImageError(picture.fault, where=picture.id)
-    return read_picture(picture.image, name=picture.id)
+    return read_picture(picture.image, name=picture.id, view=view)
 
 
 def _decoded(pictures: Iterator[Entry], transform: TestTransform, batch_size: int, workers: int) -> Iterator[_Decoded]:
