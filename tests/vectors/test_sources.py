@@ -65,7 +65,7 @@ def test_the_classes_may_lie_deeper_and_are_named_as_in_training(tmp_path: Path)
     assert set(read.label) == {"Apple", "Pear", "Fruit/Other", "Milk", "Box/Other", "Box"}
     assert catalogue.remarks() == []
     [line] = open_catalogue(source).remarks()
-    assert line.startswith("the 2 topmost folders are the classes; with --class-depth=2 it would be 5 classes")
+    assert line.startswith("the 2 topmost folders are the classes; with --class-depth=2 it would be 6 classes")
     with pytest.raises(DataError, match="no picture lies 3 folders deep"):
         open_catalogue(source, class_depth=3)
     with tarfile.open(tmp_path / "shop.tar", "w") as tar:
