@@ -93,7 +93,8 @@ def test_a_signal_while_packages_are_imported(number: signal.Signals, birds: Pat
     time.sleep(2.5)
     process.send_signal(number)
     said, _ = process.communicate(timeout=100)
-    assert process.returncode == 130, said
+    # Python itself ends by SIGINT where Ctrl-C came while a package ran Python from C; to a shell, both are 130.
+    assert process.returncode in (130, -signal.SIGINT), said
     command = shlex.join(["bier", "train", str(birds), "--out", str(tmp_path / "my run")])
     assert said == f"stopped; the same command goes on, or starts again:\n  {command}\n"
     assert not (tmp_path / "my run").exists()
