@@ -17,6 +17,7 @@ from bier.data.datasets.reader import Reader
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.errors import DataError, nearest
 from bier.settings.schema import DataConfig
+from bier.system import places
 from bier.system.registry import Registry
 
 __all__ = ["open_faulty", "open_source", "open_table"]
@@ -67,7 +68,7 @@ def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[M
         DataError: there is no such source, or it is malformed as a whole.
     """
     config = config or DataConfig()
-    faulty = RowFaults(Path(source))
+    faulty = RowFaults(places.path_of(source))
     _, manifest = _read(source, config, faulty)
     faults: list[tuple[int | None, str]] = [*faulty.found]
     steps: list[Callable[[Manifest], Manifest]] = [lambda whole: _with_split(whole, config), _with_protocol]
@@ -80,8 +81,8 @@ def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[M
 
 
 def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> tuple[Path, Manifest]:
-    path = Path(os.path.abspath(Path(source).expanduser()))
-    if not os.path.exists(path):
+    path = places.source(source)
+    if not places.exists(path):
         _refuse_missing(path)
     with reading(path):
         kind = kind_of(path) if config.format == "auto" else config.format
