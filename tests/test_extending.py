@@ -109,6 +109,7 @@ def test_a_dataset_a_backbone_a_loss_and_a_callback_from_outside(run: Path) -> N
     assert len(epochs) == 1, "the callback ended it after the first epoch of four"
 
 
+@pytest.mark.slow
 def test_a_metric_from_outside(run: Path, python: Bier) -> None:
     printed = python("-m", "bier.cli", "evaluate", str(run), "--also", "reciprocal_rank")
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ WORDS = [*BYTES, "swap", "swap", "swap", "deep"]
 SLOW = pytest.mark.slow
 pytestmark = pytest.mark.timeout(900)
 SEALED = [
-    ("model", "model", "model.safetensors", 60),
+    ("model", "model", "model.safetensors", 20),
     pytest.param("checkpoint", "interrupted", "checkpoint.safetensors", 20, marks=SLOW),
     ("vectors", "vectors", "part-00000.parquet", 60),
     ("vectors", "vectors", "vectors.json", 40),

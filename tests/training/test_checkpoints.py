@@ -165,6 +165,7 @@ def test_a_new_run_keeps_nothing_of_one_that_was_thrown_away(stopped: Path, bird
     assert [step_of(path) for path in files.checkpoints] == [0]
 
 
+@pytest.mark.slow
 def test_a_disk_without_second_names(stopped: Path, monkeypatch: pytest.MonkeyPatch, console: Console) -> None:
     """As a stick for cameras has it."""
 
@@ -208,6 +209,7 @@ def test_a_description_that_does_not_fit_is_named(
         runs.resume(stopped, console)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_older_version_is_resumed(stopped: Path, straight: bytes, console: Console) -> None:
     """It has no checksums, and none before it."""
     files = RunFolder(stopped)
@@ -219,6 +221,7 @@ def test_a_checkpoint_of_an_older_version_is_resumed(stopped: Path, straight: by
     assert files.model.read_bytes() == straight
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_before_fused_steps_goes_on_without_them(stopped: Path, console: Console) -> None:
     files, seen = RunFolder(stopped), []
     tensors, content = load_tensors(files.checkpoint, STATE_FORMAT, anything)

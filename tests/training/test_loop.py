@@ -399,7 +399,7 @@ def test_a_folder_with_a_run_is_not_overwritten(straight: Path, birds: Path, con
         pytest.param({"loss__name": "triplet"}, marks=pytest.mark.slow),
         pytest.param({"loss__name": "contrastive", "diversity__loss": "activation"}, marks=pytest.mark.slow),
         {"loss__name": "multi_similarity", "diversity__loss": "both"},
-        {"loss__name": "normalized_softmax", "diversity__loss": "none"},
+        pytest.param({"loss__name": "normalized_softmax", "diversity__loss": "none"}, marks=pytest.mark.slow),
         {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},
         {"diversity__initialize": True, "loss__schedule": "stagewise", "diversity__during_training": False},
         pytest.param(

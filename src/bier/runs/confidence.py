@@ -18,7 +18,7 @@ from bier.runs.judged import retrieval_vectors
 from bier.training.job import Job
 from bier.vectors.embed import Embeddings
 from bier.vectors.encoder import Encoder
-from bier.vectors.strangers import STRANGERS, stranger_vectors
+from bier.vectors.strangers import stranger_vectors, strangers_beside
 
 
 def calibrate_model(job: Job, console: Console) -> None:
@@ -65,7 +65,7 @@ def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, j
         codes,
         model.head.sizes,
         itself=rows,
-        strangers=stranger_vectors(encoder, job.seed).numpy(),
+        strangers=stranger_vectors(encoder, job.seed, strangers_beside(len(rows))).numpy(),
         alone=True,
         seed=job.seed,
     )
@@ -75,7 +75,7 @@ def _in_words(validation: Manifest, seconds: float) -> str:
     held = validation.only("val")
     return (
         f"how sure answers are was learned from {len(held):,} pictures of {len(held.classes()):,} validation classes "
-        f"and {STRANGERS} pictures of nothing, {seconds:.0f} s"
+        f"and {strangers_beside(len(held))} pictures of nothing, {seconds:.0f} s"
     )
 
 

@@ -44,7 +44,7 @@ from bier.training.callbacks.tensorboard import TensorBoard
 from bier.training.job import Job, Learning, Pictures
 from bier.training.loop import run
 from bier.training.progress import Progress
-from bier.vectors.strangers import STRANGERS
+from bier.vectors.strangers import strangers_beside
 
 
 def train(
@@ -336,7 +336,7 @@ def _with_rest(job: Job, config: Config, tested: Manifest | None, picture_second
     validation = job.pictures.validation
     if validation is not None and job.pictures.frozen is None:
         afterwards += (min(len(job.pictures.train), START_IMAGES) + len(validation)) * config.model.refit
-        afterwards += (len(validation) + STRANGERS) * config.model.calibrate
+        afterwards += (len(validation) + strangers_beside(len(validation.only("val")))) * config.model.calibrate
     return dataclasses.replace(job, afterwards=afterwards, picture_seconds=picture_seconds)
 
 

@@ -10,11 +10,17 @@ from bier.confidence.strangers import strangers
 from bier.vectors.encoder import PictureEncoder
 
 STRANGERS = 600
-"""As many as a calibration is learned from."""
+"""At most as many as a calibration is learned from."""
+_FEWEST = 100
 _AT_ONCE = 50
 
 
-def stranger_vectors(encoder: PictureEncoder, seed: int, count: int = STRANGERS) -> Tensor:
+def strangers_beside(pictures: int) -> int:
+    """How many a calibration is learned from beside so many real pictures: more would only cost time."""
+    return min(STRANGERS, max(_FEWEST, 2 * pictures))
+
+
+def stranger_vectors(encoder: PictureEncoder, seed: int, count: int) -> Tensor:
     """Whole retrieval vectors (count, D) of the encoder, alike for a seed."""
     made = strangers(count, encoder.transform.size, seed)
     parts = []

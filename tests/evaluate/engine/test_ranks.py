@@ -160,7 +160,7 @@ if "RANK" in os.environ:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("most", [2, 3])
+@pytest.mark.parametrize("most", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_one_two_and_three_processes_agree_to_the_last_digit(most: int, tmp_path: Any) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     counts = range(1, most + 1)
