@@ -7,6 +7,7 @@ Every request is tried several times, with longer and longer pauses. What still 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -236,8 +237,10 @@ def _ask(url: str, do: Callable[[Any, str], Result]) -> Result:
     for pause in (*PAUSES, None):
         try:
             return do(_system(url), url)
-        except (FileNotFoundError, PlaceError):
+        except PlaceError:
             raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, "no such file", url) from error
         except Exception as error:  # each library has its own
             fault = _fault_of(error)
             if pause is None or not fault.passes:
@@ -256,7 +259,7 @@ _EXTRAS = {"s3": "s3", "gs": "gs", "az": "az", "http": "http", "https": "http"}
 
 def _system(url: str) -> Any:
     """The file system of a URL; fsspec keeps those that are made."""
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     scheme = url.partition(":")[0]
     try:
@@ -291,7 +294,7 @@ class _Fault(NamedTuple):
 
 _CREDENTIALS = _Fault(
     "there are no credentials for it",
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of your provider; for a public bucket FSSPEC_S3_ANON=true",
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or your provider's; for a public bucket FSSPEC_S3_ANON=true",
     False,
 )
 _DENIED = _Fault("access is denied ({error})", "check the credentials, and what they may read and write", False)
