@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from buckets import Bucket, running
@@ -19,25 +17,9 @@ from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
 from bier.search import open_index
-from bier.vectors.parts import read_info, read_vectors
+from bier.vectors.parts import read_vectors
 
 pytestmark = pytest.mark.slow
-
-SMALL = [
-    argument
-    for setting in (
-        "image.size=48",
-        "optimizer.epochs=2",
-        "optimizer.freeze=8",
-        "data.classes_per_batch=3",
-        "data.images_per_class=2",
-        "data.workers=2",
-        "model.sizes=[8, 16]",
-        "diversity.hidden=16",
-        "hardware.threads=1",
-    )
-    for argument in ("--set", setting)
-]
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -121,47 +103,6 @@ def test_a_table_with_paths_and_urls(
     assert run(["embed", str(model), str(photos), "-o", str(tmp_path / "disk"), "--workers", "0"], capsys)[0] == 0
     disk = stored(tmp_path / "disk")
     assert {name.removeprefix(f"{there}/"): row for name, row in found[0].items()} == disk
-
-
-def test_a_training_fetches_each_picture_once(
-    bucket: Bucket, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    there = bucket.put(photos, "photos")
-    heads = []
-    for number, source in enumerate((str(photos), there)):
-        folder = tmp_path / f"run-{number}"
-        code, _, error = run(["train", source, *SMALL, "--out", str(folder)], capsys)
-        assert code == 0, error
-        heads.append((folder / "model.safetensors").read_bytes())
-        assert json.loads((folder / "provenance.json").read_text())["data"]["path"] == source
-    assert heads[0] == heads[1]
-    fetched = bucket.way.fetched
-    assert len(set(fetched)) == 32
-    assert len(fetched) <= 32 + 4, "two processes may want a picture at the same moment"
-
-
-def test_an_outage_leaves_what_is_complete(
-    bucket: Bucket,
-    photos: Path,
-    model: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    there = bucket.put(photos, "photos")
-    monkeypatch.setattr("bier.vectors.catalogue.BATCHES_IN_A_PART", 1)
-    bucket.way.troubles = [""] * 20 + ["503"] * 1000
-    embed = ["embed", str(model), there, "-o", "s3://shop/vectors", "--workers", "0", "--batch-size", "8"]
-    code, _, error = run(embed, capsys)
-    assert code == 2
-    assert "the server fails" in error and "Traceback" not in error
-    assert bucket.keys("vectors") == ["part-00000.parquet", "part-00001.parquet", "vectors.json"]
-    assert not read_info("s3://shop/vectors").complete
-    bucket.way.troubles = []
-    assert run(embed, capsys)[0] == 0
-    assert len(stored("s3://shop/vectors")) == 32
-    vectors = np.array([vector for _, vector in stored("s3://shop/vectors").values()])
-    assert np.isfinite(vectors).all()
 
 
 def test_a_missing_picture_and_a_result_that_stays_here(
