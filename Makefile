@@ -11,6 +11,9 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt
 # One thread per test process: two processes with all the threads each would wait for one another.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
+# Tests start hundreds of Pythons: without kept bytecode each would compile all packages anew, for 15 seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help peers demo test test-all lint format docs prose settings constraints clean

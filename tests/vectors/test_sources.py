@@ -50,6 +50,30 @@ def test_training_and_search_read_the_same(tmp_path: Path, names: list[str]) -> 
     assert found == read
 
 
+def test_the_classes_may_lie_deeper_and_are_named_as_in_training(tmp_path: Path) -> None:
+    names = [
+        f"{kind}/{i}.jpg"
+        for kind in ("Fruit/Apple", "Fruit/Pear", "Fruit/Other", "Box/Milk", "Box/Other")
+        for i in "12"
+    ]
+    source = photos(tmp_path / "shop", [*names, "Box/9.jpg"])
+    read = open_source(source, DataConfig(test_classes=0, class_depth=2))
+    catalogue = open_catalogue(source, class_depth=2)
+    assert {picture.id: picture.label for picture in catalogue.pictures((0, 0))} == dict(
+        zip(read.image, read.label, strict=True)
+    )
+    assert set(read.label) == {"Apple", "Pear", "Fruit/Other", "Milk", "Box/Other", "Box"}
+    assert catalogue.remarks() == []
+    [line] = open_catalogue(source).remarks()
+    assert line.startswith("the 2 topmost folders are the classes; with --class-depth=2 it would be 6 classes")
+    with pytest.raises(DataError, match="no picture lies 3 folders deep"):
+        open_catalogue(source, class_depth=3)
+    with tarfile.open(tmp_path / "shop.tar", "w") as tar:
+        tar.add(source, "shop")
+    with pytest.raises(DataError, match=r"--class-depth: shop\.tar is not a folder of pictures"):
+        open_catalogue(tmp_path / "shop.tar", class_depth=2)
+
+
 def test_linked_classes_are_in_the_index_too(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", ["a/1.jpg", "a/2.jpg"])
     (source / "b").symlink_to(photos(tmp_path / "disk", ["3.jpg"]))

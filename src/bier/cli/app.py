@@ -7,6 +7,7 @@ from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
 from bier import __version__
@@ -43,6 +44,11 @@ def _refuse_url(type_: Any, value: Any) -> None:
         )
 
 
+ClassDepth = Annotated[
+    int | None,
+    Parameter(help="How many folders deep the classes of a folder lie. [default: 1]", validator=Number(gte=1)),
+]
+"""For commands that read labels of a catalogue."""
 TrustCode = Annotated[
     bool, Parameter(help="Load a torch program (.pt2) as --model. It is code: only your own.", negative="")
 ]

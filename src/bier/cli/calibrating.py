@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bier.cli.app import TrustCode, app, terminal
+from bier.cli.app import ClassDepth, TrustCode, app, terminal
 from bier.cli.searching import IndexFolder, ModelPath, showing
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def calibrate(
     ] = None,
     *,
     remove: Annotated[bool, Parameter(help="Take the index's calibration away.", negative="")] = False,
+    class_depth: ClassDepth = None,
     model: ModelPath = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")] = "auto",
     trust_code: TrustCode = False,
@@ -56,7 +57,13 @@ def calibrate(
         encoder = load_encoder(opened, hardware.device, model, trust_code=trust_code)
         with showing("embedding", None) as progress:
             learned = calibrate_index(
-                opened, encoder, labelled, failed=failed, progress=progress, workers=hardware.workers
+                opened,
+                encoder,
+                labelled,
+                failed=failed,
+                progress=progress,
+                workers=hardware.workers,
+                class_depth=class_depth,
             )
         with only_writer(opened.folder):
             write_calibration(opened.folder, opened.info, learned)

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bier.cli.app import TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
 from bier.system.waiting import LINE_SECONDS
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def embed(
     workers: Annotated[
         int | None, Parameter(help="Processes that decode. [default: cores - 1, at most 8]", validator=Number(gte=0))
     ] = None,
+    class_depth: ClassDepth = None,
     precision: Annotated[
         Literal["float32", "bfloat16"], Parameter(help="bfloat16 is faster and changes vectors slightly.")
     ] = "float32",
@@ -69,6 +70,7 @@ def embed(
             learners=learners,
             batch_size=batch_size,
             workers=hardware.workers,
+            class_depth=class_depth,
             progress=progress.show,
             remark=lambda line: console.print(line, soft_wrap=True),
         )

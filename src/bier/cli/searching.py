@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
@@ -36,6 +36,7 @@ def fill_index(
     prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
+    class_depth: ClassDepth = None,
     recall: Annotated[
         float | None, Parameter(help="Recall@10 wanted of searches among many pictures; 1: exact. [default: 0.98]")
     ] = None,
@@ -52,7 +53,7 @@ def fill_index(
 
     console = terminal()
     unread: list[str] = []
-    given = _source(source, model, device, trust_code, unread)
+    given = _source(source, model, device, trust_code, class_depth, unread)
     with _opened_or_new(out, given, engine, uri) as opened, showing("indexing", given.count) as progress:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
@@ -281,7 +282,12 @@ class _Given:
 
 
 def _source(
-    source: str, model: Path | None, device: Literal["auto", "cpu", "cuda", "mps"], trust_code: bool, unread: list[str]
+    source: str,
+    model: Path | None,
+    device: Literal["auto", "cpu", "cuda", "mps"],
+    trust_code: bool,
+    class_depth: int | None,
+    unread: list[str],
 ) -> _Given:
     """What is indexed. Paths of what cannot be read go to ``unread``, once the batches are at their end."""
     from bier.errors import ConfigError
@@ -295,12 +301,16 @@ def _source(
 
     folder = path_of(source) if is_url(source) else Path(source)
     if (folder / "vectors.json").exists():
+        if class_depth is not None:
+            raise ConfigError(
+                "vectors have their labels already", where="--class-depth", remedy="give it to `bier embed`"
+            )
         return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
-    catalogue = open_catalogue(source)
+    catalogue = open_catalogue(source, class_depth)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     info = _with_fields(info, catalogue.kinds)
     console = terminal()

@@ -24,6 +24,7 @@ from bier.data.formats import kind_is_known, kind_is_readable, kind_remedy
 from bier.data.headers import announced_size
 from bier.data.limits import PIECE, readable_bytes, refuse_impossible, refuse_large
 from bier.data.orientation import orientation, upright
+from bier.data.reduction import View, reduce
 from bier.data.signatures import START, content_kind
 from bier.errors import ImageError
 
@@ -80,8 +81,10 @@ def open_picture(file: BinaryIO, max_pixels: int) -> Opened:
     return Opened(picture, file, size)
 
 
-def decode(opened: Opened) -> Tensor:
-    """uint8 (3, H, W): upright, sRGB, opaque."""
+def decode(opened: Opened, view: View | None = None) -> Tensor:
+    """uint8 (3, H, W): upright, sRGB, opaque; smaller where a view of a JPEG does not need all pixels."""
+    if view is not None and reduce(opened.picture, view):
+        return _decode_slowly(opened.picture)
     decoder = decoders()
     if decoder is not None and _is_plain(opened.picture):
         try:

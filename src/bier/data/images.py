@@ -6,6 +6,7 @@ Numbers stay uint8 until they are on the device; the backbone owns the normalisa
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from bier.data.box import BOX_REMEDY
 from bier.data.decoding import Opened, decode, open_picture
 from bier.data.limits import MAX_PIXELS, decoding_bytes
 from bier.data.quiet import quiet
+from bier.data.reduction import View
 from bier.data.references import clipped, is_reference, located, picture_bytes, short_name
 from bier.errors import ImageError
 
@@ -42,6 +44,7 @@ def read_image(
     name: str = "",
     *,
     max_pixels: int = MAX_PIXELS,
+    view: View | None = None,
 ) -> Tensor:
     """A picture as a person sees it: upright, in sRGB, on white where it is transparent, the first frame of many.
 
@@ -51,6 +54,7 @@ def read_image(
         bbox: x, y of the upper left corner, width and height in pixels of the upright picture; a box with NaN is none.
         name: what to call it in messages; by default its path.
         max_pixels: the largest picture that is decoded.
+        view: what will be made of the picture. A JPEG with far more pixels is decoded smaller, unless it has a box.
 
     Returns:
         uint8 (3, H, W).
@@ -60,24 +64,28 @@ def read_image(
             outside. A picture that needs an optional package is named with the command that installs it.
     """
     name = _name_of(source, name)
-    image = _read(source, name, max_pixels, decode)
-    return image if bbox is None else _cut(image, np.asarray(bbox, dtype=float), name)
+    box = None if bbox is None or np.isnan(np.asarray(bbox, dtype=float)).any() else np.asarray(bbox, dtype=float)
+    image = _read(source, name, max_pixels, lambda opened: decode(opened, view if box is None else None))
+    return image if box is None else _cut(image, box, name)
 
 
-def read_picture(image: Path | str, bbox: Sequence[float] | np.ndarray | None = None, name: str = "") -> Tensor:
+def read_picture(
+    image: Path | str, bbox: Sequence[float] | np.ndarray | None = None, name: str = "", view: View | None = None
+) -> Tensor:
     """A picture wherever it is, as `read_image` reads one.
 
     Args:
         image: a path, or a reference into a tar or Parquet file.
         bbox: as for `read_image`.
         name: what to call it in messages; by default its path, or its `short_name`.
+        view: as for `read_image`.
 
     Raises:
         ImageError: it is gone, or cannot be read.
     """
     if not is_reference(str(image)):
-        return read_image(located(Path(image)), bbox, name or str(image))
-    return read_image(picture_bytes(str(image)), bbox, name or short_name(str(image)))
+        return read_image(located(Path(image)), bbox, name or str(image), view=view)
+    return read_image(picture_bytes(str(image)), bbox, name or short_name(str(image)), view=view)
 
 
 def decode_cost(source: Path | bytes, name: str = "", *, max_pixels: int = MAX_PIXELS) -> int:
@@ -139,8 +147,6 @@ def _reason(error: BaseException) -> str:
 
 
 def _cut(image: Tensor, bbox: np.ndarray, name: str) -> Tensor:
-    if np.isnan(bbox).any():
-        return image
     height, width = image.shape[-2:]
     x, y, w, h = bbox.tolist()
     left, top = max(0, int(x)), max(0, int(y))
@@ -180,6 +186,10 @@ class TestTransform:
         top, left = (height - side) // 2, (width - side) // 2
         return _resize(image[:, top : top + side, left : left + side], self.size, self.size)
 
+    def shrinks(self, height: int, width: int) -> float:
+        """As `bier.data.reduction.View`."""
+        return max(height, width) / self.size if self.fit == "pad" else min(height, width) / MARGIN / self.size
+
 
 @dataclass(frozen=True)
 class TrainTransform:
@@ -212,6 +222,14 @@ class TrainTransform:
         if self.flip and turn < 0.5:
             image = image.flip(-1)
         return _jitter(image, *factors) if self.color_jitter else image
+
+    def shrinks(self, height: int, width: int) -> float:
+        """As `bier.data.reduction.View`: where the smallest region is cut, in its narrowest shape."""
+        if self.crop_scale >= 1:
+            return TestTransform(self.size, self.fit).shrinks(height, width)
+        if self.fit == "pad":
+            return max(height, width) / MARGIN / self.size
+        return min(min(height, width), math.sqrt(height * width * self.crop_scale * 3 / 4)) / self.size
 
     def _view(self, image: Tensor, draws: Iterator[float]) -> Tensor:
         if self.crop_scale >= 1:

@@ -70,7 +70,7 @@ def train_loader(
         ProcessError: decoding failed in a way that is not known of pictures.
     """
     view = _RandomView(transform, seed, epoch) if views is None else _DrawnView(transform, seed, epoch, views)
-    return _load(_Pictures(manifest, labels, transform.size, view), plan.epoch(epoch)[start_batch:], workers)
+    return _load(_Pictures(manifest, labels, transform, view), plan.epoch(epoch)[start_batch:], workers)
 
 
 def view_loader(
@@ -93,7 +93,7 @@ def view_loader(
         workers: as for `train_loader`.
     """
     every = np.arange(len(manifest)).repeat(views)
-    pictures = _Pictures(manifest.take(every), None, transform.size, _NumberedView(transform, seed, views), views)
+    pictures = _Pictures(manifest.take(every), None, transform, _NumberedView(transform, seed, views), views)
     return _load(pictures, batches, workers)
 
 
@@ -113,7 +113,7 @@ def image_loader(
     order = np.arange(len(manifest), dtype=np.int64)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     return _load(
-        _Pictures(manifest, labels, transform.size, _SameView(transform)),
+        _Pictures(manifest, labels, transform, _SameView(transform)),
         batches,
         workers,
     )
@@ -183,11 +183,11 @@ class _Pictures(Dataset[_Parts]):
         self,
         manifest: Manifest,
         labels: Indices | None,
-        size: int,
+        transform: TestTransform | TrainTransform,
         view: Callable[[Tensor, int, int], Tensor],
         alike: int = 1,
     ) -> None:
-        self.manifest, self.size, self.view = manifest, size, view
+        self.manifest, self.transform, self.size, self.view = manifest, transform, transform.size, view
         self.alike = alike
         """So many rows after one another are the same picture."""
         self._last: tuple[int, Tensor] | None = None
@@ -217,7 +217,8 @@ class _Pictures(Dataset[_Parts]):
         if self._last is not None and self._last[0] == picture:
             return self._last[1]
         boxes = self.manifest.bbox
-        image = read_picture(self.manifest.reference(index), None if boxes is None else boxes[index])
+        box = None if boxes is None else boxes[index]
+        image = read_picture(self.manifest.reference(index), box, view=self.transform)
         if self.alike > 1:
             self._last = picture, image
         return image

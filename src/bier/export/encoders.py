@@ -68,7 +68,7 @@ class ExportedEncoder(ABC):
         Raises:
             ImageError: as `read_image`, or the box is none.
         """
-        return self.transform(read_image(picture, checked_box(box, name or None), name))
+        return self.transform(read_image(picture, checked_box(box, name or None), name, view=self.transform))
 
     def encode(self, images: Tensor | Sequence[Tensor], learners: int | None = None) -> Tensor:
         """Retrieval vectors (b, D) float32 on the CPU, of prepared pictures uint8 (b, 3, size, size).

@@ -21,7 +21,7 @@ from bier.search.confident import LABEL
 from bier.search.queries import check_model, query_vectors
 from bier.vectors.catalogue import embedded
 from bier.vectors.encoder import PictureEncoder
-from bier.vectors.sources import open_catalogue
+from bier.vectors.sources import Source, open_catalogue
 from bier.vectors.strangers import STRANGERS, stranger_vectors
 
 FEWEST = 40
@@ -49,6 +49,7 @@ def calibrate_index(
     failed: Callable[[str, str], object] = lambda image, what: None,
     progress: Callable[[int], object] = lambda count: None,
     workers: int = 0,
+    class_depth: int | None = None,
     seed: int = 0,
 ) -> IndexCalibration:
     """Learn how sure the index's answers are; nothing is written (see `write_calibration`).
@@ -62,6 +63,7 @@ def calibrate_index(
         failed: hears of each picture that cannot be read, and why.
         progress: called with the number of pictures that have been embedded since the last call.
         workers: processes that decode; 0 decodes in this one.
+        class_depth: how many folders deep the classes of a folder lie; 1 by default.
         seed: decides which classes are left out to learn what strangers look like.
 
     Raises:
@@ -70,7 +72,7 @@ def calibrate_index(
     """
     check_model(index, encoder)
     gallery = _gallery(index)
-    given = _labelled(index, encoder, source, failed, progress, workers)
+    given = _labelled(index, encoder, open_catalogue(source, class_depth), failed, progress, workers)
     task = _Task.of(gallery, given, index.info.sizes, seed)
     _check(task, gallery, given, source)
     first, second = (
@@ -105,14 +107,14 @@ def _gallery(index: Index) -> _Pictures:
 def _labelled(
     index: Index,
     encoder: PictureEncoder,
-    source: Path | str,
+    source: Source,
     failed: Callable[[str, str], object],
     progress: Callable[[int], object],
     workers: int,
 ) -> _Pictures:
     found = _Pictures(np.empty((0, index.info.dimensions), np.float32), [], [])
     parts = [found.vectors]
-    for batch in embedded(encoder, open_catalogue(source), failed, workers=workers):
+    for batch in embedded(encoder, source, failed, workers=workers):
         labelled = [row for row, about in enumerate(batch.metadata) if about[LABEL] is not None]
         parts.append(query_vectors(index.info, encoder, torch.from_numpy(batch.vectors[labelled])))
         found.labels.extend(batch.metadata[row][LABEL] for row in labelled)
@@ -120,7 +122,7 @@ def _labelled(
         progress(len(batch.ids))
     if not found.labels:
         remedy = "give folders of classes, or a table with a column label"
-        raise SearchError("has no labelled pictures that can be read", where=source, remedy=remedy)
+        raise SearchError("has no labelled pictures that can be read", where=source.name, remedy=remedy)
     return replace(found, vectors=np.concatenate(parts))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from bier.data import read_image
 from bier.data.images import decode_cost
 from bier.data.limits import MAX_PIXELS
+from bier.data.reduction import View
 from bier.errors import ImageError
 from bier.serve.threads import Memory
 
@@ -30,8 +31,11 @@ class Decoder:
         name: str = "",
         most_pixels: int = MAX_PIXELS,
         box: Sequence[float] | None = None,
+        view: View | None = None,
     ) -> T:
         """What `use` makes of the picture uint8 (3, H, W), or of a box in it, while its memory is counted.
+
+        A `view` is as for `read_image`.
 
         Raises:
             ImageError: as `read_image`, or it would need more memory than there is for all.
@@ -41,4 +45,4 @@ class Decoder:
             most = f"{self._memory.most / 1e9:.1f} GB"
             raise ImageError(f"would take {cost / 1e9:.1f} GB to decode, more than {most}", where=name)
         with self._memory.taking(cost):
-            return use(read_image(picture, box, name, max_pixels=most_pixels))
+            return use(read_image(picture, box, name, max_pixels=most_pixels, view=view))

@@ -172,7 +172,8 @@ class Service:
             ) from error
 
     def _prepare(self, picture: Uploaded) -> Tensor:
-        return self._decoder.read(picture.content, self.encoder.transform, picture.name, self._pixels, picture.box)
+        view = self.encoder.transform
+        return self._decoder.read(picture.content, view, picture.name, self._pixels, picture.box, view=view)
 
     def _matching(self, field: str, part: str, limit: int) -> Matches:
         return self._values.of(field).matching(part, limit)

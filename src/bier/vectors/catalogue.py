@@ -53,6 +53,7 @@ def embed_catalogue(
     learners: int | None = None,
     batch_size: int = 64,
     workers: int = 0,
+    class_depth: int | None = None,
     progress: Progress | None = None,
     remark: Callable[[str], object] | None = None,
 ) -> VectorsInfo:
@@ -69,6 +70,7 @@ def embed_catalogue(
         learners: store the first so many alone; all by default.
         batch_size: pictures at once.
         workers: processes that decode; 0 decodes in this one.
+        class_depth: how many folders deep the classes of a folder lie; 1 by default.
         progress: called after each batch with what is done (the unfinished part included), how many pictures there
             are, if that is known, and how many were in the batch.
         remark: called at the end with lines about the source, such as what was passed over.
@@ -77,7 +79,7 @@ def embed_catalogue(
         DataError: there is no such source, an id occurs twice, ``out`` holds something else, no picture can be read.
         StorageError: the disk is full; parts that are there stay, and the next call goes on after them.
     """
-    catalogue, out = open_catalogue(source), path_of(out) if is_url(out) else Path(out)
+    catalogue, out = open_catalogue(source, class_depth), path_of(out) if is_url(out) else Path(out)
     begun = _begin(encoder, catalogue, out, type, learners, batch_size)
     parts = [read_part(path) for path in part_files(out)]
     failed = [failure for part in parts for failure in part.failed]
@@ -245,7 +247,7 @@ class _Decoder(Dataset[_Decoded]):
         failed: list[tuple[str, str]] = []
         for position, picture in enumerate(pictures):
             try:
-                images[len(kept)] = self.transform(_read(picture)).numpy()
+                images[len(kept)] = self.transform(_read(picture, self.transform)).numpy()
                 kept.append(position)
             except ImageError as error:
                 failed.append((picture.image, error.what))
@@ -253,10 +255,10 @@ class _Decoder(Dataset[_Decoded]):
         return pictures, torch.from_numpy(found) if self.share else found, kept, failed
 
 
-def _read(picture: Entry) -> Tensor:
+def _read(picture: Entry, view: TestTransform) -> Tensor:
     if picture.fault is not None:
         raise ImageError(picture.fault, where=picture.id)
-    return read_picture(picture.image, name=picture.id)
+    return read_picture(picture.image, name=picture.id, view=view)
 
 
 def _decoded(pictures: Iterator[Entry], transform: TestTransform, batch_size: int, workers: int) -> Iterator[_Decoded]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bier.data import open_source
-from bier.data.datasets import FOLDER, kind_of, reading, table
+from bier.data.datasets import FOLDER, class_level, kind_of, reading, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
 from bier.data.datasets.layout import Layout, layout_of
 from bier.data.datasets.walk import walk
@@ -72,27 +72,39 @@ class Source(Protocol):
         """Lines for a person, such as what was passed over; complete once all pictures have been asked for."""
 
 
-def open_catalogue(source: str | Path | Sequence[str | Path]) -> Source:
+CLASS_DEPTH = "--class-depth"
+"""How a person says which folders of a folder are the classes."""
+
+
+def open_catalogue(source: str | Path | Sequence[str | Path], class_depth: int | None = None) -> Source:
     """The source behind one or several paths; see `embed_catalogue`."""
     paths = [source] if isinstance(source, str | Path) else list(source)
     files = [places.source(path) for path in paths]
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
+        _refuse_depth(class_depth, files[0])
         return _Shards(files, Path(os.path.commonpath([file.parent for file in files])))
     with reading(files[0]):
-        return _open(files[0])
+        return _open(files[0], class_depth)
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path, class_depth: int | None) -> Source:
     kind = kind_of(path) if path.exists() else ""
+    if kind == FOLDER:
+        return _folder(path, class_depth)
+    _refuse_depth(class_depth, path)
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
         return _Table(table.read_parquet(path, needed=["image"], fields=True))
     if kind == "csv":
         file = path / table.LABELS if path.is_dir() else path
         return _Table(table.read_csv(file, needed=["image"], fields=True))
-    if kind != FOLDER:
-        return _Table(open_source(path))  # which names what is wrong with it
-    return _folder(path)
+    return _Table(open_source(path))  # which names what is wrong with it
+
+
+def _refuse_depth(class_depth: int | None, path: Path) -> None:
+    if class_depth is not None:
+        remedy = "leave it out: labels of a table stand in a column, those of tar files beside the pictures"
+        raise DataError(f"{path.name} is not a folder of pictures", where=CLASS_DEPTH, remedy=remedy)
 
 
 class _Table:
@@ -154,7 +166,7 @@ def _printable(picture: Entry) -> Entry:
     return picture
 
 
-def _folder(path: Path) -> Source:
+def _folder(path: Path, class_depth: int | None) -> Source:
     """Pictures anywhere below a folder, or the tar files in it."""
     tree = walk(path)
     shards = sorted((name for name in tree.files if suffix_of(name) == ".tar"), key=natural)
@@ -167,6 +179,7 @@ def _folder(path: Path) -> Source:
             remedy="give the tar files by name, or keep the two apart",
         )
     if shards:
+        _refuse_depth(class_depth, path / shards[0])
         return _Shards([path / name for name in shards], path)
     if not pictures:
         raise DataError(
@@ -175,16 +188,23 @@ def _folder(path: Path) -> Source:
             remedy="give a folder with pictures, such as .jpg or .png, or with .tar files",
         )
     layout = layout_of([folder for folder in tree.folders if "/" not in folder])
-    folders = [layout and layout.class_folder(name) for name in pictures]
-    labels = {folder: layout.label(folder) if layout and folder else "" for folder in set(folders)}
+    notes = [_MIXED]
+    folders: list[str | None] = [None] * len(pictures)
+    labels: dict[str, str] = {}
+    if layout:
+        layout = replace(layout, class_depth=class_depth or 1)
+        class_level.refuse_too_deep(path, layout, pictures, layout.class_depth, CLASS_DEPTH)
+        notes = class_level.note(class_level.choices(layout, pictures), CLASS_DEPTH) if class_depth is None else []
+        folders = [layout.class_folder(name) for name in pictures]
+        labels = class_level.labels(layout, {folder for folder in folders if folder})
     return _Table(
         Manifest.of(
             path,
             path.name,
             image=pictures,
-            label=[labels[folder] for folder in folders],
+            label=[labels[folder] if folder else "" for folder in folders],
             passed_over=by_suffix(others),
-            notes=[*about_links(tree), *([] if layout else [_MIXED])],
+            notes=[*about_links(tree), *notes],
         )
     )
 

@@ -19,6 +19,8 @@ MANY = 100
 """So many topmost folders are taken for the classes without a question: departments are fewer."""
 SHOWN = 3
 """Names that a message gives for each choice."""
+SETTING = "data.class_depth"
+"""How a person chooses in training."""
 
 Folders = tuple[str, ...]
 """Those above a picture, below the source and its splits; the topmost first."""
@@ -45,32 +47,33 @@ def refuse_unclear(directory: Path, found: dict[int, list[Folders]]) -> None:
     """Raise DataError, a question, where folders of several depths may be the classes; ``found`` as of `choices`."""
     if len(found) < 2 or len(found[1]) > MANY:
         return
-    lines = [f"  data.class_depth={depth}: {_counted(folders)}" for depth, folders in found.items()]
+    lines = [f"  {SETTING}={depth}: {_counted(folders)}" for depth, folders in found.items()]
     raise DataError(
         "\n".join(["folders lie in folders, and it is not clear which of them are the classes:", *lines]),
         where=directory,
-        remedy=f"choose one, for example --set data.class_depth={max(found)}",
+        remedy=f"choose one, for example --set {SETTING}={max(found)}",
     )
 
 
-def note(found: dict[int, list[Folders]]) -> list[str]:
+def note(found: dict[int, list[Folders]], choice: str = SETTING) -> list[str]:
     """A line for a person where the topmost folders were taken without a question, and others might be meant."""
     if len(found) < 2:
         return []
     depth, folders = max(found.items())
     return [
-        f"the {len(found[1]):,} topmost folders are the classes; with data.class_depth={depth} it would be "
-        f"{_counted(folders)}"
+        f"the {len(found[1]):,} topmost folders are the classes; with {choice}={depth} it would be {_counted(folders)}"
     ]
 
 
-def refuse_too_deep(directory: Path, layout: Layout, pictures: Iterable[str], class_depth: int) -> None:
+def refuse_too_deep(
+    directory: Path, layout: Layout, pictures: Iterable[str], class_depth: int, choice: str = SETTING
+) -> None:
     """Raise DataError where no folder lies so deep."""
     deepest = max((len(layout.folders(picture)) for picture in pictures), default=0)
     if class_depth > max(deepest, 1):
         raise DataError(
             f"no picture lies {class_depth} folders deep in {directory.name}; the deepest lies in {deepest}",
-            where="data.class_depth",
+            where=choice,
             remedy=f"set it to {deepest or 1} or less, or leave it out",
         )
 
