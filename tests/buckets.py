@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from bier.system import places
 
 SLOW = 3.0
 """Seconds of an answer that comes late."""
+_BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
 class Way:
@@ -24,7 +26,10 @@ class Way:
 
     def __init__(self, port: int) -> None:
         self.troubles: list[str] = []
+        self.asked: list[str] = []
+        """Every request: its method and path."""
         self.fetched: list[str] = []
+        """The paths of those for an object."""
         self._lock = Lock()
         way = self
 
@@ -37,11 +42,13 @@ class Way:
                 server.request(self.command, self.path, self.rfile.read(length), dict(self.headers))
                 answer = server.getresponse()
                 body = answer.read()
+                way.asked.append(f"{self.command} {self.path}")
                 trouble = way.next(self.path) if self.command == "GET" and "?" not in self.path else ""
                 if trouble == "slow":
                     time.sleep(SLOW)
-                status = 503 if trouble == "503" else answer.status
-                self.send_response(status)
+                if trouble == "503":
+                    return self.refuse()
+                self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
                         self.send_header(name, value)
@@ -50,6 +57,13 @@ class Way:
                 self.end_headers()
                 self.wfile.write(body[: len(body) // 2] if trouble == "cut" else body)
                 self.close_connection = trouble == "cut"
+
+            def refuse(self) -> None:
+                self.send_response(503)
+                self.send_header("Content-Type", "application/xml")
+                self.send_header("Content-Length", str(len(_BUSY)))
+                self.end_headers()
+                self.wfile.write(_BUSY)
 
             do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815
 
@@ -87,9 +101,11 @@ def running(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Bucket]:
     """A server, a bucket in it, and an environment that leads there."""
     boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
     moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    monkeypatch.setattr(logging.getLogger("werkzeug"), "disabled", True)
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
+    clear(port)
     way = Way(port)
     thread = Thread(target=way.server.serve_forever)
     thread.start()
@@ -115,6 +131,14 @@ def running(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Bucket]:
         thread.join()
         server.stop()
         client.close()
+
+
+def clear(port: int) -> None:
+    """Remove what earlier servers of this process have left in their common memory."""
+    server = http.client.HTTPConnection("127.0.0.1", port)
+    server.request("POST", "/moto-api/reset")
+    assert server.getresponse().status == 200
+    server.close()
 
 
 def forget() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +19,26 @@ from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
 from bier.search import open_index
-from bier.vectors.parts import read_vectors
+from bier.vectors.parts import read_info, read_vectors
 
 pytestmark = pytest.mark.slow
+
+SMALL = [
+    argument
+    for setting in (
+        "image.size=32",
+        "optimizer.epochs=2",
+        "data.classes_per_batch=3",
+        "data.images_per_class=2",
+        "data.workers=2",
+        "model.backbone=test_resnet",
+        "model.weights=none",
+        "model.sizes=[8, 16]",
+        "diversity.hidden=16",
+        "hardware.threads=1",
+    )
+    for argument in ("--set", setting)
+]
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -58,6 +77,28 @@ def stored(folder: Path | str) -> dict[str, tuple[str | None, list[float]]]:
     }
 
 
+def names_in(photos: Path) -> list[str]:
+    return sorted(str(path.relative_to(photos)) for path in photos.rglob("*.jpg"))
+
+
+def with_table(photos: Path) -> None:
+    rows = [f"{name},{name.split('/')[0]}\n" for name in names_in(photos)]
+    (photos / "labels.csv").write_text("image,label\n" + "".join(rows))
+
+
+def heads(bucket: Bucket) -> list[str]:
+    """Requests that ask whether a picture is there, and nothing else."""
+    return [asked for asked in bucket.way.asked if asked.startswith("HEAD") and asked.endswith(".jpg")]
+
+
+def listings(bucket: Bucket) -> list[str]:
+    return [asked for asked in bucket.way.asked if "list-type" in asked]
+
+
+def same_model(first: Path, second: Path) -> bool:
+    return (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
 def test_check_embed_and_index(
     bucket: Bucket, photos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,7 +128,7 @@ def test_check_embed_and_index(
 def test_a_table_with_paths_and_urls(
     bucket: Bucket, photos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.jpg"))
+    names = names_in(photos)
     there = bucket.put(photos, "photos")
     rows = [f"{there}/{name}" if number % 2 else name for number, name in enumerate(names)]
     text = "image,label\n" + "".join(f"{row},{name.split('/')[0]}\n" for row, name in zip(rows, names, strict=True))
@@ -98,11 +139,74 @@ def test_a_table_with_paths_and_urls(
         code, _, error = run(["embed", str(model), source, "-o", str(out), "--workers", "0"], capsys)
         assert code == 0, error
         found.append(stored(out))
+        assert not heads(bucket)
+        assert len(listings(bucket)) < 60, "a few for the source, and one for each of the eight folders"
     assert found[0] == found[1]
     assert list(found[0]) == rows
     assert run(["embed", str(model), str(photos), "-o", str(tmp_path / "disk"), "--workers", "0"], capsys)[0] == 0
     disk = stored(tmp_path / "disk")
     assert {name.removeprefix(f"{there}/"): row for name, row in found[0].items()} == disk
+
+
+def test_a_training_fetches_each_picture_once(
+    bucket: Bucket, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_table(photos)
+    there = bucket.put(photos, "photos")
+    runs = []
+    for number, source in enumerate((f"{photos}/labels.csv", f"{there}/labels.csv")):
+        runs.append(tmp_path / f"run-{number}")
+        code, _, error = run(["train", source, *SMALL, "--out", str(runs[-1])], capsys)
+        assert code == 0, error
+        assert json.loads((runs[-1] / "provenance.json").read_text())["data"]["path"] == source
+    assert same_model(*runs)
+    fetched = Counter(name for name in bucket.way.fetched if name.endswith(".jpg"))
+    assert len(fetched) == 32
+    assert fetched.total() <= 32 + 4, "two processes may want a picture at the same moment"
+    assert not heads(bucket)
+
+
+def test_a_training_goes_on_after_an_outage(
+    bucket: Bucket, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = bucket.put(photos, "photos")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    monkeypatch.setenv("BIER_CACHE_GB", "0")
+    assert run(["train", there, *SMALL, "--out", str(whole)], capsys)[0] == 0
+    bucket.way.troubles = [""] * (len(bucket.way.fetched) // 2) + ["503"] * 1000
+    code, _, error = run(["train", there, *SMALL, "--out", str(broken)], capsys)
+    assert code == 2
+    assert "the server fails" in error and "Traceback" not in error
+    bucket.way.troubles = []
+    code, _, error = run(["train", "--resume", str(broken)], capsys)
+    assert code == 0, error
+    assert same_model(whole, broken)
+
+
+def test_an_outage_leaves_what_is_complete(
+    bucket: Bucket,
+    photos: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = bucket.put(photos, "photos")
+    monkeypatch.setattr("bier.vectors.catalogue.BATCHES_IN_A_PART", 1)
+    monkeypatch.setenv("BIER_CACHE_GB", "0")
+    embed = ["embed", str(model), "--workers", "0", "--batch-size", "8", "-o"]
+    assert run([*embed, str(tmp_path / "whole"), str(photos)], capsys)[0] == 0
+    bucket.way.troubles = [""] * 20 + ["503"] * 1000
+    code, _, error = run([*embed, "s3://shop/vectors", there], capsys)
+    bucket.way.troubles = []
+    assert code == 2
+    assert "the server fails" in error and "Traceback" not in error
+    assert bucket.keys("vectors") == ["part-00000.parquet", "part-00001.parquet", "vectors.json"]
+    assert not read_info("s3://shop/vectors").complete
+    bucket.way.fetched.clear()
+    assert run([*embed, "s3://shop/vectors", there], capsys)[0] == 0
+    assert sum(name.endswith(".jpg") for name in bucket.way.fetched) == 32 - 16
+    assert stored("s3://shop/vectors") == stored(tmp_path / "whole")
 
 
 def test_a_missing_picture_and_a_result_that_stays_here(

@@ -168,9 +168,10 @@ class Manifest:
     def path(self, index: int) -> Path:
         """Where the picture at this position lies; `read_image` also opens one that is inside another file."""
         image = str(self.image[index])
-        if is_url(image):
-            return path_of(image)
-        return Path(self.reference(index)) if is_reference(image) else self.root / image
+        if is_reference(image) or is_url(self.root):
+            place = self.reference(index)
+            return path_of(place) if is_url(place) else Path(place)
+        return self.root / image
 
     def reference(self, index: int) -> str:
         """Where the picture at this position is, from any folder: what `bier.data.images.read_picture` opens."""

@@ -11,6 +11,7 @@ Everything that opens a picture of a manifest, a folder of vectors or an index g
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote
@@ -18,7 +19,7 @@ from urllib.parse import parse_qs, quote, unquote
 from bier.data.cells import cell
 from bier.data.spelling import other_spelling
 from bier.errors import ImageError
-from bier.system import kept
+from bier.system import kept, places
 from bier.system.places import is_url, path_of, spelled
 
 TAR, PARQUET = "tar", "parquet"
@@ -67,8 +68,10 @@ def parse(image: str) -> Place | None:
     rest = rest[1:] if rest.startswith("/") else f"/{rest}"  # a Path makes one slash of several
     address, _, name = rest.partition("#")
     file, _, query = address.partition("?")
+    file = unquote(file)
+    file = spelled(file.lstrip("/")) if is_url(file.lstrip("/")) else file
     fields = {key: values[0] for key, values in parse_qs(query).items()}
-    return Place(kind, unquote(file), fields, unquote(name))
+    return Place(kind, file, fields, unquote(name))
 
 
 def is_reference(image: str) -> bool:
@@ -88,7 +91,21 @@ def absolute(image: str, root: Path) -> str:
 
 
 def _joined(image: str, root: Path) -> str:
-    return f"{root}/{image}" if is_url(root) else os.path.abspath(root / image)
+    if is_url(root):
+        return spelled(os.path.normpath(f"{root}/{image}"))
+    return os.path.abspath(root / image)
+
+
+def look_up(images: Iterable[str], root: Path) -> None:
+    """Learn what there is of the pictures that are in buckets, before they are asked for one by one.
+
+    Raises:
+        PlaceError: a bucket cannot be listed.
+    """
+    there = is_url(root)
+    places.look_up(
+        str(file) for image in images if there or ":/" in image if is_url(file := file_of(absolute(image, root)))
+    )
 
 
 def file_of(image: str) -> Path:

@@ -14,7 +14,9 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PosixPath
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,6 +31,7 @@ PAUSES = (0.3, 1.0, 3.0)
 TIMEOUT = 30
 """Seconds without a byte after which a request is tried again."""
 _BLOCK = 1 << 20
+_AT_ONCE = 16
 
 _states: dict[str, State | None] = {}
 """What listings and earlier questions have told, since a source was last opened."""
@@ -123,9 +126,48 @@ def listed(folder: Place) -> list[str]:
     names = []
     for key, info in found.items():
         name = _without_scheme(key).removeprefix(root)
-        _states[f"{folder}/{name}"] = _state(info)
+        _remember(f"{folder}/{name}", info)
         names.append(name)
     return names
+
+
+def look_up(urls: Iterable[str]) -> None:
+    """Learn the states of many files with few requests: a folder that holds several of them is listed, once.
+
+    Raises:
+        PlaceError: a folder cannot be listed.
+    """
+    folders: dict[str, list[str]] = {}
+    for url in dict.fromkeys(urls):
+        if url not in _states:
+            folders.setdefault(url.rpartition("/")[0], []).append(url)
+    questions: list[Callable[[], object]] = []
+    for folder, files in folders.items():
+        if len(files) > 1 and not folder.startswith("http"):  # whose listings tell no versions
+            questions.append(partial(_look_into, folder, files))
+        else:
+            questions += [partial(state, file) for file in files]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for answer in [pool.submit(question) for question in questions]:
+            answer.result()
+
+
+def _look_into(folder: str, files: list[str]) -> None:
+    """What of these files is right in the folder; of the others it is known that they are not there."""
+    try:
+        found = _ask(folder, lambda system, url: system.ls(url, detail=True))
+    except FileNotFoundError:
+        found = []
+    for info in found:
+        _remember(f"{folder}/{info['name'].rpartition('/')[2]}", info)
+    for file in files:
+        _states.setdefault(file, None)
+
+
+def _remember(url: str, info: dict[str, Any]) -> None:
+    """What a listing says of a file; nothing where it says less than the file itself would."""
+    if info["type"] != "directory" and (found := _state(info)) is not None:
+        _states[url] = found
 
 
 def state(url: str) -> State | None:
@@ -221,10 +263,11 @@ _VERSION = ("ETag", "etag", "LastModified", "last_modified", "Last-Modified", "u
 
 def _state(info: dict[str, Any]) -> State | None:
     """None where the place says nothing by which another version would be known."""
-    said = [str(info[name]) for name in _VERSION if info.get(name)]
-    if not said:
+    said = next((str(info[name]) for name in _VERSION if info.get(name)), None)
+    if said is None:
         return None
-    return int(info.get("size") or 0), int.from_bytes(hashlib.sha256("\n".join(said).encode()).digest()[:7], "big")
+    digest = hashlib.sha256(said.strip('"').encode()).digest()  # some listings leave the quotes out
+    return int(info.get("size") or 0), int.from_bytes(digest[:7], "big")
 
 
 def _ask(url: str, do: Callable[[Any, str], Result]) -> Result:
@@ -277,7 +320,7 @@ def _system(url: str) -> Any:
 def _options(scheme: str) -> dict[str, Any]:
     if scheme == "s3":
         limits = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "retries": {"max_attempts": 1}}
-        return {"config_kwargs": limits}
+        return {"config_kwargs": limits, "max_concurrency": 1}  # with more it asks for the size before each answer
     if scheme in ("http", "https"):
         import aiohttp
 

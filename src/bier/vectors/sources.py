@@ -22,7 +22,7 @@ from bier.data.fields import Kinds, Value
 from bier.data.formats import suffix_of
 from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
-from bier.data.references import absolute, file_of, is_reference, located, short_name, tar_uri
+from bier.data.references import absolute, file_of, is_reference, located, look_up, short_name, tar_uri
 from bier.errors import DataError
 from bier.system import places
 from bier.system.files import state_of
@@ -114,6 +114,7 @@ class _Table:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
         root = str(manifest.root) if is_url(manifest.root) else os.path.abspath(manifest.root)
+        look_up(manifest.image, path_of(root))
         found = [_look(image, root) for image in manifest.image]
         self.images = [image for image, _ in found]
         about: list[object] = [manifest.fingerprint(), *(state for _, state in found)]

@@ -15,6 +15,7 @@ from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
+from bier.data.references import look_up
 from bier.errors import DataError, nearest
 from bier.settings.schema import DataConfig
 from bier.system import places
@@ -89,7 +90,9 @@ def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> t
         if kind not in READERS:
             remedy = nearest(kind, ("auto", *READERS))
             raise DataError(f"unknown format {kind!r}", where="data.format", remedy=remedy)
-        return path, READERS[kind].read(path, config, faulty)
+        manifest = READERS[kind].read(path, config, faulty)
+    look_up(manifest.image, manifest.root)
+    return path, manifest
 
 
 @contextmanager
