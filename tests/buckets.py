@@ -16,7 +16,7 @@ import pytest
 
 from bier.system import places
 
-SLOW = 3.0
+SLOW = 2.0
 """Seconds of an answer that comes late."""
 _BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 

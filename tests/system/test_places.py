@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -58,6 +58,25 @@ def test_a_url_is_a_path(memory: str) -> None:
 def test_a_path_is_no_url(path: str) -> None:
     assert not is_url(path)
     assert str(path_of(path)) == os.path.abspath(path)
+
+
+def test_files_are_looked_up_by_their_folders(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions: list[str] = []
+
+    def ask(url: str, do: Callable[[object, str], object]) -> object:
+        questions.append(url)
+        return real(url, do)
+
+    real = places._ask
+    monkeypatch.setattr(places, "_ask", ask)
+    urls = [f"{memory}/{name}" for name in ("boots/1.jpg", "boots/2.jpg", "boots/3.jpg", "labels.csv")]
+    places.look_up(urls)
+    assert sorted(questions) == [f"{memory}/boots", f"{memory}/labels.csv"]
+    states = [places.state(url) for url in urls]
+    assert len(questions) == 2
+    places.source(memory)
+    assert states == [places.state(url) for url in urls], "the listing tells what the file itself does"
+    assert [state and state[0] for state in states] == [1100, 1100, None, 1000]
 
 
 def test_parts_of_a_file_are_read(memory: str) -> None:
@@ -179,11 +198,13 @@ def web(tmp_path: Path) -> Iterator[str]:
     thread.join()
 
 
-def test_a_web_server_that_lists_its_folders(web: str) -> None:
+def test_a_web_server_that_lists_its_folders(web: str, cache: Path) -> None:
     folder = places.source(f"{web}/photos")
     assert isinstance(folder, Place) and folder.is_dir()
     assert listed(folder) == ["boots/1.jpg"]
     assert (folder / "boots" / "1.jpg").read_bytes() == b"boot"
+    assert kept.content(f"{web}/photos/boots/1.jpg") == b"boot"
+    assert held(cache) == 4, "its listing tells no versions, its files do"
     with pytest.raises(PlaceError, match="no such file or folder"):
         places.source(f"{web}/labels.csv")
     with pytest.raises(PlaceError, match="read only"):
@@ -199,7 +220,7 @@ def test_what_passes_is_waited_for(bucket: Bucket, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(places, "TIMEOUT", SLOW / 3)
     bucket.way.troubles = [trouble, trouble]
     assert places.fetch("s3://shop/photos/1.jpg") == bytes(range(256)) * 1000
-    assert len(bucket.way.fetched) >= 3
+    assert len(bucket.way.fetched) == 3
 
 
 @pytest.mark.slow
@@ -216,6 +237,7 @@ def test_what_does_not_pass_has_a_message(
         places.fetch("s3://shop/photos/1.jpg")
     assert caught.value.where == "s3://shop/photos/1.jpg"
     assert "repeat the command" in str(caught.value)
+    assert len(bucket.way.fetched) == 2
 
 
 @pytest.mark.slow
@@ -232,6 +254,21 @@ def test_places_of_s3_that_cannot_be_used(bucket: Bucket, monkeypatch: pytest.Mo
     forget()
     with pytest.raises(PlaceError, match="no credentials"):
         places.source("s3://shop/photos")
+
+
+@pytest.mark.slow
+def test_a_listing_tells_what_a_file_itself_does(bucket: Bucket) -> None:
+    url = "s3://shop/photos/1.jpg"
+    found = []
+    for look in (partial(places.look_up, [url]), partial(places.look_up, [url, f"{url}.gone"])):
+        places.source("s3://shop/photos")
+        bucket.way.asked.clear()
+        look()
+        found.append(places.state(url))
+        assert len(bucket.way.asked) == 1
+    listed(path_of("s3://shop/photos"))
+    found.append(places.state(url))
+    assert found[0] is not None and found == [found[0]] * 3
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from pathlib import Path, PosixPath
 from typing import Any, NamedTuple, TypeVar
@@ -60,12 +61,10 @@ def source(place: str | Path) -> Path:
     Raises:
         PlaceError: there is nothing, or the place cannot be asked.
     """
+    _states.clear()
     path = path_of(place)
-    if isinstance(path, Place):
-        _states.clear()
-        _ask(str(path), lambda system, url: system.invalidate_cache())
-        if not path.exists():
-            raise _missing(str(path))
+    if isinstance(path, Place) and not path.exists():
+        raise _missing(str(path))
     return path
 
 
@@ -263,10 +262,12 @@ _VERSION = ("ETag", "etag", "LastModified", "last_modified", "Last-Modified", "u
 
 def _state(info: dict[str, Any]) -> State | None:
     """None where the place says nothing by which another version would be known."""
-    said = next((str(info[name]) for name in _VERSION if info.get(name)), None)
+    said = next((info[name] for name in _VERSION if info.get(name)), None)
     if said is None:
         return None
-    digest = hashlib.sha256(said.strip('"').encode()).digest()  # some listings leave the quotes out
+    # Listings may leave the quotes out, or write a time in another way.
+    text = str(said.timestamp() if isinstance(said, datetime) else said).strip('"')
+    digest = hashlib.sha256(text.encode()).digest()
     return int(info.get("size") or 0), int.from_bytes(digest[:7], "big")
 
 
@@ -318,8 +319,13 @@ def _system(url: str) -> Any:
 
 
 def _options(scheme: str) -> dict[str, Any]:
+    return {"use_listings_cache": False, **_limits(scheme)}  # `_states` says more, and is forgotten in time
+
+
+def _limits(scheme: str) -> dict[str, Any]:
+    """How long an answer is waited for, as each library calls it."""
     if scheme == "s3":
-        limits = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "retries": {"max_attempts": 1}}
+        limits = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "retries": {"max_attempts": 0}}
         return {"config_kwargs": limits, "max_concurrency": 1}  # with more it asks for the size before each answer
     if scheme in ("http", "https"):
         import aiohttp
