@@ -347,15 +347,17 @@ def _source(
     from bier.network.hub import absolute
     from bier.search import IndexInfo
     from bier.system.hardware import Hardware
+    from bier.system.places import is_url, path_of
     from bier.vectors.catalogue import embedded
     from bier.vectors.sources import open_catalogue
 
-    if (Path(source) / "vectors.json").exists():
+    folder = path_of(source) if is_url(source) else Path(source)
+    if (folder / "vectors.json").exists():
         if class_depth is not None:
             raise ConfigError(
                 "vectors have their labels already", where="--class-depth", remedy="give it to `bier embed`"
             )
-        return _vectors(Path(source), model, trust_code)
+        return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 from bier.errors import StorageError
 from bier.system.locks import is_locked, locked_folder
+from bier.system.places import Place, is_url, spelled, state
+from bier.system.places import write as write_object
 
 Content = TypeVar("Content")
 
@@ -29,7 +32,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; what stood at ``path`` still stands.
+        PlaceError: the same, of a bucket.
     """
+    if isinstance(path, Place):
+        return _upload(path, write)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _workroom(path) as room:
@@ -45,6 +51,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         if isinstance(error, OSError) or disk_is_full(error):
             raise storage_error(path, error) from error
         raise
+
+
+def _upload(path: Place, write: Callable[[Path], object]) -> None:
+    """A bucket shows an object once it is there as a whole."""
+    with TemporaryDirectory() as room:
+        file = Path(room) / path.name
+        write(file)
+        write_object(str(path), file.read_bytes())
 
 
 @contextmanager
@@ -105,7 +119,12 @@ def storage_errors(path: Path, what: str = "cannot be used") -> Iterator[None]:
 
 
 def state_of(file: Path | str) -> tuple[int, int] | None:
-    """Size and time of the last change, by which a file that was replaced is known; none if there is no file."""
+    """Size and time of the last change, by which a file that was replaced is known; none if there is no file.
+
+    In a bucket, a version takes the place of the time.
+    """
+    if is_url(file):
+        return state(spelled(str(file)))
     try:
         found = os.stat(file)
     except (OSError, ValueError):
