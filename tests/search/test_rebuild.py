@@ -132,7 +132,8 @@ def test_a_writer_that_had_the_old_generation_open_is_refused_and_a_reader_goes_
             with pytest.raises(SearchError, match="rebuilt with another model meanwhile"):
                 write()
         assert index.count() == 20
-    with open_index(folder) as index, go_back(folder):
+    with open_index(folder) as index:
+        go_back(folder).close()
         with pytest.raises(SearchError, match="rebuilt with another model meanwhile"):
             index.delete(["class 0/0.png"])
 
