@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bier.errors import SearchError
 from bier.search import IndexInfo
 from bier.search.base import Rows
 from bier.search.engines.exact import ExactIndex
@@ -23,13 +22,10 @@ class WatchedIndex(ExactIndex):
 
     free = threading.Event()
     scans = batches = 0
-    fails = False
 
     def scan(self, batch: int = 10) -> Iterator[Rows]:
         self.scans += 1
         self.free.wait(20)
-        if self.fails:
-            raise SearchError("gone")
         for rows in super().scan(10):
             self.batches += 1
             yield rows
@@ -87,15 +83,6 @@ def test_a_list_that_is_read_holds_up_nobody_else(index: WatchedIndex) -> None:
         index.free.set()
         assert [len(one.result(20)) for one in slow] == [20] * 3
     assert index.scans == 2, "read once for all three"
-
-
-def test_a_failure_is_not_kept(index: WatchedIndex) -> None:
-    listing = Listing(index, 25)
-    index.fails = True
-    with pytest.raises(SearchError, match="gone"):
-        names(listing, "a")
-    index.fails = False
-    assert len(names(listing, "a")) == 20
 
 
 def test_many_values_are_no_burden(index: WatchedIndex) -> None:

@@ -36,6 +36,13 @@ def test_lines_that_are_no_marks_are_left_out(tmp_path: Path, caplog: pytest.Log
     assert "line 2 is no mark" in caplog.messages[0]
 
 
+def test_a_part_of_an_example_is_an_example_of_its_own(tmp_path: Path) -> None:
+    file = MarksFile(tmp_path / "marks.jsonl")
+    file.append([Mark(query="a", result="b", verdict="good")])
+    file.append([Mark(query="a", box=[12, 4.5, 20, 30], result="b", verdict="bad")])
+    assert [(row["box"], row["verdict"]) for row in rows(file)] == [("", "good"), ("12 4.5 20 30", "bad")]
+
+
 def test_no_cell_begins_like_a_formula(tmp_path: Path) -> None:
     file = MarksFile(tmp_path / "marks.jsonl")
     file.append([Mark(query=text, result=text, verdict="good") for text in [*FORMULAS, "boots/17-a=b.jpg"]])

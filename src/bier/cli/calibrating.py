@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from bier.cli.app import ClassDepth, TrustCode, app, terminal
-from bier.cli.searching import IndexFolder, ModelPath, showing
+from bier.cli.searching import IndexFolder, ModelPath
 
 if TYPE_CHECKING:
     from bier.search.calibration_file import IndexCalibration
@@ -38,6 +38,7 @@ def calibrate(
     from bier.search.calibration_file import remove_calibration, write_calibration
     from bier.search.writers import only_writer
     from bier.system.hardware import Hardware
+    from bier.system.waiting import Waiting
 
     if remove == (labelled is not None):
         remedy = f"write: bier calibrate {quoted(folder)} LABELLED, or bier calibrate {quoted(folder)} --remove"
@@ -55,13 +56,13 @@ def calibrate(
             return
         hardware = Hardware.resolve(device, where="--device")
         encoder = load_encoder(opened, hardware.device, model, trust_code=trust_code)
-        with showing("embedding", None) as progress:
+        with Waiting(console, "embedding") as waiting:
             learned = calibrate_index(
                 opened,
                 encoder,
                 labelled,
                 failed=failed,
-                progress=progress,
+                progress=waiting.advance,
                 workers=hardware.workers,
                 class_depth=class_depth,
             )

@@ -25,6 +25,7 @@ from bier.report.wording import compared
 from bier.search import IndexInfo, create_index, read_info
 from bier.search.fill import fill
 from bier.settings.schema import Config
+from bier.system.waiting import Waiting
 from bier.vectors.catalogue import embedded
 from bier.vectors.encoder import Encoder
 from bier.vectors.sources import open_catalogue
@@ -142,8 +143,8 @@ def _index(source: str, encoder: Encoder, folder: Path, place: Path, console: Co
     def failed(image: str, what: str) -> None:
         console.print(f"left out: {image}: {what}", soft_wrap=True)
 
-    with console.status(f"indexing {catalogue.total:,} pictures"), create_index(begun, info) as index:
-        fill(index, embedded(encoder, catalogue, failed))
+    with Waiting(console, "indexing", catalogue.total) as waiting, create_index(begun, info) as index:
+        fill(index, embedded(encoder, catalogue, failed), waiting.advance)
     begun.rename(place)
 
 

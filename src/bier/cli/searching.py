@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -50,17 +49,18 @@ def fill_index(
     """
     from bier.errors import quoted
     from bier.search.fill import fill
+    from bier.system.waiting import Waiting
 
     console = terminal()
     unread: list[str] = []
     given = _source(source, model, device, trust_code, class_depth, unread)
-    with _opened_or_new(out, given, engine, uri) as opened, showing("indexing", given.count) as progress:
+    with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
         filled = fill(
             opened,
             given.batches,
-            progress,
+            waiting.advance,
             prefix=prefix,
             moved=moved,
             prune=prune,
@@ -142,9 +142,10 @@ def check(folder: IndexFolder) -> None:
     """Read all of an index: are files, ids, metadata and vectors what they were?"""
     from bier.search import open_index
     from bier.search.check import check_index
+    from bier.system.waiting import Waiting
 
-    with open_index(folder) as opened, showing("checking", opened.count()) as progress:
-        checked = check_index(opened, progress)
+    with open_index(folder) as opened, Waiting(terminal(), "checking", opened.count()) as waiting:
+        checked = check_index(opened, waiting.advance)
     files = f"{checked.files:,} files have their checksums" if checked.files else "no checksums of files are kept"
     terminal().print(f"sound: {checked.pictures:,} pictures were read, {files}")
 
@@ -451,16 +452,3 @@ def searches(opened: Index) -> str:
         f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
         f"at {known.pictures:,} pictures; {setting})"
     )
-
-
-@contextmanager
-def showing(work: str, count: int | None) -> Iterator[Any]:
-    """A bar of so many pictures, where somebody watches; gives the function that moves it on."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn(work), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = terminal()
-    # Where nobody watches, rich would print an empty line for the bar.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(work, total=count)
-        yield lambda done: progress.advance(task, done)

@@ -21,7 +21,7 @@ from bier.errors import StorageError
 from bier.serve.schemas import Mark
 from bier.system.files import storage_errors
 
-COLUMNS = ("query", "sha256", "result", "verdict", "time")
+COLUMNS = ("query", "sha256", "box", "result", "verdict", "time")
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet's formula may begin with."""
 
@@ -56,7 +56,7 @@ class MarksFile:
 
         A cell that a spreadsheet would take for a formula begins with an apostrophe.
         """
-        latest = {(mark.query, mark.sha256, mark.result): mark for mark in self._marks()}
+        latest = {(mark.query, mark.sha256, _part(mark), mark.result): mark for mark in self._marks()}
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
@@ -82,8 +82,12 @@ class MarksFile:
                 logger.warning("%s: line %d is no mark and is left out", self._path, number)
 
 
+def _part(mark: StoredMark) -> str | None:
+    return None if mark.box is None else " ".join(f"{number:g}" for number in mark.box)
+
+
 def _cells(mark: StoredMark) -> dict[str, str | None]:
-    cells: dict[str, str | None] = mark.model_dump()
+    cells: dict[str, str | None] = {**mark.model_dump(), "box": _part(mark)}
     return {name: "'" + cell if cell and cell.startswith(FORMULAS) else cell for name, cell in cells.items()}
 
 

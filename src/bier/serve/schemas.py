@@ -187,6 +187,9 @@ class Mark(Strict):
 
     query: Id | None = None
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    box: Annotated[list[Decimal], Field(min_length=4, max_length=4)] | None = Field(
+        None, description="The part of the example that was meant: left, top, width, height, in pixels."
+    )
     result: Id
     verdict: Literal["good", "bad", "none"] = Field(description="`none` takes an earlier mark back.")
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -16,11 +13,12 @@ from typing import Any
 from bier.data.fields import Scalar, shown
 from bier.data.fields import Value as Held
 from bier.search import Index
+from bier.serve.kept import Kept
 
 MOST_VALUES = 100_000
 """Different values of a field that are told apart, those read first; a field with more is no filter."""
-FRESH = 60.0
-"""Seconds after which a field is read again; at once when the number of pictures changes."""
+FIELDS = 100
+"""Fields that are kept, the last ones asked for."""
 _COMPARED = 5000
 """Values that a misspelt one is compared with, the most frequent ones."""
 
@@ -74,45 +72,19 @@ class Counted:
         return words | {folded(value): value for value in reversed(frequent)}
 
 
-@dataclass
-class _Reading:
-    """A field that is kept, or being read."""
-
-    count: int
-    """Pictures in the index when it was begun."""
-    counted: Future[Counted] = field(default_factory=Future)
-    begun: float = field(default_factory=time.monotonic)
-
-
 class Values:
     """Counts of an index's fields, read from the engine when first asked for and kept; read once for all who ask."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._read: dict[str, _Reading] = {}
-        self._lock = threading.Lock()
+        self._fields: Kept[Counted] = Kept(FIELDS)
 
     def of(self, name: str) -> Counted:
         """The values of a field; may take seconds on a large index."""
-        count = self._index.count()
-        with self._lock:
-            known = self._read.get(name)
-            mine = known is None or known.count != count or time.monotonic() - known.begun > FRESH
-            if mine:
-                self._read[name] = known = _Reading(count)
-        assert known is not None
-        if mine:
-            self._fill(name, known)
-        return known.counted.result()
+        return self._fields.get(name, self._index.count(), lambda: self._count(name))
 
-    def _fill(self, name: str, reading: _Reading) -> None:
-        try:
-            reading.counted.set_result(Counted(counted(map(_single, self._index.values(name)))))
-        except BaseException as error:
-            with self._lock:
-                if self._read.get(name) is reading:
-                    del self._read[name]
-            reading.counted.set_exception(error)
+    def _count(self, name: str) -> Counted:
+        return Counted(counted(map(_single, self._index.values(name))))
 
 
 def _place(one: tuple[str, Value]) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import { client, server } from "/server.js";
 import { shown } from "/shown.js";
 
 const marks = new Map(); // "query result" → good or bad
-const queryName = (example) => example.id !== undefined ? `id ${example.id}` : `sha256 ${example.sha256}`;
+const queryName = ({ id, sha256, box }) => [id ?? null, sha256 ?? null, box ?? null];
 const markKey = (item) => JSON.stringify([question.now.like.map(queryName), item.id]);
 
 export async function mark(item, kind) {
@@ -17,7 +17,7 @@ export async function mark(item, kind) {
   const verdict = marks.get(key) === kind ? "none" : kind;
   try {
     await client.post("/api/marks", { marks: question.now.like.map((one) => ({
-      query: one.id ?? null, sha256: one.sha256 ?? null, result: item.id, verdict,
+      query: one.id ?? null, sha256: one.sha256 ?? null, box: one.box ?? null, result: item.id, verdict,
     })) });
   } catch (error) {
     trouble(error);
