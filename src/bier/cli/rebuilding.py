@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bier.cli.app import terminal
-from bier.cli.searching import searches, showing
+from bier.cli.searching import searches
 
 if TYPE_CHECKING:
     from bier.search.rebuild import Rebuilt
@@ -20,6 +20,7 @@ def switch_model(folder: Path, model: Path, device: Literal["auto", "cpu", "cuda
     from bier.search import open_index
     from bier.search.rebuild import rebuild_index
     from bier.system.hardware import Hardware
+    from bier.system.waiting import Waiting
 
     with open_index(folder) as opened:  # before the model is loaded, which takes seconds
         count = opened.count()
@@ -30,13 +31,13 @@ def switch_model(folder: Path, model: Path, device: Literal["auto", "cpu", "cuda
     def failed(image: str, what: str) -> None:
         console.print(f"left out: {image}: {what}", soft_wrap=True)
 
-    with showing("embedding", count) as progress:
+    with Waiting(console, "embedding", count) as waiting:
         rebuilt = rebuild_index(
             folder,
             encoder,
             absolute(model),
             failed=failed,
-            progress=progress,
+            progress=waiting.advance,
             tell=console.print,
             workers=hardware.workers,
         )
