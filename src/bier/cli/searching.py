@@ -128,7 +128,31 @@ def tune(
         if isinstance(opened, ApproximateIndex):
             with console.status("this takes minutes at a million pictures"):
                 opened.tune(recall, console.print)
-        console.print(_searches(opened), soft_wrap=True)
+        console.print(searches(opened), soft_wrap=True)
+
+
+@index.command
+def rebuild(
+    folder: IndexFolder,
+    *,
+    model: Annotated[Path | None, Parameter(help="Run or model file that takes the place of the index's.")] = None,
+    back: Annotated[bool, Parameter(help="Return to the model before.", negative="")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    trust_code: TrustCode = False,
+) -> None:
+    """Embed an index's pictures with another model, beside it, and switch once all is checked.
+
+    Ids, labels and fields stay. Searches go on meanwhile. After an interruption, the same command goes on.
+    """
+    from bier.cli.rebuilding import return_to_model_before, switch_model
+    from bier.errors import ConfigError
+
+    if back == (model is not None):
+        raise ConfigError("give a model, or --back", where="bier index rebuild", remedy="--model RUN, or --back")
+    if model is None:
+        return_to_model_before(folder)
+    else:
+        switch_model(folder, model, device, trust_code)
 
 
 @index.command
@@ -147,6 +171,7 @@ def check(folder: IndexFolder) -> None:
 @index.command(name="info")
 def show_info(folder: IndexFolder) -> None:
     """What an index holds, and of which model."""
+    from bier.cli.rebuilding import about_generations
     from bier.data.fields import in_words
     from bier.search import open_index
 
@@ -158,9 +183,10 @@ def show_info(folder: IndexFolder) -> None:
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened),
-            "searches": _searches(opened),
+            "searches": searches(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,
+            **about_generations(folder),
         }
     for name, text in lines.items():
         terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
@@ -462,7 +488,7 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
     return opened
 
 
-def _searches(opened: Index) -> str:
+def searches(opened: Index) -> str:
     """How an index is searched, and what that finds."""
     from bier.search.approximate import ApproximateIndex
 

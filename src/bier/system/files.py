@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,9 @@ from bier.system.places import write as write_object
 
 Content = TypeVar("Content")
 
-_WORKROOM = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+_WORKROOM = re.compile(r"\..*\.[0-9a-f]{16}\.(tmp|new)")
+_BEGINNING = 60.0
+"""Seconds after which a workroom that is not locked is not just being made."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -65,7 +68,7 @@ def _upload(path: Place, write: Callable[[Path], object]) -> None:
 def _workroom(path: Path) -> Iterator[Path]:
     """A folder for one writer, whatever machine, process or thread it is; locked, so that `tidy` leaves it alone."""
     room = path.with_name(f".{path.name[:40]}.{token_hex(8)}.tmp")
-    new = room.with_suffix(".new")  # which `tidy` passes over, until it is locked
+    new = room.with_suffix(".new")  # which `tidy` passes over, until it is locked or old
     new.mkdir()
     with locked_folder(new):
         try:
@@ -79,8 +82,12 @@ def tidy(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder; what another one is writing stays."""
     with suppress(OSError):
         for path in folder.iterdir():
-            if _WORKROOM.fullmatch(path.name) and not is_locked(path):
+            if _WORKROOM.fullmatch(path.name) and not _is_beginning(path) and not is_locked(path):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_beginning(room: Path) -> bool:
+    return room.suffix == ".new" and time.time() - room.stat().st_mtime < _BEGINNING
 
 
 def write_text(path: Path, text: str) -> None:
