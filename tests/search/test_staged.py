@@ -9,7 +9,7 @@ import pytest
 
 from bier.errors import SearchError
 from bier.search import IndexInfo, StagedSearch, create_index
-from bier.search.duplicates import components, duplicate_groups
+from bier.search.duplicates import duplicate_groups
 from bier.search.staged import Cascade
 
 SIZES = (8, 16, 24)
@@ -88,20 +88,6 @@ def test_one_learner_has_no_stages(tmp_path):
         pytest.raises(SearchError, match="one learner"),
     ):
         StagedSearch(index)
-
-
-def test_duplicates_are_found_across_tiles_and_through_others():
-    # A chain over the border of tiles: neighbours are close, its ends are not.
-    random = np.random.default_rng(0)
-    vectors = random.standard_normal((5000, 64)).astype(np.float32)
-    place = random.permutation(5000)[:6]
-    angles = np.arange(6) * 0.15  # cos 0.15 = 0.989, cos 0.30 = 0.955
-    vectors[place] = 0
-    vectors[place, 0], vectors[place, 1] = 3 * np.cos(angles), 3 * np.sin(angles)
-    group = components(vectors, 0.98)
-    assert len(set(group[place])) == 1
-    assert len(set(group)) == 5000 - 5
-    assert len(set(components(vectors, 0.995))) == 5000
 
 
 def test_duplicate_groups_name_the_pictures(tmp_path):

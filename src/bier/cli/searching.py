@@ -16,6 +16,7 @@ from bier.cli.index_words import searches
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
     from bier.search import Index, IndexInfo
+    from bier.search.duplicates import Duplicates, Stored
     from bier.vectors.parts import VectorBatch
 
 index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
@@ -86,13 +87,30 @@ def fill_index(
 
 
 @index.command
-def remove(folder: IndexFolder, ids: Annotated[tuple[str, ...], Parameter(name="ID")]) -> None:
+def remove(
+    folder: IndexFolder,
+    *names: Annotated[str, Parameter(name="ID")],
+    ids: Annotated[Path | None, Parameter(help="File of more ids, one a line.")] = None,
+) -> None:
     """Remove pictures by their ids."""
+    from bier.errors import ConfigError
     from bier.search import open_index
 
+    listed = [] if ids is None else _listed(ids)
+    if not names and ids is None:
+        raise ConfigError("no id given", where="bier index remove", remedy="name ids, or a file of them with --ids")
     with open_index(folder) as opened:
-        count = opened.delete(ids)
+        count = opened.delete([*names, *listed])
         terminal().print(f"{count:,} removed, {opened.count():,} left")
+
+
+def _listed(file: Path) -> list[str]:
+    from bier.errors import DataError
+
+    try:
+        return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read ({error})", where=file, remedy="give a text file with an id a line") from error
 
 
 @index.command
@@ -282,18 +300,51 @@ def search(
 def duplicates(
     folder: IndexFolder,
     *,
-    threshold: Annotated[float, Parameter(help="Cosine similarity from which two pictures are the same.")] = 0.98,
+    threshold: Annotated[
+        float | None, Parameter(help="Cosine similarity that counts. [default: 0.98; with --look 0.5]")
+    ] = None,
+    look: Annotated[
+        bool, Parameter(help="Compare pixels as well: finds copies that are cropped or mirrored.", negative="")
+    ] = False,
+    html: Annotated[Path | None, Parameter(help="Also write a page with the pairs here.")] = None,
+    ids: Annotated[Path | None, Parameter(help="Also write the ids of copies here, for `bier index remove`.")] = None,
 ) -> None:
-    """Groups of pictures of an index that are nearly the same, one group a paragraph."""
-    from bier.search import open_index
-    from bier.search.duplicates import duplicate_groups
+    """Groups of pictures of an index that are nearly the same, one group a paragraph.
 
-    with open_index(folder) as opened:
-        groups = duplicate_groups(opened, threshold)
+    Of each group, the picture with the most pixels is the one to keep.
+    """
+    from bier.search import open_index
+    from bier.search.duplicates import duplicates as find
+    from bier.system.waiting import Waiting
+
     console = terminal()
+    with open_index(folder) as opened, Waiting(console, "looking at pairs") as waiting:
+        found = find(opened, threshold, look=look, progress=lambda done, of: waiting.show(done))
+    groups = found.groups()
     for group in groups:
         console.print("\n".join(group) + "\n", soft_wrap=True)
     console.print(f"{len(groups):,} groups, {sum(map(len, groups)) - len(groups):,} pictures more than needed")
+    if html is not None or ids is not None:
+        _write_copies(found, folder, html, ids)
+
+
+def _write_copies(found: Duplicates, folder: Path, html: Path | None, ids: Path | None) -> None:
+    from bier.errors import quoted
+    from bier.records.pictures import Picture
+    from bier.report.copies import ShownCopy, write_copies
+    from bier.system.files import write_text
+
+    def picture(stored: Stored) -> Picture:
+        return Picture(image=stored.image, label=stored.id)
+
+    console, copies = terminal(), found.to_remove()
+    if html is not None:
+        shown = [ShownCopy(picture(copy.keep), picture(copy.other), copy.similarity) for copy in copies]
+        write_copies(shown, html, source=folder.name)
+        console.print(f"page: {html}", soft_wrap=True)
+    if ids is not None:
+        write_text(ids, "".join(f"{copy.other.id}\n" for copy in copies))
+        console.print(f"to remove them: bier index remove {quoted(folder)} --ids {quoted(ids)}", soft_wrap=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,8 @@ from bier.cli.launched import STOPPED, is_launched
 from bier.cli.launching import joined, launch
 
 if TYPE_CHECKING:
+    from bier.data import Manifest
+    from bier.data.check import Fault
     from bier.system.waiting import Waiting
     from bier.training.callbacks import Callback
 
@@ -268,14 +270,23 @@ def check(
         str, Parameter(help="A folder of class folders, a CSV or Parquet table, or a benchmark's directory.")
     ],
     *,
+    near: Annotated[
+        bool,
+        Parameter(help="Find near-copies as well: encoded again, scaled, cropped or mirrored.", negative=""),
+    ] = False,
+    html: Annotated[Path | None, Parameter(help="With --near: write a page with the pairs here.")] = None,
+    ids: Annotated[Path | None, Parameter(help="With --near: write the copies' paths here, one a line.")] = None,
     set_: Set = (),
 ) -> None:
     """List all faults of a source at once, with row numbers or paths. The exit code is 2 if there are any."""
     from bier.data.check import check_source, describe_faults
     from bier.data.datasets.walk import counted
+    from bier.errors import ConfigError
     from bier.settings.reading import load
     from bier.system.waiting import Waiting
 
+    if not near and (html or ids):
+        raise ConfigError("--html and --ids are of near-copies", remedy="add --near")
     console = terminal()
     with Waiting(console, f"reading {source}", unit="files") as waiting, counted(waiting.advance):
         manifest, faults = check_source(source, load(None, set_).data, _pictures(waiting))
@@ -284,7 +295,31 @@ def check(
         f"{manifest.source}: {len(manifest):,} images of {len(manifest.classes()):,} classes; "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items()),
     )
+    if near and len(manifest) > 1:
+        faults = [*faults, *_near(manifest, set_, html, ids)]
     for line in (*manifest.remarks(), *describe_faults(faults)):
         console.print(line, soft_wrap=True)
     if any(not fault.note for fault in faults):
         sys.exit(2)
+
+
+def _near(manifest: Manifest, set_: tuple[str, ...], html: Path | None, ids: Path | None) -> list[Fault]:
+    from bier.records.pictures import Picture
+    from bier.report.copies import ShownCopy, write_copies
+    from bier.runs.near import near_copies
+    from bier.settings.reading import load
+    from bier.system.files import write_text
+
+    def shown(row: int) -> Picture:
+        return Picture(image=manifest.reference(row), label=f"{manifest.image[row]} ({manifest.split[row]})")
+
+    console = terminal()
+    found = near_copies(manifest, load(None, set_), console)
+    if html is not None:
+        copies = [ShownCopy(shown(copy.keep), shown(copy.other), copy.similarity) for copy in found.removable]
+        write_copies(copies, html, source=manifest.source)
+        console.print(f"page: {html}", soft_wrap=True)
+    if ids is not None:
+        write_text(ids, "".join(f"{manifest.image[copy.other]}\n" for copy in found.removable))
+        console.print(f"copies: {ids}", soft_wrap=True)
+    return found.faults

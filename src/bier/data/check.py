@@ -33,9 +33,12 @@ KINDS = {
     "class on both sides": "classes on both sides of the split",
     "duplicate across splits": "exact duplicates across splits",
     "duplicate across classes": "exact duplicates with different labels",
+    "near-copy across splits": "near-copies across splits",
+    "near-copy across classes": "near-copies with different labels",
     "class of one image": "training classes with one image",
     "query without positive": "queries without a positive",
     "duplicate": "exact duplicates within a split and class",
+    "near-copy": "near-copies within a split and class",
     "names alike": "classes whose names look the same",
     "gallery only": "test classes with one image, which no query asks for",
     "blank": "pictures that show nothing",
@@ -43,7 +46,7 @@ KINDS = {
 }
 """Every kind of fault, in the order in which they are told, with its heading."""
 
-NOTES = frozenset({"duplicate", "names alike", "gallery only", "blank", "copy at another size"})
+NOTES = frozenset({"duplicate", "near-copy", "names alike", "gallery only", "blank", "copy at another size"})
 """Kinds that are worth knowing and no reason to stop."""
 
 
@@ -266,11 +269,21 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+def near_copy(manifest: Manifest, first: int, index: int) -> Fault | None:
+    """That a picture shows what another one shows; None where their files are the same, which `check` tells."""
+    contents = [_content(manifest.reference(row))[1] for row in (first, index)]
+    return None if contents[0] == contents[1] else _repeats(manifest, first, index, "near-copy", "shows the same as")
+
+
 def _duplicate(manifest: Manifest, first: int, index: int) -> Fault:
     """How a picture repeats the first one of the same content."""
-    columns = {"duplicate across splits": manifest.split, "duplicate across classes": manifest.label}
-    message = f"same file as {f'row {manifest.row[first]}, ' if manifest.numbered else ''}{_name(manifest, first)}"
-    for kind, column in columns.items():
+    return _repeats(manifest, first, index, "duplicate", "same file as")
+
+
+def _repeats(manifest: Manifest, first: int, index: int, kind: str, told: str) -> Fault:
+    message = f"{told} {f'row {manifest.row[first]}, ' if manifest.numbered else ''}{_name(manifest, first)}"
+    for place, column in (("splits", manifest.split), ("classes", manifest.label)):
         if column[first] != column[index]:
-            return _fault(manifest, index, kind, f"{message} ({column[first]!r} there, {column[index]!r} here)")
-    return _fault(manifest, index, "duplicate", message)
+            there = f"{message} ({column[first]!r} there, {column[index]!r} here)"
+            return _fault(manifest, index, f"{kind} across {place}", there)
+    return _fault(manifest, index, kind, message)

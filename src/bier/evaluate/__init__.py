@@ -5,6 +5,7 @@ from bier.evaluate.matching import MATCHING
 from bier.evaluate.neighbours import neighbours
 from bier.evaluate.protocols import CONVENTIONS, evaluate_manifest
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, RetrievalResult, evaluate_retrieval
+from bier.evaluate.shared_labels import shared_label
 
 __all__ = [
     "CONVENTIONS",
@@ -20,4 +21,5 @@ __all__ = [
     "feature_correlation",
     "learner_correlation",
     "neighbours",
+    "shared_label",
 ]

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bier.evaluate.engine.exact import Relevance, of_same_class
 from bier.evaluate.engine.inputs import Labels, as_list, prepare
 from bier.evaluate.engine.table import Indices, Table, views
 from bier.evaluate.learners import Weights, weight_shares
@@ -45,6 +46,7 @@ def by_class(
     result: RetrievalResult,
     pictures: Sequence[Picture],
     gallery_pictures: Sequence[Picture] | None = None,
+    relevance: Relevance | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Figures of every class, and the pairs of classes that are confused most often.
 
@@ -59,6 +61,7 @@ def by_class(
         result: what was found with the ensemble, ``map_at_r`` among it.
         pictures: (n,) what to say of each query.
         gallery_pictures: (g,).
+        relevance: which rows are right, as for `evaluate_retrieval`.
 
     Returns:
         ``by_class`` and ``confusions`` as in ``metrics.json`` (`bier.records.classes`): classes by their labels' order
@@ -69,7 +72,8 @@ def by_class(
     theirs = mine if others is None or gallery_labels is None else as_list(gallery_labels)
     found = pictures if gallery_pictures is None else gallery_pictures
     rows = np.flatnonzero(result.counted & (result.per_query["first_hit_rank"] != 1))
-    wrong = _wrong_hits(query, query if others is None else others, rows, alpha)
+    searched = query if others is None else others
+    wrong = _wrong_hits(query, searched, rows, alpha, relevance or of_same_class(query, searched))
     titles = {label: _title(picture) for label, picture in [*zip(theirs, found, strict=True)]}
     titles |= {label: _title(picture) for label, picture in zip(mine, pictures, strict=True)}
     pairs = [(mine[row], theirs[hit]) for row, hit in zip(wrong.query.tolist(), wrong.hit.tolist(), strict=True)]
@@ -81,18 +85,18 @@ def by_class(
     }
 
 
-def _wrong_hits(query: Table, gallery: Table, rows: Indices, alpha: Weights) -> WrongHits:
-    """The nearest picture of another class for each row."""
+def _wrong_hits(query: Table, gallery: Table, rows: Indices, alpha: Weights, relevance: Relevance) -> WrongHits:
+    """The nearest picture that is not right for each row."""
     view = views(weight_shares(alpha))[-1]
     searched = gallery.embedding(view)
     asking = searched if query is gallery else query.embedding(view)
-    codes = torch.from_numpy(gallery.codes)
+    everything = np.arange(len(gallery))
     step = max(1, SCORES // len(gallery))
     hits, scores = [torch.empty(0, dtype=torch.int64)], [torch.empty(0)]
     for start in range(0, len(rows), step):
         some = torch.from_numpy(rows[start : start + step])
         similar = asking[some] @ searched.T
-        similar.masked_fill_(torch.from_numpy(query.codes)[some, None] == codes, -torch.inf)
+        similar.masked_fill_(torch.from_numpy(relevance(some.numpy(), everything)), -torch.inf)
         best = similar.max(1)
         hits.append(best.indices)
         scores.append(best.values)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bier.errors import ConfigError, DataError
+from bier.evaluate.engine.exact import Relevance
 from bier.evaluate.engine.inputs import Labels, as_list, prepare
 from bier.evaluate.engine.table import views
 from bier.evaluate.matching import MATCHING, average
@@ -75,8 +76,9 @@ def search_learners(
     gallery_labels: Labels | None,
     alpha: Weights,
     options: Options,
+    relevance: Relevance | None = None,
 ) -> list[Found]:
-    """The searches behind `evaluate_learners`."""
+    """The searches behind `evaluate_learners`; another relevance may stand for equal labels."""
     shares, labels = weight_shares(alpha), as_list(labels)
     counts = {len(part) for part in learners}
     if len(shares) != len(learners) or len(counts) != 1:
@@ -85,7 +87,7 @@ def search_learners(
             remedy="give the outputs of every learner for the same images, and one weight for each",
         )
     sides = prepare(learners, labels, gallery, gallery_labels, "cosine")
-    results = search(*sides, views(shares), options, labels)
+    results = search(*sides, views(shares), options, labels, relevance)
     sizes = [part.shape[1] for part in learners]
     return [
         Found(name, kind, tuple(used), sum(sizes[m] for m in used), results[at])

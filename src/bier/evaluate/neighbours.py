@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.evaluate.engine.exact import exact_scores
+from bier.evaluate.engine.exact import Relevance, exact_scores, of_same_class
 from bier.evaluate.engine.inputs import Labels, prepare
 from bier.evaluate.engine.table import views
 from bier.evaluate.learners import Weights, weight_shares
@@ -27,6 +27,7 @@ def neighbours(
     result: RetrievalResult,
     pictures: Sequence[Picture],
     gallery_pictures: Sequence[Picture] | None = None,
+    relevance: Relevance | None = None,
     *,
     hits: int = 8,
     worst: int = 24,
@@ -44,6 +45,7 @@ def neighbours(
         result: what was found with the ensemble, ``map_at_r`` among it.
         pictures: (n,) what to say of each query, such as ``{"image": path, "label": class}``.
         gallery_pictures: (g,).
+        relevance: which rows are right, as for `evaluate_retrieval`.
         hits: how many to show; fewer in a smaller gallery.
         worst: how many of each group; no query stands in two, and a small set is shared out.
         typical: likewise, of different classes as far as possible.
@@ -58,12 +60,13 @@ def neighbours(
     chosen = np.concatenate(list(groups.values()))
     searched = query if others is None else others
     scores = exact_scores(query, chosen, searched, views(weight_shares(alpha))[-1:])[0].cpu().numpy()
+    relevance = relevance or of_same_class(query, searched)
     found = pictures if gallery_pictures is None else gallery_pictures
     entries: list[dict[str, Any]] = []
     for group, rows in groups.items():
         for row in rows.tolist():
             row_scores = scores[len(entries)]
-            correct = searched.codes == query.codes[row]
+            correct = relevance(np.array([row]), np.arange(len(searched)))[0]
             order = _first(row_scores, correct, hits, row if others is None else None)
             entries.append(
                 {

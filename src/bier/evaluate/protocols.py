@@ -26,6 +26,7 @@ from torch import Tensor
 
 from bier.errors import DataError, ImageError
 from bier.evaluate.confusions import by_class
+from bier.evaluate.engine.exact import Relevance
 from bier.evaluate.learners import (
     Found,
     Row,
@@ -35,9 +36,11 @@ from bier.evaluate.learners import (
     learner_correlation,
     search_learners,
 )
+from bier.evaluate.matching import MATCHING
 from bier.evaluate.neighbours import neighbours
 from bier.evaluate.reranked import evaluate_reranked
 from bier.evaluate.retrieval import RECALL_AT, USUAL, Metric, Missing, Options, RetrievalResult
+from bier.evaluate.shared_labels import shared_label
 from bier.method.reranking import Reranking
 from bier.records.bits import packed
 from bier.records.metrics import FORMAT
@@ -53,6 +56,12 @@ CONVENTIONS = {
     "exclude": "queries without a positive are counted and left out of the means",
     "miss": "queries without a positive are counted as misses",
 }
+
+
+OF_ONE_LABEL = frozenset({"nmi", "ami", *MATCHING})
+"""Metrics that cannot tell shared labels."""
+SEVERAL = "pictures have several labels, and it goes by one"
+"""Why a metric is not measured."""
 
 
 class Vectors(Protocol):
@@ -122,6 +131,7 @@ def evaluate_manifest(
     device: torch.device | str = "cpu",
     distributed: bool = False,
     rerank: Sequence[Reranking] = (),
+    separator: str | None = None,
 ) -> dict[str, Any]:
     """Everything that is said of a model on a manifest: the contents of ``metrics.json``.
 
@@ -140,6 +150,8 @@ def evaluate_manifest(
         missing: see `evaluate_retrieval`.
         device: where to search.
         distributed: share the search with the other processes of ``torch.distributed``.
+        separator: what stands between the labels of a picture that has several; a hit is right that shares one.
+            Metrics that go by one label a picture are left out then.
         rerank: a row for each of these, of the whole embedding with its first hits in another order.
 
     Raises:
@@ -151,23 +163,33 @@ def evaluate_manifest(
     labels = manifest.label[rows]
     everyone = np.unique(np.concatenate([trial.positions() for trial in searches]))
 
+    left_out = OF_ONE_LABEL & {*metrics, *whole} if separator else frozenset()
+    metrics, whole = ([metric for metric in some if metric not in left_out] for some in (metrics, whole))
     options = Options(recall_at, metrics, missing=missing, distributed=distributed)
     of_learners = dataclasses.replace(options, whole=whole)
+    right = [_relevance(labels, trial, separator) for trial in searches]
+    asked = list(zip(searches, right, strict=True))
     learners = [part.to(device) for part in vectors.learners]
-    draws = [search_learners(*_sides(learners, labels, trial), alpha, of_learners) for trial in searches]
+    draws = [search_learners(*_sides(learners, labels, trial), alpha, of_learners, how) for trial, how in asked]
     table = [_row([draw[position] for draw in draws]) for position in range(len(draws[0]))]
     for reranking in rerank:
-        results = [evaluate_reranked(*_sides(learners, labels, trial), alpha, reranking, options) for trial in searches]
+        results = [
+            evaluate_reranked(*_sides(learners, labels, trial), alpha, reranking, options, relevance=how)
+            for trial, how in asked
+        ]
         one = draws[0][0]
         table.append(figures(f"re-ranked, {reranking}", "reranked", one.learners, one.dimensions, results))
         table[-1] |= _first_right(results)
     if vectors.features is not None:
         features = [vectors.features.to(device)]
-        draws_of_features = [search_learners(*_sides(features, labels, trial), [1.0], options) for trial in searches]
+        draws_of_features = [
+            search_learners(*_sides(features, labels, trial), [1.0], options, how) for trial, how in asked
+        ]
         results = [draw[0].result for draw in draws_of_features]
         table.append(figures("backbone features", "features", (), vectors.features.shape[1], results))
         table[-1] |= _first_right(results)
     first = draws[0][0].result
+    reasons = {**first.not_measured, **dict.fromkeys(sorted(left_out), SEVERAL)}
     table[0] |= _first_right([draw[0].result for draw in draws])
     return {
         "format": FORMAT,
@@ -183,13 +205,24 @@ def evaluate_manifest(
         "gallery": first.gallery,
         "classes": len(set(labels[everyone])),
         "queries_without_positive": first.queries_without_positive,
-        "conventions": [CONVENTIONS["ties"], CONVENTIONS["self"], CONVENTIONS[missing]],
+        "conventions": [CONVENTIONS["ties"], CONVENTIONS["self"], CONVENTIONS[missing], *_several(separator)],
         "unreadable": [f"{error.where}: {error.what}" if error.where else error.what for error in vectors.failed],
         "rows": table,
         "correlation": _correlation([part[everyone] for part in vectors.learners], seed),
-        **_pictured(learners, alpha, labels, searches[0], first, manifest, rows),
-        **({"not_measured": dict(first.not_measured)} if first.not_measured else {}),
+        **_pictured(learners, alpha, labels, searches[0], first, manifest, rows, right[0]),
+        **({"not_measured": reasons} if reasons else {}),
     }
+
+
+def _relevance(labels: NDArray[np.object_], trial: Trial, separator: str | None) -> Relevance | None:
+    if not separator:
+        return None
+    searched = None if trial.gallery is None else labels[trial.gallery]
+    return shared_label(labels[trial.query], searched, separator=separator)
+
+
+def _several(separator: str | None) -> list[str]:
+    return [f"a hit is right if it shares a label; {separator!r} separates labels"] if separator else []
 
 
 _Sides = tuple[list[Tensor], NDArray[np.object_], list[Tensor] | None, NDArray[np.object_] | None]
@@ -254,6 +287,7 @@ def _pictured(
     result: RetrievalResult,
     manifest: Manifest,
     rows: NDArray[np.int64],
+    relevance: Relevance | None,
 ) -> dict[str, Any]:
     """What is told with pictures: queries with their hits, and which classes are confused."""
 
@@ -262,4 +296,4 @@ def _pictured(
 
     others = None if trial.gallery is None else pictures(trial.gallery)
     asked = (*_sides(learners, labels, trial), alpha, result, pictures(trial.query), others)
-    return {"neighbours": neighbours(*asked), **by_class(*asked)}
+    return {"neighbours": neighbours(*asked, relevance), **by_class(*asked, relevance)}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bier.errors import ConfigError
-from bier.evaluate.engine.exact import SCORES, exact_scores, of_same_class, rank_scores
+from bier.evaluate.engine.exact import SCORES, Relevance, exact_scores, of_same_class, rank_scores
 from bier.evaluate.engine.inputs import Labels, as_list, equal_across_classes, prepare
 from bier.evaluate.engine.ranking import Ranking
 from bier.evaluate.engine.table import Indices, Table, views
@@ -31,6 +31,7 @@ def evaluate_reranked(
     options: Options,
     ids: Labels | None = None,
     gallery_ids: Labels | None = None,
+    relevance: Relevance | None = None,
 ) -> RetrievalResult:
     """Search with the whole ensemble, and put the first hits of each query in their new order.
 
@@ -46,6 +47,7 @@ def evaluate_reranked(
         options: cosines only; NMI and AMI know no order and are left out.
         ids: (n,) names of the images, as for `evaluate_retrieval`.
         gallery_ids: (g,) likewise.
+        relevance: which rows are right, as for `evaluate_retrieval`.
 
     Raises:
         ConfigError: there are fewer pictures to search among than the re-ranking takes neighbours; or dot products.
@@ -56,9 +58,10 @@ def evaluate_reranked(
     query, others = prepare(learners, labels, gallery, gallery_labels, "cosine", ids, gallery_ids)
     searched = query if others is None else others
     reranking.check_pool(len(searched) - (others is None))
+    relevance = relevance or of_same_class(query, searched)
     ranking = Ranking.empty(len(query), options.wanted)
     for rows, scores, there in _searches(query, searched, weight_shares(alpha), reranking):
-        right = torch.from_numpy(of_same_class(query, searched)(rows, np.arange(len(searched)))).to(query.device)
+        right = torch.from_numpy(relevance(rows, np.arange(len(searched)))).to(query.device)
         ranking.put(rows, rank_scores(scores, right & there, there & ~right, options.wanted))
     equal = equal_across_classes(query, others)
     return summary(ranking, len(searched), options, {}, equal, as_list(labels))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from bier.data.thumbnails import Thumbnails
 from bier.records.history import HardPair
 from bier.records.metrics import Metrics, Neighbours
 from bier.records.run import RunRecords
 from bier.report import charts, classes, seen, tables, validation, wording
 from bier.report.confidence import confidence
+from bier.report.environment import environment
 from bier.report.matching import matching, unmeasured
 
 QUERIES = 48
@@ -24,24 +22,17 @@ GROUPS = ("typical", "best", "worst")
 
 def render(runs: Sequence[RunRecords], thumbnail: int) -> str:
     """The whole page, with pictures of at most `thumbnail` pixels."""
-    # Autoescape: labels, paths and settings come from other people's files.
-    environment = Environment(
-        loader=PackageLoader("bier.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=wording.percent, words=wording.words, folder_and_name=wording.folder_and_name)
-    environment.filters["confusion_text"] = classes.confusion_text
-    environment.globals["thumbnail"] = Thumbnails(thumbnail)
     several = len(runs) > 1
-    return environment.get_template("template.html").render(
-        title=f"{len(runs)} runs compared" if several else runs[0].name,
-        headline=wording.compared(runs) if several else wording.headline(runs[0]),
-        comparison=_comparison(runs) if several else None,
-        runs=[_section(run, i, QUERIES // len(runs)) for i, run in enumerate(runs)],
-        side=thumbnail,
+    return (
+        environment(thumbnail)
+        .get_template("template.html")
+        .render(
+            title=f"{len(runs)} runs compared" if several else runs[0].name,
+            headline=wording.compared(runs) if several else wording.headline(runs[0]),
+            comparison=_comparison(runs) if several else None,
+            runs=[_section(run, i, QUERIES // len(runs)) for i, run in enumerate(runs)],
+            side=thumbnail,
+        )
     )
 
 

@@ -45,8 +45,15 @@ def measure_baseline(job: Job, manifest: Manifest, config: Config, console: Cons
         if not plainly:
             plain = build.model(config.replace(model__pooling="average", model__lora=None))
             vectors = replace(vectors, features=embed(plain, tested, **options).features)
-        several = job.hardware.processes.world > 1
-        found = metrics_of(model, vectors, tested, name="", seed=config.seed, distributed=several)
+        found = metrics_of(
+            model,
+            vectors,
+            tested,
+            name="",
+            seed=config.seed,
+            distributed=job.hardware.processes.world > 1,
+            separator=config.data.label_separator,
+        )
     rows = _named(found, config)
     told = [f"{percent(next(iter(row.recall.values())))} % ({row.name})" for row in rows]
     console.print(f"before training: Recall@1 {', '.join(told)}, {time.monotonic() - began:.0f} s", soft_wrap=True)
@@ -72,5 +79,7 @@ def pretrained_features(source: str, config: Config, console: Console) -> Row:
     model = build.model(config)
     view = build.test_transform(config, build.image_size(config, hardware.device))
     vectors = embed_manifest(model, manifest, view, hardware, console)
-    metrics = metrics_of(model, vectors, manifest, name="pretrained", seed=config.seed)
+    metrics = metrics_of(
+        model, vectors, manifest, name="pretrained", seed=config.seed, separator=config.data.label_separator
+    )
     return next(row for row in metrics.rows if row.kind == "features")

@@ -81,6 +81,8 @@ def evaluate(
         same = source is None or source_path(source) == path
         settings = config.data if same else load(None, overrides).data
         manifest = opened(given, settings, console)
+        for line in () if same else manifest.notes:  # training has told its own
+            console.print(line, soft_wrap=True)
         if same:  # validation classes are not part of the training split, and stay out of it here
             manifest = held_out(manifest, config, console)
     set_threads(config)
@@ -103,10 +105,13 @@ def evaluate(
         missing=missing,
         distributed=processes.world > 1,
         rerank=rerankings,
+        separator=config.data.label_separator,
     )
     metrics = replace(
         _beside_baseline(metrics, folder, console),
-        confidence=measured_confidence(model, info.calibration, vectors, wanted, config.seed),
+        confidence=None
+        if config.data.label_separator
+        else measured_confidence(model, info.calibration, vectors, wanted, config.seed),
     )
     if known is not None:
         metrics = _with_seen(metrics, set(wanted.label[vectors.index]), known)

@@ -77,7 +77,7 @@ def make_model(
     entries = list(source.pictures((0, 0)))
     chosen = _drawn(entries, most, config.seed)
     hardware = build.hardware(config)
-    model = _model(config)
+    model = untrained_model(config)
     view = build.test_transform(config, build.image_size(config, hardware.device))
     build.check_image_size(model, view.size)
     manifest = _manifest([entry for entry in chosen if entry.fault is None], source)
@@ -97,7 +97,7 @@ def make_model(
     )
 
 
-def _model(config: Config) -> RetrievalModel:
+def untrained_model(config: Config) -> RetrievalModel:
     """With no more dimensions than features, unless the settings ask for so many."""
     model = build.model(config)
     features = model.backbone.features

@@ -1,60 +1,108 @@
-"""Pictures that are nearly the same, in groups."""
+"""Pictures of an index that are nearly the same."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from bier.errors import SearchError
-from bier.search.base import Index, Vectors
+from bier.search.base import Index
+from bier.vectors.copies import seen_copies, to_remove
+from bier.vectors.near import Pairs, VectorFile, forest, groups
 
-_TILE = 2048
+SAME = 0.98
+"""Cosine from which two pictures are the same, where pixels are not looked at."""
+LOOKED_AT = 0.5
+"""Cosine from which two pictures are looked at."""
 
 
-def duplicate_groups(index: Index, threshold: float = 0.98) -> list[list[str]]:
+@dataclass(frozen=True)
+class Stored:
+    """A picture of the index."""
+
+    id: str
+    image: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A picture that may go, because another shows the same."""
+
+    keep: Stored
+    other: Stored
+    similarity: float
+
+
+class Duplicates:
+    """Pairs of pictures that are nearly the same.
+
+    Args:
+        pictures: of the index.
+        pairs: of their rows.
+    """
+
+    def __init__(self, pictures: list[Stored], pairs: Pairs) -> None:
+        self._pictures, self._pairs = pictures, pairs
+
+    def groups(self) -> list[list[str]]:
+        """Ids in groups of two and more, the largest group first."""
+        named = [sorted(self._pictures[row].id for row in rows) for rows in groups(self._pairs, len(self._pictures))]
+        return sorted(named, key=lambda names: (-len(names), names))
+
+    def to_remove(self) -> list[Duplicate]:
+        """Every picture of a group but the largest one, the most similar first; pictures are read for it."""
+        found = to_remove(self._pairs, lambda row: self._pictures[row].image, len(self._pictures))
+        return [Duplicate(self._pictures[copy.keep], self._pictures[copy.other], copy.similarity) for copy in found]
+
+
+def duplicate_groups(index: Index, threshold: float = SAME) -> list[list[str]]:
     """Ids in groups of two and more, the largest group first.
 
     Pictures whose cosine similarity reaches the threshold are in one group, and so are those that are connected by
-    others. Every pair is compared, a tile at a time.
+    others. Every pair is compared, a tile at a time, and vectors wait in a temporary file.
 
     Raises:
         SearchError: the threshold is not in 0..1.
     """
+    return duplicates(index, threshold).groups()
+
+
+def duplicates(
+    index: Index,
+    threshold: float | None = None,
+    *,
+    look: bool = False,
+    progress: Callable[[int, int], object] = lambda done, of: None,
+) -> Duplicates:
+    """Pictures that are nearly the same.
+
+    Args:
+        index: is read whole.
+        threshold: cosine from which two pictures are the same, or are looked at; None for `SAME` or `LOOKED_AT`.
+        look: compare the pixels of similar pictures, which finds cropped copies and passes over pictures that are
+            merely alike.
+        progress: called with pairs that were looked at, and how many there are.
+
+    Raises:
+        SearchError: the threshold is not in 0..1.
+    """
+    threshold = (LOOKED_AT if look else SAME) if threshold is None else threshold
     if not 0 < threshold <= 1:
         raise SearchError(f"threshold {threshold} is not a similarity", remedy="choose one above 0, at most 1")
-    batches = list(index.scan())
-    if not batches:
-        return []
-    ids = [name for rows in batches for name in rows.ids]
-    group = components(np.concatenate([rows.vectors for rows in batches]), threshold)
-    members: dict[int, list[str]] = {}
-    for name, number in zip(ids, group.tolist(), strict=True):
-        members.setdefault(number, []).append(name)
-    groups = [sorted(names) for names in members.values() if len(names) > 1]
-    return sorted(groups, key=lambda names: (-len(names), names))
+    with _stored(index) as (pictures, vectors):
+        if not look:
+            return Duplicates(pictures, forest(vectors, threshold))
+        return Duplicates(pictures, seen_copies(vectors, lambda row: pictures[row].image, threshold, progress))
 
 
-def components(vectors: Vectors, threshold: float) -> NDArray[np.int64]:
-    """(n,) number of the group of each row, which may be a group of one."""
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    group = np.arange(len(vectors))
-    for top in range(0, len(vectors), _TILE):
-        for left in range(top, len(vectors), _TILE):
-            # A little below, for equal pictures at the threshold 1.
-            close = vectors[top : top + _TILE] @ vectors[left : left + _TILE].T >= threshold - 1e-6
-            rows, columns = np.nonzero(close)
-            group = _joined(group, group[rows + top], group[columns + left])
-    return group
-
-
-def _joined(group: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    different = one != other
-    if not different.any():
-        return group
-    links = np.ones(int(different.sum()), dtype=bool)
-    size = len(group)
-    _, number = connected_components(coo_array((links, (one[different], other[different])), (size, size)), False)
-    renumbered: NDArray[np.int64] = number[group].astype(np.int64)
-    return renumbered
+@contextmanager
+def _stored(index: Index) -> Iterator[tuple[list[Stored], VectorFile]]:
+    pictures = []
+    with VectorFile() as vectors:
+        for rows in index.scan():
+            vectors.append(rows.vectors)
+            for name, known in zip(rows.ids, rows.metadata, strict=True):
+                pictures.append(Stored(name, known.get("image") or "", known.get("label") or ""))
+        yield pictures, vectors

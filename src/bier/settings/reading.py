@@ -13,6 +13,9 @@ from bier.errors import ConfigError
 from bier.settings.changing import apply
 from bier.settings.schema import Config
 
+_SIGNS = ("|", ">", ",", "#", "&")
+"""Values that mean themselves, and something else in YAML."""
+
 
 def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Defaults, then the file, then ``key=value`` overrides such as ``optimizer.epochs=20``.
@@ -65,6 +68,8 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
 
 
 def _parse(text: str, override: str, where: str) -> object:
+    if text in _SIGNS:
+        return text
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist

@@ -27,6 +27,11 @@ class DataConfig:
         high=100,
         if_none="the topmost folders are the classes; where it is not clear, you are asked",
     )
+    label_separator: str | None = setting(
+        None,
+        "What stands between the labels of a picture; in evaluation, a hit that shares one is right.",
+        if_none="each label is one class, whatever it holds",
+    )
     strict: bool = setting(True, "Refuse a benchmark whose counts of images and classes are not the published ones.")
     vehicleid_list: Literal[800, 1600, 2400] = setting(800, "Test list of VehicleID, by its number of vehicles.")
     vehicleid_protocol: Literal["draws", "leave-one-out"] = setting(

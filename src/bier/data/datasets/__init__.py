@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from bier.data import several_labels
 from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.reader import Reader
@@ -76,6 +77,7 @@ def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[M
             manifest = step(manifest)
         except DataError as error:
             faults.append((None, error.what))
+    manifest = _warned(manifest, config)
     return manifest if config.crop_to_bbox else replace(manifest, bbox=None), faults
 
 
@@ -106,8 +108,13 @@ def reading(path: Path) -> Iterator[None]:
 
 def _usable(manifest: Manifest, path: Path, config: DataConfig) -> Manifest:
     _refuse_useless(manifest, path)
-    manifest = _with_protocol(_with_split(manifest, config))
+    manifest = _warned(_with_protocol(_with_split(manifest, config)), config)
     return manifest if config.crop_to_bbox else replace(manifest, bbox=None)
+
+
+def _warned(manifest: Manifest, config: DataConfig) -> Manifest:
+    told = None if config.label_separator else several_labels.warning(manifest.label.tolist())
+    return manifest if told is None else replace(manifest, notes=(*manifest.notes, told))
 
 
 def _with_split(manifest: Manifest, config: DataConfig) -> Manifest:
