@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bier.cli.app import terminal
-from bier.cli.searching import searches
+from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
     from bier.search.rebuild import Rebuilt

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
+from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
@@ -486,22 +487,3 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
         opened.close()
         raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
     return opened
-
-
-def searches(opened: Index) -> str:
-    """How an index is searched, and what that finds."""
-    from bier.search.approximate import ApproximateIndex
-
-    known = opened.approximation if isinstance(opened, ApproximateIndex) else None
-    if known is None or known.wanted == 1:
-        return "exact"
-    if known.setting is None:
-        best = f"; the best setting reached {known.best:.4f}" if known.best is not None else ""
-        return f"exact: recall@10 of {known.wanted:g} was asked for and not reached{best}"
-    if known.recall is None:
-        return "approximate, recall not measured: the approximate index was being built; run `bier index tune`"
-    setting = ", ".join(f"{name} {value}" for name, value in known.setting.items())
-    return (
-        f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
-        f"at {known.pictures:,} pictures; {setting})"
-    )
