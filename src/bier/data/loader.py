@@ -70,7 +70,7 @@ def train_loader(
         ProcessError: decoding failed in a way that is not known of pictures.
     """
     view = _RandomView(transform, seed, epoch) if views is None else _DrawnView(transform, seed, epoch, views)
-    return _load(_Pictures(manifest, labels, transform, view), plan.epoch(epoch)[start_batch:], workers)
+    return _load(_Pictures(manifest, labels, transform.size, view), plan.epoch(epoch)[start_batch:], workers)
 
 
 def view_loader(
@@ -93,7 +93,7 @@ def view_loader(
         workers: as for `train_loader`.
     """
     every = np.arange(len(manifest)).repeat(views)
-    pictures = _Pictures(manifest.take(every), None, transform, _NumberedView(transform, seed, views), views)
+    pictures = _Pictures(manifest.take(every), None, transform.size, _NumberedView(transform, seed, views), views)
     return _load(pictures, batches, workers)
 
 
@@ -113,18 +113,32 @@ def image_loader(
     order = np.arange(len(manifest), dtype=np.int64)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     return _load(
-        _Pictures(manifest, labels, transform, _SameView(transform)),
+        _Pictures(manifest, labels, transform.size, _SameView(transform)),
         batches,
         workers,
     )
 
 
 @dataclass(frozen=True)
+class _View:
+    """What is made of one picture."""
+
+    transform: TestTransform | TrainTransform
+    seed: int = 0
+    """Of what a random one draws."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if isinstance(self.transform, TestTransform):
+            return self.transform(image)
+        return self.transform(image, torch.Generator().manual_seed(self.seed))
+
+
+@dataclass(frozen=True)
 class _SameView:
     transform: TestTransform
 
-    def __call__(self, image: Tensor, index: int, repetition: int) -> Tensor:
-        return self.transform(image)
+    def __call__(self, index: int, repetition: int) -> _View:
+        return _View(self.transform)
 
 
 @dataclass(frozen=True)
@@ -133,9 +147,8 @@ class _RandomView:
     seed: int
     epoch: int
 
-    def __call__(self, image: Tensor, index: int, repetition: int) -> Tensor:
-        seed = _hash(f"{self.seed} {self.epoch} {index} {repetition}")
-        return self.transform(image, torch.Generator().manual_seed(seed))
+    def __call__(self, index: int, repetition: int) -> _View:
+        return _View(self.transform, _hash(f"{self.seed} {self.epoch} {index} {repetition}"))
 
 
 @dataclass(frozen=True)
@@ -145,9 +158,9 @@ class _DrawnView:
     epoch: int
     views: int
 
-    def __call__(self, image: Tensor, index: int, repetition: int) -> Tensor:
+    def __call__(self, index: int, repetition: int) -> _View:
         view = drawn_view(self.seed, self.epoch, index, repetition, self.views)
-        return _one_view(self.transform, self.seed, view, image, index)
+        return _one_view(self.transform, self.seed, view, index)
 
 
 @dataclass(frozen=True)
@@ -156,15 +169,15 @@ class _NumberedView:
     seed: int
     views: int
 
-    def __call__(self, image: Tensor, index: int, repetition: int) -> Tensor:
-        return _one_view(self.transform, self.seed, index % self.views, image, index // self.views)
+    def __call__(self, index: int, repetition: int) -> _View:
+        return _one_view(self.transform, self.seed, index % self.views, index // self.views)
 
 
-def _one_view(transform: TrainTransform, seed: int, view: int, image: Tensor, index: int) -> Tensor:
+def _one_view(transform: TrainTransform, seed: int, view: int, index: int) -> _View:
     """The centre for view 0, else what an epoch of that number would show."""
     if view == 0:
-        return TestTransform(transform.size, transform.fit)(image)
-    return _RandomView(transform, seed, view)(image, index, 0)
+        return _View(TestTransform(transform.size, transform.fit))
+    return _RandomView(transform, seed, view)(index, 0)
 
 
 def _hash(key: str) -> int:
@@ -183,14 +196,14 @@ class _Pictures(Dataset[_Parts]):
         self,
         manifest: Manifest,
         labels: Indices | None,
-        transform: TestTransform | TrainTransform,
-        view: Callable[[Tensor, int, int], Tensor],
+        size: int,
+        view: Callable[[int, int], _View],
         alike: int = 1,
     ) -> None:
-        self.manifest, self.transform, self.size, self.view = manifest, transform, transform.size, view
+        self.manifest, self.size, self.view = manifest, size, view
         self.alike = alike
         """So many rows after one another are the same picture."""
-        self._last: tuple[int, Tensor] | None = None
+        self._last: tuple[tuple[int, object], Tensor] | None = None
         self.labels = manifest.codes() if labels is None else np.asarray(labels, dtype=np.int64)
         assert len(self.labels) == len(manifest)
 
@@ -201,7 +214,8 @@ class _Pictures(Dataset[_Parts]):
         seen: Counter[int] = Counter()
         for index in indices.tolist():
             try:
-                images[len(kept)] = self.view(self._read(index), index, seen[index]).numpy()
+                view = self.view(index, seen[index])
+                images[len(kept)] = view(self._read(index, view.transform)).numpy()
                 kept.append(index)
             except ImageError as error:
                 failed[index] = error
@@ -212,15 +226,15 @@ class _Pictures(Dataset[_Parts]):
         index = np.array(kept, dtype=np.int64)
         return images[: len(kept)], self.labels[index], index, list(failed.values())
 
-    def _read(self, index: int) -> Tensor:
-        picture = index // self.alike
-        if self._last is not None and self._last[0] == picture:
+    def _read(self, index: int, transform: TestTransform | TrainTransform) -> Tensor:
+        known = index // self.alike, transform  # which decides how large it is decoded
+        if self._last is not None and self._last[0] == known:
             return self._last[1]
         boxes = self.manifest.bbox
         box = None if boxes is None else boxes[index]
-        image = read_picture(self.manifest.reference(index), box, view=self.transform)
+        image = read_picture(self.manifest.reference(index), box, view=transform)
         if self.alike > 1:
-            self._last = picture, image
+            self._last = known, image
         return image
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from bier.data import Manifest
+from bier.data.reduction import ENOUGH
 from bier.data.references import file_of
 from bier.runs import build
 from bier.settings.schema import Config
@@ -98,6 +99,6 @@ def _fingerprint(job: Job, manifest: Manifest, views: int) -> str:
     about = {
         "pictures": [manifest.fingerprint(), references, [state_of(file_of(image)) for image in references]],
         "backbone": [backbone.spec(), weights, job.hardware.precision_name],
-        "views": [views, job.seed, dataclasses.asdict(job.pictures.train_view)],
+        "views": [views, job.seed, dataclasses.asdict(job.pictures.train_view), ENOUGH],
     }
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
