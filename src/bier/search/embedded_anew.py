@@ -110,7 +110,7 @@ class _Stored:
     """
 
     fingerprint = ""
-    total = None
+    total: int | None = None
 
     def __init__(self, index: Index, known: Mapping[str, int]) -> None:
         self.name = str(index.folder)
