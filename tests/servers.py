@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bier.search import Index
-from bier.serve import ServeSettings, create_app
+from bier.serve import Follow, ServeSettings, create_app
 from bier.serve.server import Server, listen
-from bier.vectors.encoder import Encoder
+from bier.vectors.encoder import PictureEncoder
 
 
 @contextmanager
-def served(index: Index, encoder: Encoder, settings: ServeSettings) -> Iterator[str]:
+def served(
+    index: Index, encoder: PictureEncoder, settings: ServeSettings, follow: Follow | None = None
+) -> Iterator[str]:
     """The address of a uvicorn that runs meanwhile."""
     listening = threading.Event()
-    server = Server(create_app(index, encoder, settings), settings, listening.set)
+    server = Server(create_app(index, encoder, settings, follow), settings, listening.set)
     bound = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

@@ -7,6 +7,7 @@
     ├─ LossError              a loss that breaks its contract (shape, type, no gradient)
     │  └─ NonFiniteLossError  training stopped before an update with NaN or infinity
     ├─ ModelError             a model or backbone that cannot be built or loaded
+    ├─ PlaceError             a bucket or server that cannot be read or written
     ├─ ProcessError           another process has ended, or failed
     ├─ SearchError            an index, engine or query that cannot be used
     └─ StorageError           a file that cannot be written (disk full, no permission)
@@ -70,6 +71,10 @@ class NonFiniteLossError(LossError):
 
 class ModelError(BierError):
     """A model or backbone that cannot be built or loaded."""
+
+
+class PlaceError(BierError):
+    """A bucket or server that cannot be read or written."""
 
 
 class ProcessError(BierError):

@@ -27,9 +27,21 @@ app = App(
 )
 
 
-def output(help: str) -> Parameter:
-    """``--out``, or ``-o``: where a command's result goes."""
-    return Parameter(name=["--out", "-o"], help=help)
+def output(help: str, *, url: bool = False) -> Parameter:
+    """``--out``, or ``-o``: where a command's result goes; ``url`` where it may be a bucket."""
+    return Parameter(name=["--out", "-o"], help=help, validator=None if url else _refuse_url)
+
+
+def _refuse_url(type_: Any, value: Any) -> None:
+    from bier.errors import ConfigError
+    from bier.system.places import is_url, spelled
+
+    if value is not None and is_url(value):
+        raise ConfigError(
+            f"{spelled(str(value))} is not a folder of this machine",
+            where="--out",
+            remedy="give a folder; `bier embed` alone writes into a bucket",
+        )
 
 
 ClassDepth = Annotated[

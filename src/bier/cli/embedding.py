@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @app.command
 def embed(
     model: Annotated[Path, Parameter(help="A run's folder, or a model file.")],
-    *images: Annotated[Path, Parameter(help="A folder, a table, a benchmark's directory, or tar files.")],
-    out: Annotated[Path, output("Folder of the vectors; new, or to go on with.")],
+    *images: Annotated[Path, Parameter(help="A folder, a table, a benchmark's directory, or tar files; also by URL.")],
+    out: Annotated[Path, output("Folder of the vectors, also in a bucket; new, or to go on with.", url=True)],
     type: Annotated[Literal["float32", "float16", "int8"], Parameter(help="Type of the stored numbers.")] = "float32",
     learners: Annotated[
         int | None, Parameter(help="How many learners to store, from the first. [default: all]")
@@ -47,8 +47,10 @@ def embed(
     from bier.errors import ConfigError, quoted
     from bier.export import load_encoder
     from bier.system.hardware import Hardware
+    from bier.system.places import is_url, path_of
     from bier.vectors.catalogue import embed_catalogue
 
+    out = path_of(out) if is_url(out) else out
     if not images:
         raise ConfigError(
             "no pictures given",

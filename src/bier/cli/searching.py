@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
+from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
@@ -128,7 +129,31 @@ def tune(
         if isinstance(opened, ApproximateIndex):
             with console.status("this takes minutes at a million pictures"):
                 opened.tune(recall, console.print)
-        console.print(_searches(opened), soft_wrap=True)
+        console.print(searches(opened), soft_wrap=True)
+
+
+@index.command
+def rebuild(
+    folder: IndexFolder,
+    *,
+    model: Annotated[Path | None, Parameter(help="Run or model file that takes the place of the index's.")] = None,
+    back: Annotated[bool, Parameter(help="Return to the model before.", negative="")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    trust_code: TrustCode = False,
+) -> None:
+    """Embed an index's pictures with another model, beside it, and switch once all is checked.
+
+    Ids, labels and fields stay. Searches go on meanwhile. After an interruption, the same command goes on.
+    """
+    from bier.cli.rebuilding import return_to_model_before, switch_model
+    from bier.errors import ConfigError
+
+    if back == (model is not None):
+        raise ConfigError("give a model, or --back", where="bier index rebuild", remedy="--model RUN, or --back")
+    if model is None:
+        return_to_model_before(folder)
+    else:
+        switch_model(folder, model, device, trust_code)
 
 
 @index.command
@@ -147,6 +172,7 @@ def check(folder: IndexFolder) -> None:
 @index.command(name="info")
 def show_info(folder: IndexFolder) -> None:
     """What an index holds, and of which model."""
+    from bier.cli.rebuilding import about_generations
     from bier.data.fields import in_words
     from bier.search import open_index
 
@@ -158,9 +184,10 @@ def show_info(folder: IndexFolder) -> None:
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened),
-            "searches": _searches(opened),
+            "searches": searches(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,
+            **about_generations(folder),
         }
     for name, text in lines.items():
         terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
@@ -347,15 +374,17 @@ def _source(
     from bier.network.hub import absolute
     from bier.search import IndexInfo
     from bier.system.hardware import Hardware
+    from bier.system.places import is_url, path_of
     from bier.vectors.catalogue import embedded
     from bier.vectors.sources import open_catalogue
 
-    if (Path(source) / "vectors.json").exists():
+    folder = path_of(source) if is_url(source) else Path(source)
+    if (folder / "vectors.json").exists():
         if class_depth is not None:
             raise ConfigError(
                 "vectors have their labels already", where="--class-depth", remedy="give it to `bier embed`"
             )
-        return _vectors(Path(source), model, trust_code)
+        return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
@@ -458,22 +487,3 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
         opened.close()
         raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
     return opened
-
-
-def _searches(opened: Index) -> str:
-    """How an index is searched, and what that finds."""
-    from bier.search.approximate import ApproximateIndex
-
-    known = opened.approximation if isinstance(opened, ApproximateIndex) else None
-    if known is None or known.wanted == 1:
-        return "exact"
-    if known.setting is None:
-        best = f"; the best setting reached {known.best:.4f}" if known.best is not None else ""
-        return f"exact: recall@10 of {known.wanted:g} was asked for and not reached{best}"
-    if known.recall is None:
-        return "approximate, recall not measured: the approximate index was being built; run `bier index tune`"
-    setting = ", ".join(f"{name} {value}" for name, value in known.setting.items())
-    return (
-        f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
-        f"at {known.pictures:,} pictures; {setting})"
-    )

@@ -86,6 +86,7 @@ def serve(
         trust_code=trust_code,
         listening=listening,
         waiting=lambda what: plain_console(stderr=True, soft_wrap=True).print(f"{what} ..."),
+        following=lambda what: plain_console(stderr=True, soft_wrap=True).print(what),
     )
     console.print("stopped")
     # All is written and closed. Taking torch apart would take seconds, and a decode that nobody waits for as well.

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from bier.system import places
+from bier.system.places import is_url
+
 KEPT_BYTES = 128 * 2**20
 """Of row groups in each process; the last one is kept whatever its size."""
 
@@ -39,8 +42,11 @@ def cell(file: str, column: str, row: int) -> bytes | None:
         OSError: the file cannot be read.
         ValueError: it is damaged, or has no such column or row.
     """
-    found = os.stat(file)
-    state = found.st_size, found.st_mtime_ns
+    if is_url(file):
+        state = places.state(file) or (0, 0)
+    else:
+        found = os.stat(file)
+        state = found.st_size, found.st_mtime_ns
     starts = _starts(file, state)
     if not 0 <= row < starts[-1]:
         raise ValueError(f"there is no row {row + 1:,}")
@@ -54,7 +60,7 @@ def _starts(file: str, state: tuple[int, int]) -> list[int]:
     """The first row of each row group, and the number of all rows."""
     from pyarrow import parquet
 
-    about = parquet.read_metadata(file)
+    about = parquet.read_metadata(places.opened(file))
     return list(accumulate((about.row_group(number).num_rows for number in range(about.num_row_groups)), initial=0))
 
 
@@ -78,7 +84,7 @@ def _read(key: Group) -> Any:
 
     file, _, column, group = key
     try:
-        with parquet.ParquetFile(file) as opened:
+        with parquet.ParquetFile(places.opened(file)) as opened:
             # Without threads of its own: this runs in processes that were forked.
             found = opened.read_row_group(group, columns=[column], use_threads=False)
     except arrow.ArrowException as error:

@@ -19,6 +19,8 @@ from bier.data.manifest import UNDECIDED, Manifest, natural
 from bier.data.references import clipped, is_reference, located, picture_bytes, short_name
 from bier.errors import DataError, ImageError
 from bier.settings.schema import DataConfig
+from bier.system import kept
+from bier.system.places import is_url
 
 if TYPE_CHECKING:
     from bier.data.looks import Look
@@ -256,7 +258,7 @@ def _inspect(manifest: Manifest, index: int) -> tuple[bytes | None, Look | None,
 def _content(image: str) -> tuple[Path | bytes, bytes]:
     """What there is to decode, and the digest of its bytes."""
     if is_reference(image):
-        data = picture_bytes(image)
+        data = kept.content(image) if is_url(image) else picture_bytes(image)
         return data, hashlib.sha256(data).digest()
     path = located(Path(image))
     return path, _digest(path)

@@ -26,7 +26,7 @@ from bier.data.limits import MAX_PIXELS, decoding_bytes
 from bier.data.quiet import quiet
 from bier.data.reduction import View
 from bier.data.references import clipped, is_reference, located, picture_bytes, short_name
-from bier.errors import ImageError
+from bier.errors import ImageError, PlaceError
 
 Fit = Literal["crop", "pad"]
 Result = TypeVar("Result")
@@ -62,6 +62,7 @@ def read_image(
     Raises:
         ImageError: missing, empty, truncated, too large (see `bier.data.limits`), not a picture, or the box lies
             outside. A picture that needs an optional package is named with the command that installs it.
+        PlaceError: a bucket cannot be asked.
     """
     name = _name_of(source, name)
     box = None if bbox is None or np.isnan(np.asarray(bbox, dtype=float)).any() else np.asarray(bbox, dtype=float)
@@ -106,6 +107,8 @@ def _read(source: Path | bytes, name: str, max_pixels: int, use: Callable[[Opene
     try:
         with _open(source) as file, quiet():
             return use(open_picture(file, max_pixels))
+    except PlaceError:  # it says nothing of the picture
+        raise
     except ImageError as error:
         raise ImageError(error.what, where=name, remedy=error.remedy or REMEDY) from error.__cause__
     # Decoders meet hostile bytes with every kind of exception; each of them means "this picture cannot be read".

@@ -22,6 +22,7 @@ from bier.data.passed_over import in_words
 from bier.data.references import absolute, is_reference
 from bier.errors import DataError
 from bier.system.files import write_atomically
+from bier.system.places import is_url, opened, path_of
 
 Split = Literal["train", "val", "test", "query", "gallery"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -167,7 +168,10 @@ class Manifest:
     def path(self, index: int) -> Path:
         """Where the picture at this position lies; `read_image` also opens one that is inside another file."""
         image = str(self.image[index])
-        return Path(self.reference(index)) if is_reference(image) else self.root / image
+        if is_reference(image) or is_url(self.root):
+            place = self.reference(index)
+            return path_of(place) if is_url(place) else Path(place)
+        return self.root / image
 
     def reference(self, index: int) -> str:
         """Where the picture at this position is, from any folder: what `bier.data.images.read_picture` opens."""
@@ -208,12 +212,12 @@ class Manifest:
         from pyarrow import parquet
 
         try:
-            table = parquet.read_table(path)
+            table = parquet.read_table(opened(path))
             about = json.loads((table.schema.metadata or {})[b"bier"])
             if about["format"] != _FORMAT:
                 raise ValueError(about["format"])
             columns = {name: table.column(name).to_pylist() for name in table.column_names}
-            return cls.of(Path(about["root"]), about["source"], protocol=about["protocol"], **columns)
+            return cls.of(path_of(about["root"]), about["source"], protocol=about["protocol"], **columns)
         except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"no manifest can be read from this file: {error or type(error).__name__}",

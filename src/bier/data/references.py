@@ -3,6 +3,7 @@
     /photos/boot.jpg
     tar:///photos/part-0.tar?offset=1536&size=84211#boots/1.jpg
     parquet:///photos/train.parquet?column=image.bytes&row=7#1.jpg
+    s3://bucket/photos/boot.jpg
 
 Everything that opens a picture of a manifest, a folder of vectors or an index goes through here.
 """
@@ -10,6 +11,7 @@ Everything that opens a picture of a manifest, a folder of vectors or an index g
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote
@@ -17,6 +19,8 @@ from urllib.parse import parse_qs, quote, unquote
 from bier.data.cells import cell
 from bier.data.spelling import other_spelling
 from bier.errors import ImageError
+from bier.system import kept, places
+from bier.system.places import is_url, path_of, spelled
 
 TAR, PARQUET = "tar", "parquet"
 LONGEST_NAME = 300
@@ -64,30 +68,51 @@ def parse(image: str) -> Place | None:
     rest = rest[1:] if rest.startswith("/") else f"/{rest}"  # a Path makes one slash of several
     address, _, name = rest.partition("#")
     file, _, query = address.partition("?")
+    file = unquote(file)
+    file = spelled(file.lstrip("/")) if is_url(file.lstrip("/")) else file
     fields = {key: values[0] for key, values in parse_qs(query).items()}
-    return Place(kind, unquote(file), fields, unquote(name))
+    return Place(kind, file, fields, unquote(name))
 
 
 def is_reference(image: str) -> bool:
-    """Whether it names a picture inside another file, and not a file."""
-    return parse(image) is not None
+    """Whether it names a picture in a bucket or inside another file, and not a file."""
+    return ":/" in image and (is_url(image) or parse(image) is not None)
 
 
 def absolute(image: str, root: Path) -> str:
     """The same picture, named so that it is found from any folder; relative paths begin at ``root``."""
     place = parse(image)
     if place is None:
-        return os.path.abspath(root / image)
-    if os.path.isabs(place.file):
+        return spelled(image) if is_url(image) else _joined(image, root)
+    if os.path.isabs(place.file) or is_url(place.file):
         return image
     _, _, rest = image.partition("?")
-    return f"{place.kind}://{quote(os.path.abspath(root / place.file))}?{rest}"
+    return f"{place.kind}://{quote(_joined(place.file, root))}?{rest}"
+
+
+def _joined(image: str, root: Path) -> str:
+    if is_url(root):
+        return spelled(os.path.normpath(f"{root}/{image}"))
+    return os.path.abspath(root / image)
+
+
+def look_up(images: Iterable[str], root: Path) -> None:
+    """Learn what there is of the pictures that are in buckets, before they are asked for one by one.
+
+    Raises:
+        PlaceError: a bucket cannot be listed.
+    """
+    there = is_url(root)
+    places.look_up(
+        str(file) for image in images if there or ":/" in image if is_url(file := file_of(absolute(image, root)))
+    )
 
 
 def file_of(image: str) -> Path:
     """The file that a picture is, or that it is in."""
     place = parse(image)
-    return Path(image if place is None else place.file)
+    file = image if place is None else place.file
+    return path_of(file) if is_url(file) else Path(file)
 
 
 def short_name(image: str) -> str:
@@ -109,15 +134,16 @@ def located(path: Path) -> Path:
 
 
 def picture_bytes(image: str) -> bytes:
-    """The bytes of a picture: of a file, of a member of a tar file, or of a cell of a Parquet file.
+    """The bytes of a picture: of a file, also in a bucket, of a member of a tar file, or of a cell of a Parquet file.
 
     Raises:
         ImageError: the file is gone, or holds no such picture any more.
+        PlaceError: the bucket cannot be asked: nothing is known of the picture.
     """
     place = parse(image)
     try:
         if place is None:
-            return located(Path(image)).read_bytes()
+            return kept.content(spelled(image)) if is_url(image) else located(Path(image)).read_bytes()
         return _from_tar(place) if place.kind == TAR else _from_parquet(place)
     except (OSError, KeyError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

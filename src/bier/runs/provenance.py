@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,6 +18,7 @@ from bier.records.provenance import BackboneSpec, Provenance, TrainedOn
 from bier.records.reading import from_json
 from bier.runs.splits import classes_seen
 from bier.settings.schema import Config
+from bier.system.places import path_of
 from bier.training.job import Job
 
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
@@ -56,7 +56,7 @@ def _trained_on(source: str, manifest: Manifest) -> TrainedOn:
 
 
 def source_path(source: str) -> str:
-    return str(Path(source).resolve())
+    return str(path_of(source).resolve())
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

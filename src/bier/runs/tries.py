@@ -32,6 +32,7 @@ from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
 from bier.system.console import plain_console
 from bier.system.files import write_atomically
+from bier.system.places import path_of
 from bier.system.processes import ALONE, Processes
 from bier.training.callbacks import Callback
 
@@ -82,7 +83,7 @@ def train(
         processes.wait()  # nobody writes before all have looked
         if processes.first:
             write_atomically(RunFolder(folder).config, lambda file: save(config, file))
-            Tries(source=str(Path(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
+            Tries(source=str(path_of(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
         processes.wait()
         return resume(folder, console, processes=processes, callbacks=callbacks)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         parse_learners,
         query_vectors,
     )
+    from bier.search.rebuild import go_back, rebuild_index
     from bier.search.staged import StagedSearch
 
 __all__ = [
@@ -44,11 +45,13 @@ __all__ = [
     "check_model",
     "choose_learners",
     "create_index",
+    "go_back",
     "load_encoder",
     "open_index",
     "parse_learners",
     "query_vectors",
     "read_info",
+    "rebuild_index",
     "write_calibration",
 ]
 
@@ -61,9 +64,11 @@ _LATER = {
     "StagedSearch": "staged",
     "check_model": "queries",
     "choose_learners": "queries",
+    "go_back": "rebuild",
     "load_encoder": "queries",
     "parse_learners": "queries",
     "query_vectors": "queries",
+    "rebuild_index": "rebuild",
     "write_calibration": "calibration_file",
 }
 

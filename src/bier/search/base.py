@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -173,6 +173,8 @@ class Index(ABC):
 
     most = 1_000_000_000
     """Hits that the engine can give at once."""
+    files: ClassVar[Sequence[str]] = ()
+    """What it keeps in the index's folder, if that is all that it keeps: such an index can be rebuilt."""
 
     @classmethod
     @abstractmethod

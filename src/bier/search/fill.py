@@ -75,7 +75,7 @@ def fill(
     """
     check_recall(index, recall)
     filled, watch = Filled(), SourceWatch(prefix)
-    for rows in _gathered(batches, prefix, index.info.fields):
+    for rows in gathered(batches, prefix, index.info.fields):
         before = index.get(rows.ids)
         changed = []
         for row, record in enumerate(before):
@@ -104,7 +104,7 @@ def fill(
     return filled
 
 
-def _gathered(batches: Iterable[Batch], prefix: str, fields: Sequence[str]) -> Iterator[Rows]:
+def gathered(batches: Iterable[Batch], prefix: str, fields: Sequence[str]) -> Iterator[Rows]:
     """The same rows, many at once, with all fields of the index."""
     waiting: list[Batch] = []
     count, since = 0, time.monotonic()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from bier.errors import SearchError, nearest
 from bier.search.base import Index, IndexInfo
-from bier.search.writers import index_error
+from bier.search.generations import FILE, FIRST, Generations, checksum, read_generations
 from bier.system.files import write_json
-from bier.system.json_files import read_object
 from bier.system.registry import Registry
 
 FORMAT = "bier-index-1"
@@ -35,7 +31,7 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
         StorageError: the folder cannot be written.
     """
     folder = Path(path).resolve()
-    if (folder / "index.json").exists():
+    if (folder / FILE).exists():
         raise SearchError("there is an index already", where=path, remedy="choose another folder, or open that one")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SearchError("is not an empty folder", where=path, remedy="choose a new folder for the index")
@@ -46,7 +42,7 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
     content = asdict(info)
     if not info.types:  # an earlier version reads it, too
         del content["types"]
-    write_json(folder / "index.json", {"format": FORMAT, **content, "checksum": _checksum(content)})
+    write_json(folder / FILE, {"format": FORMAT, **content, "checksum": checksum(content)})
     return kind(folder, info)
 
 
@@ -58,26 +54,28 @@ def open_index(path: Path | str) -> Index:
         StorageError: the system refuses to open its files.
     """
     folder = Path(path).resolve()
-    info = read_info(folder)
-    return _engine(info.engine, folder)(folder, info)
+    generations = read_generations(folder)
+    return open_generation(folder, generations, generations.current)
+
+
+def open_generation(folder: Path, generations: Generations, name: str) -> Index:
+    """One generation of the index of a folder; raises as `open_index`."""
+    info = _info(folder, generations, name)
+    return _engine(info.engine, folder)(folder / name, info)
 
 
 def read_info(folder: Path) -> IndexInfo:
     """What index.json says; raises as `open_index`."""
-    file = folder / "index.json"
-    try:
-        content = read_object(file)
-    except (FileNotFoundError, NotADirectoryError):
-        raise SearchError(
-            "is no index: it has no index.json", where=folder, remedy="make one: bier index SOURCE -o INDEX --model RUN"
-        ) from None
-    except ValueError as error:
-        raise _unreadable(file, error) from error
-    except OSError as error:
-        raise index_error(file, error) from error
+    generations = read_generations(folder)
+    return _info(folder, generations, generations.current)
+
+
+def _info(folder: Path, generations: Generations, name: str) -> IndexInfo:
+    content = dict(generations.first if name == FIRST else read_generations(folder / name).first)
+    file = folder / name / FILE
     if content.pop("format", None) != FORMAT:
         raise SearchError("is an index of another version", where=file, remedy=f"this program reads {FORMAT}")
-    checksum = content.pop("checksum", None)
+    expected = content.pop("checksum", None)
     known = {field.name for field in fields(IndexInfo)}
     if not known >= set(content) >= {"model", "sizes", "scales", "fields"}:
         raise _unreadable(file, "names are missing, or too many")
@@ -86,16 +84,10 @@ def read_info(folder: Path) -> IndexInfo:
         info = IndexInfo(**values)
     except SearchError as error:
         raise _unreadable(file, error.what) from error
-    if checksum not in (None, _checksum(content)):
+    if expected not in (None, checksum(content)):
         remedy = "restore the file from a backup; if you have changed it yourself, remove 'checksum' from it"
         raise SearchError("is damaged: its checksum is another", where=file, remedy=remedy)
     return info
-
-
-def _checksum(content: Mapping[str, Any]) -> int:
-    """CRC-32 of what index.json says; that of a path with bytes that are no text is that of what is written."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return zlib.crc32(text.encode("utf-8", "replace"))
 
 
 def _unreadable(file: Path, reason: object) -> SearchError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bier.data.references import file_of, parse
 from bier.search.base import Index
+from bier.system.places import exists
 
 
 class SourceWatch:
@@ -63,7 +64,7 @@ class SourceWatch:
         place = parse(image)
         if place is not None and place.file in self._files:
             return place.file not in unread
-        return not os.path.exists(file_of(image))
+        return not exists(file_of(image))
 
     def _root(self, name: str, image: str | None) -> str | None:
         """The folder below which the id names the picture."""

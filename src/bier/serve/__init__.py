@@ -6,7 +6,8 @@ for _module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
     need(_module, "serve")
 
 from bier.serve.app import create_app  # noqa: E402
+from bier.serve.following import Follow  # noqa: E402
 from bier.serve.server import serve  # noqa: E402
 from bier.serve.settings import ServeSettings  # noqa: E402
 
-__all__ = ["ServeSettings", "create_app", "serve"]
+__all__ = ["Follow", "ServeSettings", "create_app", "serve"]

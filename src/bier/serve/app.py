@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jinja2 import Environment, PackageLoader
 
 from bier import __version__
 from bier.search import Index, check_model
+from bier.serve.following import Follow, Following
 from bier.serve.guard import Guard
 from bier.serve.json_body import describe
 from bier.serve.marks import MarksFile
@@ -28,24 +30,33 @@ KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 """Files of the page that have a path of their own."""
 
 
-def create_app(index: Index, encoder: PictureEncoder, settings: ServeSettings | None = None) -> FastAPI:
+def create_app(
+    index: Index, encoder: PictureEncoder, settings: ServeSettings | None = None, follow: Follow | None = None
+) -> FastAPI:
     """The search server as an ASGI app.
+
+    Args:
+        index: open.
+        encoder: the index's model.
+        settings: limits, and where things are kept.
+        follow: how to go over to another model after `bier index rebuild`; None: after a restart.
 
     Raises:
         SearchError: another model filled the index, or it is to answer in stages and holds one learner only.
     """
     check_model(index, encoder)
     settings, metrics = settings or ServeSettings(), Metrics()
-    service = Service(index, encoder, settings, metrics)
+    make = partial(Service, settings=settings, metrics=metrics)
+    following = Following(make(index, encoder), make, follow, settings.seconds)
     app = FastAPI(
         title="bier",
         version=__version__,
         summary="Search for pictures by pictures.",
         docs_url=None,  # these two pages load their scripts from elsewhere
         redoc_url=None,
-        lifespan=_running(service),
+        lifespan=_running(following),
     )
-    app.state.service, app.state.settings, app.state.metrics = service, settings, metrics
+    app.state.following, app.state.settings, app.state.metrics = following, settings, metrics
     app.state.parsing = Threads("parse", 1)
     app.state.marks = None if settings.marks is None else MarksFile(settings.marks)
     answer_problems(app)
@@ -57,12 +68,12 @@ def create_app(index: Index, encoder: PictureEncoder, settings: ServeSettings | 
     return app
 
 
-def _running(service: Service):  # type: ignore[no-untyped-def]
+def _running(following: Following):  # type: ignore[no-untyped-def]
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        following.start()
         yield
-        service.stop()
+        following.stop()
         app.state.parsing.stop()
 
     return lifespan

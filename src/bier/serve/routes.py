@@ -17,6 +17,7 @@ from torch import Tensor
 from bier.data.box import BOX_REMEDY, Box, checked_box
 from bier.search.confident import Answer
 from bier.serve import schemas
+from bier.serve.following import Following
 from bier.serve.json_body import described, parsed
 from bier.serve.marks import MarksFile
 from bier.serve.metrics import Metrics
@@ -35,6 +36,7 @@ PROBLEMS = {
     401: "The token is missing or wrong.",
     403: "Another site's page asked.",
     404: "There is no such picture.",
+    409: "The index was rebuilt with another model.",
     408: "The request came too slowly.",
     413: "The body is too large.",
     421: "Another host is meant.",
@@ -47,8 +49,8 @@ PROBLEMS = {
 
 
 def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+    following: Following = request.app.state.following
+    return following()
 
 
 def _marks(request: Request) -> MarksFile:
@@ -114,6 +116,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
 async def search(service: ServiceHere, asked: Asked) -> schemas.Found:
     """The pictures most like some examples, which are given by id or as vectors; several are averaged."""
     started = time.perf_counter()
+    _check_model(asked, service)
     like, unlike = _vectors(asked.vectors), _vectors(asked.unlike_vectors)
     query = await service.query(like, unlike, asked.ids, asked.unlike_ids, asked.unlike_weight)
     known = {*asked.ids, *asked.unlike_ids}
@@ -256,6 +259,11 @@ def _box(text: str, name: str) -> Box | None:
         return checked_box(json_values.parse(text), name)
     except ValueError:
         raise Refusal(422, f"{name}: {text[:80]} is no box", BOX_REMEDY) from None
+
+
+def _check_model(asked: schemas.SearchRequest, service: Service) -> None:
+    if asked.model not in (None, service.encoder.fingerprint):
+        raise Refusal(409, "the vectors are of another model than the index", "take them from /api/embed again")
 
 
 def _vectors(rows: list[list[float]]) -> Tensor:

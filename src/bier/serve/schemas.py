@@ -95,6 +95,11 @@ class SearchRequest(Strict):
     vectors: Vectors = Field(default=[], max_length=MOST_EXAMPLES)
     unlike_ids: Ids = Field(default=[], max_length=MOST_EXAMPLES, description="Less like these.")
     unlike_vectors: Vectors = Field(default=[], max_length=MOST_EXAMPLES)
+    model: str | None = Field(
+        None,
+        max_length=200,
+        description="The model of the vectors, as `/api/embed` tells it: vectors of another one are refused.",
+    )
     unlike_weight: UnlikeWeight = 0.5
     top: Top = 24
     learners: Learners = None

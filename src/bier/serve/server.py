@@ -10,17 +10,20 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from bier.errors import ConfigError
-from bier.search import load_encoder, open_index
+from bier.errors import BierError, ConfigError
+from bier.search import Index, load_encoder, open_index
 from bier.serve.app import create_app
 from bier.serve.connections import protocol
+from bier.serve.following import Follow
 from bier.serve.settings import LOOPBACK_NAMES, ServeSettings
+from bier.vectors.encoder import PictureEncoder
 
 FILES = 500
 """Open files that are left to the index and to pictures."""
@@ -38,10 +41,11 @@ def serve(
     anonymous: bool = False,
     listening: Callable[[str], object] = lambda address: None,
     waiting: Callable[[str], object] = lambda what: None,
+    following: Callable[[str], object] = lambda what: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight.
 
-    ``waiting`` hears what takes time before the server listens.
+    ``waiting`` hears what takes time before the server listens. ``following`` hears when the index has been rebuilt.
 
     Raises:
         ConfigError: the port is taken, there is no such host, or it needs a token and has none.
@@ -54,8 +58,20 @@ def serve(
         waiting(f"{index.count():,} pictures; loading the model")
         connections = _connections_that_fit(settings.connections)
         settings = replace(settings, hosts=_names(server, settings, anonymous), connections=connections)
-        app = create_app(index, load_encoder(index, device, model, trust_code=trust_code), settings)
+        encoder = load_encoder(index, device, model, trust_code=trust_code)
+        load = partial(_its_own, device=device, model=model, trust_code=trust_code)
+        app = create_app(index, encoder, settings, Follow(folder, load, following))
         _run(Server(app, settings, lambda: listening(_address(server))), server)
+
+
+def _its_own(index: Index, *, device: str, model: str | None, trust_code: bool) -> PictureEncoder:
+    """The model of a rebuilt index: where that says, or where the model before was."""
+    try:
+        return load_encoder(index, device)
+    except BierError:
+        if model is None:
+            raise
+        return load_encoder(index, device, model, trust_code=trust_code)
 
 
 class Server(uvicorn.Server):

@@ -7,18 +7,24 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 from bier.errors import StorageError
 from bier.system.locks import is_locked, locked_folder
+from bier.system.places import Place, is_url, spelled, state
+from bier.system.places import write as write_object
 
 Content = TypeVar("Content")
 
-_WORKROOM = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+_WORKROOM = re.compile(r"\..*\.[0-9a-f]{16}\.(tmp|new)")
+_BEGINNING = 60.0
+"""Seconds after which a workroom that is not locked is not just being made."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -29,7 +35,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; what stood at ``path`` still stands.
+        PlaceError: the same, of a bucket.
     """
+    if isinstance(path, Place):
+        return _upload(path, write)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _workroom(path) as room:
@@ -47,11 +56,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
+def _upload(path: Place, write: Callable[[Path], object]) -> None:
+    """A bucket shows an object once it is there as a whole."""
+    with TemporaryDirectory() as room:
+        file = Path(room) / path.name
+        write(file)
+        write_object(str(path), file.read_bytes())
+
+
 @contextmanager
 def _workroom(path: Path) -> Iterator[Path]:
     """A folder for one writer, whatever machine, process or thread it is; locked, so that `tidy` leaves it alone."""
     room = path.with_name(f".{path.name[:40]}.{token_hex(8)}.tmp")
-    new = room.with_suffix(".new")  # which `tidy` passes over, until it is locked
+    new = room.with_suffix(".new")  # which `tidy` passes over, until it is locked or old
     new.mkdir()
     with locked_folder(new):
         try:
@@ -65,8 +82,12 @@ def tidy(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder; what another one is writing stays."""
     with suppress(OSError):
         for path in folder.iterdir():
-            if _WORKROOM.fullmatch(path.name) and not is_locked(path):
+            if _WORKROOM.fullmatch(path.name) and not _is_beginning(path) and not is_locked(path):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_beginning(room: Path) -> bool:
+    return room.suffix == ".new" and time.time() - room.stat().st_mtime < _BEGINNING
 
 
 def write_text(path: Path, text: str) -> None:
@@ -105,7 +126,12 @@ def storage_errors(path: Path, what: str = "cannot be used") -> Iterator[None]:
 
 
 def state_of(file: Path | str) -> tuple[int, int] | None:
-    """Size and time of the last change, by which a file that was replaced is known; none if there is no file."""
+    """Size and time of the last change, by which a file that was replaced is known; none if there is no file.
+
+    In a bucket, a version takes the place of the time.
+    """
+    if is_url(file):
+        return state(spelled(str(file)))
     try:
         found = os.stat(file)
     except (OSError, ValueError):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bier.system.json_values import parse
+from bier.system.places import Place
 
 LARGEST = 64 * 2**20
 """Bytes of a file that is read."""
@@ -18,7 +19,7 @@ def read_object(file: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: it holds something else; with the reason, which fits behind "cannot be read".
     """
-    if file.stat().st_size > LARGEST:
+    if not isinstance(file, Place) and file.stat().st_size > LARGEST:
         raise ValueError(f"larger than {LARGEST:,} bytes")
     return parse_object(file.read_bytes())
 

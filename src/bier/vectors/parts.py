@@ -16,6 +16,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,6 +28,7 @@ from bier.data.fields import KINDS, Kinds, arrow_type
 from bier.errors import DataError
 from bier.system.files import write_atomically, write_json, write_text
 from bier.system.json_files import parse_object, read_object
+from bier.system.places import is_url, opened, path_of
 from bier.vectors.layout import check_layout, wrong_length
 
 VectorType = Literal["float32", "float16", "int8"]
@@ -125,7 +127,8 @@ def read_info(folder: Path | str) -> VectorsInfo:
     Raises:
         DataError: it is none.
     """
-    file = Path(folder) / INFO
+    folder = path_of(folder) if is_url(folder) else Path(folder)
+    file = folder / INFO
     try:
         content: dict[str, Any] = read_object(file)
         if content.pop("format", None) != _FORMAT:
@@ -150,9 +153,9 @@ def read_vectors(folder: Path | str, batch: int = 4096) -> Iterator[VectorBatch]
     from pyarrow import parquet
 
     info = read_info(folder)
-    for path in part_files(Path(folder)):
+    for path in part_files(path_of(folder) if is_url(folder) else Path(folder)):
         try:
-            with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            with parquet.ParquetFile(opened(path), page_checksum_verification=True) as file:
                 _check_columns(file.schema_arrow, info)
                 left = file.metadata.num_rows
                 for rows in file.iter_batches(batch):
@@ -166,7 +169,8 @@ def read_vectors(folder: Path | str, batch: int = 4096) -> Iterator[VectorBatch]
 
 def part_files(folder: Path) -> list[Path]:
     """The parts that are there, without a gap, in order."""
-    found = sorted(folder.glob("part-*.parquet"), key=lambda path: (len(path.name), path.name))
+    found = [path for path in folder.iterdir() if fnmatch(path.name, "part-*.parquet")]
+    found.sort(key=lambda path: (len(path.name), path.name))
     missing = next((number for number, path in enumerate(found) if path != part_file(folder, number)), None)
     if missing is not None:
         raise DataError(
@@ -220,7 +224,7 @@ def read_part(path: Path) -> Part:
     from pyarrow import parquet
 
     try:
-        about = parquet.read_metadata(path)
+        about = parquet.read_metadata(opened(path))
         says = about.metadata[b"bier"]
         kept = about.metadata.get(b"bier-crc32")  # none in a part of an earlier version
         if kept is not None and kept != b"%08x" % zlib.crc32(says):

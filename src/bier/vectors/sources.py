@@ -22,9 +22,11 @@ from bier.data.fields import Kinds, Value
 from bier.data.formats import suffix_of
 from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
-from bier.data.references import absolute, file_of, is_reference, located, short_name, tar_uri
+from bier.data.references import absolute, file_of, is_reference, located, look_up, short_name, tar_uri
 from bier.errors import DataError
+from bier.system import places
 from bier.system.files import state_of
+from bier.system.places import is_url, path_of
 from bier.vectors.tars import folders_above, label_files, plain, read_tar
 
 
@@ -77,7 +79,7 @@ CLASS_DEPTH = "--class-depth"
 def open_catalogue(source: str | Path | Sequence[str | Path], class_depth: int | None = None) -> Source:
     """The source behind one or several paths; see `embed_catalogue`."""
     paths = [source] if isinstance(source, str | Path) else list(source)
-    files = [Path(os.path.abspath(Path(path).expanduser())) for path in paths]
+    files = [places.source(path) for path in paths]
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
         _refuse_depth(class_depth, files[0])
         return _Shards(files, Path(os.path.commonpath([file.parent for file in files])))
@@ -111,7 +113,8 @@ class _Table:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
-        root = os.path.abspath(manifest.root)
+        root = str(manifest.root) if is_url(manifest.root) else os.path.abspath(manifest.root)
+        look_up(manifest.image, path_of(root))
         found = [_look(image, root) for image in manifest.image]
         self.images = [image for image, _ in found]
         about: list[object] = [manifest.fingerprint(), *(state for _, state in found)]
@@ -144,11 +147,11 @@ class _Table:
 
 def _look(image: str, root: str) -> tuple[str, tuple[int, int] | None]:
     """Where a picture of a manifest is, and the state of its file. One look at the disk finds both, as a rule."""
-    if ":/" not in image:  # else it may be a reference
+    if ":/" not in image and not is_url(root):  # else it may be a reference
         path = os.path.normpath(os.path.join(root, image))
         if (state := state_of(path)) is not None:
             return path, state
-    place = absolute(image, Path(root))
+    place = absolute(image, path_of(root))
     # Tables may spell a path in another way than the disk; an index keeps that of the disk.
     place = place if is_reference(place) else str(located(Path(place)))
     return place, state_of(file_of(place))

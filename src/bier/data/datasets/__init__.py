@@ -16,8 +16,10 @@ from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
+from bier.data.references import look_up
 from bier.errors import DataError, nearest
 from bier.settings.schema import DataConfig
+from bier.system import places
 from bier.system.registry import Registry
 
 __all__ = ["open_faulty", "open_source", "open_table"]
@@ -68,7 +70,7 @@ def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[M
         DataError: there is no such source, or it is malformed as a whole.
     """
     config = config or DataConfig()
-    faulty = RowFaults(Path(source))
+    faulty = RowFaults(places.path_of(source))
     _, manifest = _read(source, config, faulty)
     faults: list[tuple[int | None, str]] = [*faulty.found]
     steps: list[Callable[[Manifest], Manifest]] = [lambda whole: _with_split(whole, config), _with_protocol]
@@ -82,15 +84,17 @@ def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[M
 
 
 def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> tuple[Path, Manifest]:
-    path = Path(os.path.abspath(Path(source).expanduser()))
-    if not os.path.exists(path):
+    path = places.source(source)
+    if not places.exists(path):
         _refuse_missing(path)
     with reading(path):
         kind = kind_of(path) if config.format == "auto" else config.format
         if kind not in READERS:
             remedy = nearest(kind, ("auto", *READERS))
             raise DataError(f"unknown format {kind!r}", where="data.format", remedy=remedy)
-        return path, READERS[kind].read(path, config, faulty)
+        manifest = READERS[kind].read(path, config, faulty)
+    look_up(manifest.image, manifest.root)
+    return path, manifest
 
 
 @contextmanager

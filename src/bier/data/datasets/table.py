@@ -30,6 +30,7 @@ from bier.data.datasets.plain_csv import LONGEST_PATH, read_plain
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 from bier.errors import DataError
+from bier.system import places
 
 LABELS = "labels.csv"
 """In a folder, the table of its pictures."""
@@ -114,7 +115,7 @@ def read_parquet(
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(file) as opened:
+        with parquet.ParquetFile(places.opened(file)) as opened:
             schema = opened.schema_arrow
             if b"bier" not in (schema.metadata or {}):
                 names = _checked_names(file, schema.names, needed)

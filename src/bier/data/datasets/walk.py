@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from bier.system.places import Place, listed
 
 _SYSTEM = frozenset(
     {
@@ -69,7 +71,10 @@ def walk(root: Path) -> Tree:
 
     Raises:
         OSError: a folder may not be read.
+        PlaceError: a bucket cannot be listed.
     """
+    if isinstance(root, Place):
+        return _tree_of(listed(root))
     tree = Tree()
     home = os.path.realpath(root)
     seen = {home}
@@ -85,6 +90,14 @@ def walk(root: Path) -> Tree:
         tree.folders.append(name)
         _scan(root, name, real, tree, seen, links)
     return tree
+
+
+def _tree_of(names: Iterable[str]) -> Tree:
+    """The same of a bucket, which has files only: their names tell its folders."""
+    files = sorted(name for name in names if not any(map(is_system, name.split("/"))))
+    folders = {str(folder) for name in files for folder in PurePosixPath(name).parents} - {"."}
+    _found.get()(len(files))
+    return Tree(sorted(folders), files)
 
 
 def _scan(root: Path, start: str, real: str, tree: Tree, seen: set[str], links: deque[str]) -> None:

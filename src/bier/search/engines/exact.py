@@ -26,12 +26,14 @@ from bier.errors import SearchError
 from bier.search.base import RESTORE, Index, IndexInfo, Rows, Vectors, portions
 from bier.search.durable import DURABLE, damaged, read_durable, write_durable
 from bier.search.filters import Filters
-from bier.search.writers import index_errors, only_writer
+from bier.search.generations import writing
+from bier.search.writers import index_errors
 from bier.system.files import write_atomically
 
 _FRAME = struct.Struct("<QII")
 _CHECKED = 12  # bytes of it that its own checksum covers
 _BLOCK_ROWS = 65536
+_LOG = "rows.log"
 
 Log = tuple[int, int]
 """A log up to some byte: its length, and the CRC-32 of the headers in it, which hold those of the rest."""
@@ -42,16 +44,18 @@ _EMPTY: Log = (0, 0)
 class ExactIndex(Index):
     """Exact search by matrix products; right up to some 100,000 pictures, and what other engines are tested against."""
 
+    files = (_LOG, DURABLE)
+
     @classmethod
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
         with index_errors(folder):
-            write_atomically(folder / "rows.log", Path.touch)
+            write_atomically(folder / _LOG, Path.touch)
             _acknowledge(folder, _EMPTY)
         return info
 
     def __init__(self, folder: Path, info: IndexInfo) -> None:
         super().__init__(folder, info)
-        self._file = folder / "rows.log"
+        self._file = folder / _LOG
         self._lock = threading.RLock()
         self._log: BinaryIO | None = None
         try:
@@ -160,7 +164,7 @@ class ExactIndex(Index):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """The same, and nobody else writes. What was written is acknowledged in the end."""
-        with self._lock, only_writer(self.folder), index_errors(self._file):
+        with self._lock, writing(self.folder), index_errors(self._file):
             self._catch_up()
             yield
             self._catch_up()

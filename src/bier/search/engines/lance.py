@@ -36,6 +36,7 @@ from bier.search.durable import (
     write_durable,
 )
 from bier.search.filters import SIGN_OF, Filter, Filters
+from bier.search.generations import writing
 from bier.search.known_ids import KnownIds
 from bier.search.lance_errors import REMEDY, BusyError, is_damage, lance_errors, try_again
 from bier.search.writers import only_writer
@@ -67,6 +68,7 @@ class Durable(NamedTuple):
 class LanceIndex(ApproximateIndex):
     """Search on disk, filters first; several processes may read and write."""
 
+    files = (f"{_TABLE}.lance", DURABLE)
     ladder = (
         *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)),
         *({"partitions": 320, "refined": refined} for refined in (5, 10, 20)),
@@ -247,7 +249,7 @@ class LanceIndex(ApproximateIndex):
     @contextmanager
     def _writing(self, added: Sequence[str] = ()) -> Iterator[None]:
         """Nobody else writes; what was written is on the disk in the end, and acknowledged."""
-        with only_writer(self.folder), lance_errors(self.folder):
+        with writing(self.folder), lance_errors(self.folder):
             before = self._table.version
             yield
             self._known.changed(before, self._table.version, added)

@@ -1,9 +1,10 @@
 // What the page asks of the server.
 
 export class Trouble extends Error {
-  constructor(message, remedy) {
+  constructor(message, remedy, status) {
     super(message);
     this.remedy = remedy;
+    this.status = status;
   }
 }
 
@@ -42,7 +43,7 @@ export class Client {
       return this.fetch(path, options, tries - 1);
     }
     const problem = await answer.json().catch(() => ({ error: `The server answered ${answer.status}.` }));
-    throw new Trouble(problem.error, problem.remedy);
+    throw new Trouble(problem.error, problem.remedy, answer.status);
   }
 
   /** Many requests may find the same token wrong; one question is enough. */

@@ -10,7 +10,7 @@ import { question } from "/question.js";
 import { client, server } from "/server.js";
 import { shown } from "/shown.js";
 import { makeTile } from "/tile.js";
-import { vectorOf } from "/uploads.js";
+import { forgetVectors, vectorsOf } from "/uploads.js";
 
 const PAGE = 100; // pictures listed at once
 shown.grid = new Grid($("pictures"), (index) => makeTile(index, need), (tile) => tile.loading?.abort());
@@ -74,11 +74,7 @@ async function need(index) {
 }
 
 async function search(where, signal) {
-  const like = await split(question.now.like), unlike = await split(question.now.unlike);
-  const found = await client.post("/api/search", {
-    ids: like.ids, vectors: like.vectors, unlike_ids: unlike.ids, unlike_vectors: unlike.vectors,
-    top: Number($("top").value), learners: question.now.learners, where,
-  }, signal);
+  const found = await answered(where, signal);
   // Of examples by id the server leaves out the pictures themselves; a part comes to it as a vector.
   const parts = new Set([...question.now.like, ...question.now.unlike].filter((one) => one.box).map((one) => one.id));
   const hits = found.hits.filter((hit) => !parts.has(hit.id));
@@ -94,14 +90,25 @@ async function search(where, signal) {
   empty(hits.length ? "" : nothingFound());
 }
 
-/** Examples as the server takes them. */
-async function split(examples) {
-  const isId = (one) => one.id !== undefined && !one.box;
-  return {
-    ids: examples.filter(isId).map((one) => one.id),
-    vectors: await Promise.all(examples.filter((one) => !isId(one)).map(vectorOf)),
-  };
+/** What the server answers. After a rebuild of the index it wants vectors of the new model. */
+async function answered(where, signal, again = true) {
+  const { like, unlike } = question.now;
+  const { model, vectors } = await vectorsOf([...like, ...unlike].filter((one) => !isId(one)));
+  const pictures = like.filter((one) => !isId(one)).length;
+  try {
+    return await client.post("/api/search", {
+      ids: like.filter(isId).map((one) => one.id), vectors: vectors.slice(0, pictures),
+      unlike_ids: unlike.filter(isId).map((one) => one.id), unlike_vectors: vectors.slice(pictures),
+      model: vectors.length ? model : null, top: Number($("top").value), learners: question.now.learners, where,
+    }, signal);
+  } catch (error) {
+    if (error.status !== 409 || !again) throw error;
+    forgetVectors();
+    return answered(where, signal, false);
+  }
 }
+
+const isId = (one) => one.id !== undefined && !one.box;
 
 function told(found, hits) {
   const time = `${number(hits.length)} of ${number(server.info.count)} in ${Math.max(1, Math.round(found.milliseconds))} ms`;

@@ -6,7 +6,8 @@ import { complain, say, wording } from "/messages.js";
 import { go, question, uploads } from "/question.js";
 import { client, server } from "/server.js";
 
-const vectors = new Map(); // an example as JSON → its vector
+let vectors = new Map(); // an example as JSON → its vector, of one model
+let model = null; // of these vectors
 const wholes = new Map(); // id → the promise of its picture, as large as it is
 const WHOLES = 4;
 
@@ -42,17 +43,35 @@ async function embed(file) {
     const most = Math.floor(server.info.limits.body / 1e6);
     throw new Trouble(`${file.name || "The picture"} is larger than ${most} MB.`, "Choose a smaller copy.");
   }
-  const { sha256, vector } = await client.embed(file);
-  vectors.set(JSON.stringify({ sha256 }), vector);
+  const { sha256 } = await remember({ file }, (seen) => JSON.stringify({ sha256: seen.sha256 }));
   if (!uploads.has(sha256)) uploads.set(sha256, { name: file.name, file, url: URL.createObjectURL(file) });
   return { sha256 };
 }
 
-/** The vector of an upload, or of a part of any picture. */
-export async function vectorOf(one) {
-  const key = JSON.stringify(one);
-  if (!vectors.has(key)) vectors.set(key, (await client.embed(await wholePicture(one), one.box)).vector);
-  return vectors.get(key);
+/** Have the vector of a picture, or of a part of it. After a rebuild, those of the model before are forgotten. */
+async function remember({ file, box }, keyOf) {
+  const seen = await client.embed(file, box);
+  if (seen.model !== model) vectors = new Map();
+  model = seen.model;
+  vectors.set(keyOf(seen), seen.vector);
+  return seen;
+}
+
+/** Vectors of uploads, or of parts of any pictures, all of one model. */
+export async function vectorsOf(examples) {
+  const keys = examples.map((one) => JSON.stringify(one));
+  let missing;
+  while ((missing = examples.filter((_, i) => !vectors.has(keys[i]))).length) {
+    await Promise.all(missing.map(async (one) => {
+      await remember({ file: await wholePicture(one), box: one.box }, () => JSON.stringify(one));
+    }));
+  }
+  return { model, vectors: keys.map((key) => vectors.get(key)) };
+}
+
+/** The index has another model now. */
+export function forgetVectors() {
+  vectors = new Map();
 }
 
 /** The picture behind an example, in the pixels that a box is counted in. */

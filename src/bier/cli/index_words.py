@@ -1,0 +1,27 @@
+"""What commands say of an index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bier.search import Index
+
+
+def searches(opened: Index) -> str:
+    """How an index is searched, and what that finds."""
+    from bier.search.approximate import ApproximateIndex
+
+    known = opened.approximation if isinstance(opened, ApproximateIndex) else None
+    if known is None or known.wanted == 1:
+        return "exact"
+    if known.setting is None:
+        best = f"; the best setting reached {known.best:.4f}" if known.best is not None else ""
+        return f"exact: recall@10 of {known.wanted:g} was asked for and not reached{best}"
+    if known.recall is None:
+        return "approximate, recall not measured: the approximate index was being built; run `bier index tune`"
+    setting = ", ".join(f"{name} {value}" for name, value in known.setting.items())
+    return (
+        f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
+        f"at {known.pictures:,} pictures; {setting})"
+    )

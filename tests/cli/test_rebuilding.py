@@ -1,0 +1,78 @@
+"""``bier index rebuild`` as a person meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from colours import painted
+
+from bier.cli import main
+from bier.method.ensemble import EmbeddingEnsemble
+from bier.network.create import create_backbone
+from bier.network.model import RetrievalModel
+from bier.network.model_file import save_model
+
+
+def model(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    backbone = create_backbone("test_resnet", "none")
+    head = EmbeddingEnsemble(backbone.features, (8, 16))
+    save_model(folder / "model.safetensors", RetrievalModel(backbone, head), {"size": 32, "fit": "crop"})
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    out, error = capsys.readouterr()
+    code = stopped.value.code
+    return (code if isinstance(code, int) else 0), out, error
+
+
+@pytest.mark.slow
+def test_from_one_model_to_another_and_back(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    photos, index = painted(tmp_path / "photos"), tmp_path / "index"
+    first, second = model(tmp_path / "first", 0), model(tmp_path / "second", 1)
+    run(capsys, "index", tmp_path / "photos", "-o", index, "--model", first, "--engine", "exact")
+    assert "generation" not in run(capsys, "index", "info", index)[1]
+    photos[2].write_text("no picture")
+
+    code, out, error = run(capsys, "index", "rebuild", index, "--model", second)
+    assert (code, error) == (0, "")
+    assert f"left out: {photos[2]}: " in out
+    assert "Recall@1: " in out
+    assert "(19 labelled pictures)" in out
+    assert f"{index} holds 19 pictures of {second}; 1 could not be read" in out
+    assert f"to return to the model before: bier index rebuild {index} --back" in out
+    assert run(capsys, "search", index, photos[0])[0] == 0
+    assert (
+        f"nothing to do: {index} is of this model already"
+        in run(capsys, "index", "rebuild", index, "--model", second)[1]
+    )
+    _, out, _ = run(capsys, "index", "info", index)
+    assert "generation:  2; generation 1 is kept and takes 0.0 MB; return to it: bier index rebuild" in out
+
+    code, out, _ = run(capsys, "index", "rebuild", index, "--back")
+    assert (code, f"{index} holds 20 pictures of {first} again" in out) == (0, True)
+
+
+def test_mistakes_are_one_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    painted(tmp_path / "photos")
+    first, index = model(tmp_path / "first", 0), tmp_path / "index"
+    run(capsys, "index", tmp_path / "photos", "-o", index, "--model", first, "--engine", "exact")
+    for arguments, message in [
+        ([index], "give a model, or --back"),
+        ([index, "--model", first, "--back"], "give a model, or --back"),
+        ([index, "--back"], "has no generation before"),
+        ([tmp_path, "--back"], "is no index"),
+        ([tmp_path, "--model", first], "is no index"),
+        ([index, "--model", tmp_path / "none"], "none"),
+    ]:
+        code, out, error = run(capsys, "index", "rebuild", *arguments)
+        assert (code, out) == (2, "")
+        assert message in error
+    assert not (tmp_path / "rebuild.lock").exists()
