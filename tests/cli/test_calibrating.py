@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import run
 from PIL import Image
 
-from bier.cli import main
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
@@ -18,14 +18,6 @@ from bier.network.model_file import save_model
 from bier.search import calibrating
 
 CLASSES, SHOWN, ASKED = 8, 6, 7
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    out, error = capsys.readouterr()
-    code = stopped.value.code
-    return (code if isinstance(code, int) else 0), out, error
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from colours import painted
+from commands import run
 
-from bier.cli import main
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
@@ -21,14 +21,6 @@ def model(folder: Path, seed: int) -> Path:
     head = EmbeddingEnsemble(backbone.features, (8, 16))
     save_model(folder / "model.safetensors", RetrievalModel(backbone, head), {"size": 32, "fit": "crop"})
     return folder
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    out, error = capsys.readouterr()
-    code = stopped.value.code
-    return (code if isinstance(code, int) else 0), out, error
 
 
 @pytest.mark.slow

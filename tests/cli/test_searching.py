@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import run
 from folders import some_birds
 from PIL import Image
 
-from bier.cli import main
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
 from bier.network.model import RetrievalModel
@@ -45,14 +45,6 @@ def photos(photographs: Path, tmp_path: Path) -> Path:
     first = sorted(root.rglob("*.jpg"))[0]
     shutil.copy(first, first.with_name("copy.jpg"))
     return root
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    out, error = capsys.readouterr()
-    code = stopped.value.code
-    return (code if isinstance(code, int) else 0), out, error
 
 
 @pytest.mark.parametrize("engine", ["lancedb", "exact"])
