@@ -45,6 +45,7 @@ def test_from_one_model_to_another_and_back(tmp_path, capsys, monkeypatch):
         in run(capsys, "index", "rebuild", index, "--model", second)[1]
     )
     _, out, _ = run(capsys, "index", "info", index)
+    assert f"bier calibrate {index} LABELLED" in out, "the index, and not the generation in it"
     assert "generation:  2; generation 1 is kept and takes 0.0 MB; return to it: bier index rebuild" in out
 
     code, out, _ = run(capsys, "index", "rebuild", index, "--back")

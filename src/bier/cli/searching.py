@@ -183,7 +183,7 @@ def show_info(folder: IndexFolder) -> None:
             "engine": info.engine if info.uri is None else f"{info.engine} at {info.uri}, {info.collection}",
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "fields": in_words(info.kinds),
-            "confidence": _calibrated(opened),
+            "confidence": _calibrated(opened, folder),
             "searches": searches(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,
@@ -193,15 +193,13 @@ def show_info(folder: IndexFolder) -> None:
         terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
 
 
-def _calibrated(opened: Index) -> str:
+def _calibrated(opened: Index, folder: Path) -> str:
     from bier.errors import quoted
     from bier.search.calibration_file import read_calibration
 
     learned = read_calibration(opened.folder, opened.info)
     if learned is None:
-        return (
-            f"what the model has learned, if anything; learn it anew: bier calibrate {quoted(opened.folder)} LABELLED"
-        )
+        return f"what the model has learned, if anything; learn it anew: bier calibrate {quoted(folder)} LABELLED"
     return f"learned from {learned.pictures:,} labelled pictures"
 
 
