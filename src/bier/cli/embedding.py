@@ -47,10 +47,10 @@ def embed(
     from bier.errors import ConfigError, quoted
     from bier.export import load_encoder
     from bier.system.hardware import Hardware
-    from bier.system.places import is_url, path_of
+    from bier.system.places import as_path
     from bier.vectors.catalogue import embed_catalogue
 
-    out = path_of(out) if is_url(out) else out
+    out = as_path(out)
     if not images:
         raise ConfigError(
             "no pictures given",

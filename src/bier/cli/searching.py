@@ -372,11 +372,11 @@ def _source(
     from bier.network.hub import absolute
     from bier.search import IndexInfo
     from bier.system.hardware import Hardware
-    from bier.system.places import is_url, path_of
+    from bier.system.places import as_path
     from bier.vectors.catalogue import embedded
     from bier.vectors.sources import open_catalogue
 
-    folder = path_of(source) if is_url(source) else Path(source)
+    folder = as_path(source)
     if (folder / "vectors.json").exists():
         if class_depth is not None:
             raise ConfigError(

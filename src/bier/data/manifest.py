@@ -22,7 +22,7 @@ from bier.data.passed_over import in_words
 from bier.data.references import absolute, is_reference
 from bier.errors import DataError
 from bier.system.files import write_atomically
-from bier.system.places import is_url, opened, path_of
+from bier.system.places import as_path, is_url, opened, path_of
 
 Split = Literal["train", "val", "test", "query", "gallery"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -169,8 +169,7 @@ class Manifest:
         """Where the picture at this position lies; `read_image` also opens one that is inside another file."""
         image = str(self.image[index])
         if is_reference(image) or is_url(self.root):
-            place = self.reference(index)
-            return path_of(place) if is_url(place) else Path(place)
+            return as_path(self.reference(index))
         return self.root / image
 
     def reference(self, index: int) -> str:

@@ -20,7 +20,7 @@ from bier.data.cells import cell
 from bier.data.spelling import other_spelling
 from bier.errors import ImageError
 from bier.system import kept, places
-from bier.system.places import is_url, path_of, spelled
+from bier.system.places import as_path, is_url, spelled
 
 TAR, PARQUET = "tar", "parquet"
 LONGEST_NAME = 300
@@ -111,8 +111,7 @@ def look_up(images: Iterable[str], root: Path) -> None:
 def file_of(image: str) -> Path:
     """The file that a picture is, or that it is in."""
     place = parse(image)
-    file = image if place is None else place.file
-    return path_of(file) if is_url(file) else Path(file)
+    return as_path(image if place is None else place.file)
 
 
 def short_name(image: str) -> str:

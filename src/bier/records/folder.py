@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bier.errors import ConfigError, quoted
-from bier.system.places import is_url, path_of
+from bier.system.places import as_path
 from bier.system.tensors import MODEL_FILE
 
 REPORT = "report.html"
@@ -120,7 +120,7 @@ def new_folder(source: str, name: str | None = None) -> Path:
 
 def slug(source: str) -> str:
     """The name of a source as it stands in names of files."""
-    path = path_of(source) if is_url(source) else Path(source)
+    path = as_path(source)
     stem = path.stem if path.suffix.lower() in (".csv", ".parquet") else path.name
     stem = path.resolve().parent.name if stem in ("labels", "", ".", "..") else stem
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "run"

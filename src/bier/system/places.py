@@ -55,6 +55,11 @@ def path_of(place: str | Path) -> Path:
     return Place(str(place)) if is_url(place) else Path(os.path.abspath(Path(place).expanduser()))
 
 
+def as_path(place: str | Path) -> Path:
+    """A `Place` for a URL; for anything else the path as it is given."""
+    return path_of(place) if is_url(place) else Path(place)
+
+
 def source(place: str | Path) -> Path:
     """`path_of` a source that is about to be read. What was known of buckets is forgotten.
 
@@ -119,8 +124,6 @@ def listed(folder: Place) -> list[str]:
         found = _ask(str(folder), lambda system, url: system.find(url, detail=True))
     except FileNotFoundError:
         return []
-    scheme = _URL.match(str(folder))
-    assert scheme is not None
     root = _without_scheme(str(folder)).rstrip("/") + "/"
     names = []
     for key, info in found.items():
@@ -298,7 +301,8 @@ def _in_words(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-_EXTRAS = {"s3": "s3", "gs": "gs", "az": "az", "http": "http", "https": "http"}
+_EXTRAS = {"https": "http"}
+"""Where the extra is not called as the scheme."""
 
 
 def _system(url: str) -> Any:

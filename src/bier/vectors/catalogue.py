@@ -19,7 +19,7 @@ from bier.data.images import read_picture
 from bier.data.workers import from_workers, memory_to_share
 from bier.errors import DataError, ImageError, nearest
 from bier.system.files import tidy
-from bier.system.places import Place, is_url, path_of
+from bier.system.places import Place, as_path
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.parts import (
     INFO,
@@ -79,7 +79,7 @@ def embed_catalogue(
         DataError: there is no such source, an id occurs twice, ``out`` holds something else, no picture can be read.
         StorageError: the disk is full; parts that are there stay, and the next call goes on after them.
     """
-    catalogue, out = open_catalogue(source, class_depth), path_of(out) if is_url(out) else Path(out)
+    catalogue, out = open_catalogue(source, class_depth), as_path(out)
     begun = _begin(encoder, catalogue, out, type, learners, batch_size)
     parts = [read_part(path) for path in part_files(out)]
     failed = [failure for part in parts for failure in part.failed]

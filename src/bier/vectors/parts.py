@@ -28,7 +28,7 @@ from bier.data.fields import KINDS, Kinds, arrow_type
 from bier.errors import DataError
 from bier.system.files import write_atomically, write_json, write_text
 from bier.system.json_files import parse_object, read_object
-from bier.system.places import is_url, opened, path_of
+from bier.system.places import as_path, opened
 from bier.vectors.layout import check_layout, wrong_length
 
 VectorType = Literal["float32", "float16", "int8"]
@@ -127,8 +127,7 @@ def read_info(folder: Path | str) -> VectorsInfo:
     Raises:
         DataError: it is none.
     """
-    folder = path_of(folder) if is_url(folder) else Path(folder)
-    file = folder / INFO
+    file = as_path(folder) / INFO
     try:
         content: dict[str, Any] = read_object(file)
         if content.pop("format", None) != _FORMAT:
@@ -153,7 +152,7 @@ def read_vectors(folder: Path | str, batch: int = 4096) -> Iterator[VectorBatch]
     from pyarrow import parquet
 
     info = read_info(folder)
-    for path in part_files(path_of(folder) if is_url(folder) else Path(folder)):
+    for path in part_files(as_path(folder)):
         try:
             with parquet.ParquetFile(opened(path), page_checksum_verification=True) as file:
                 _check_columns(file.schema_arrow, info)
