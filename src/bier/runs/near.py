@@ -8,14 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
 
 from bier.data import Manifest
 from bier.data.check import Fault, near_copy
 from bier.errors import DataError
-from bier.method.ensemble import normalize
 from bier.method.whitening import whiten
-from bier.network.model import RetrievalModel
 from bier.runs import build
 from bier.runs.evaluation import embed_manifest
 from bier.runs.machine import set_threads
@@ -85,13 +82,7 @@ def _fill(vectors: VectorFile, manifest: Manifest, config: Config, console: Cons
             if len(made) < 2:
                 raise DataError("only one picture can be read", where=manifest.source, remedy="give two or more")
             whiten(model.head, made.features, None, seed=config.seed)
-        vectors.append(_joined(model, made.features).numpy())
+        with torch.no_grad():
+            vectors.append(model.head.cpu()(made.features).numpy())
         rows.append(part[made.index])
     return np.concatenate(rows)
-
-
-@torch.no_grad()
-def _joined(model: RetrievalModel, features: Tensor) -> Tensor:
-    head = model.head.cpu()
-    scales = head.scales().cpu()
-    return torch.cat([scale * normalize(part) for scale, part in zip(scales, head.learners(features), strict=True)], 1)
