@@ -46,15 +46,16 @@ def calibrate_model(job: Job, console: Console) -> None:
     vectors = embed_for(job, model, validation, console)
     if job.hardware.processes.first:
         try:
-            learned = _learned(model, vectors, validation, job)
+            made = strangers_beside(len(validation.only("val")))
+            learned = _learned(model, vectors, validation, job, made)
             save_model(file, model.to("cpu"), info.image, refit=info.refit, calibration=learned.to_json())
-            console.print(_in_words(validation, time.monotonic() - began), soft_wrap=True)
+            console.print(_in_words(validation, made, time.monotonic() - began), soft_wrap=True)
         except ValueError as error:
             console.print(_without(str(error)), soft_wrap=True)
     job.hardware.processes.wait()  # for the model, which all of them read
 
 
-def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, job: Job) -> Calibration:
+def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, job: Job, made: int) -> Calibration:
     gallery, seen = retrieval_vectors(model, vectors), validation.take(vectors.index)
     codes, rows = seen.codes(), np.flatnonzero(seen.split == "val")
     encoder = Encoder(model.to(job.hardware.device), job.pictures.test_view, fingerprint="")
@@ -65,17 +66,17 @@ def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, j
         codes,
         model.head.sizes,
         itself=rows,
-        strangers=stranger_vectors(encoder, job.seed, strangers_beside(len(rows))).numpy(),
+        strangers=stranger_vectors(encoder, job.seed, made).numpy(),
         alone=True,
         seed=job.seed,
     )
 
 
-def _in_words(validation: Manifest, seconds: float) -> str:
+def _in_words(validation: Manifest, made: int, seconds: float) -> str:
     held = validation.only("val")
     return (
         f"how sure answers are was learned from {len(held):,} pictures of {len(held.classes()):,} validation classes "
-        f"and {strangers_beside(len(held))} pictures of nothing, {seconds:.0f} s"
+        f"and {made} pictures of nothing, {seconds:.0f} s"
     )
 
 
