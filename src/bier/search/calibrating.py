@@ -73,6 +73,9 @@ def calibrate_index(
     check_model(index, encoder)
     gallery = _gallery(index)
     given = _labelled(index, encoder, open_catalogue(source, class_depth), failed, progress, workers)
+    if not given.labels:
+        remedy = "give folders of classes, or a table with a column label"
+        raise SearchError("has no labelled pictures that can be read", where=source, remedy=remedy)
     task = _Task.of(gallery, given, index.info.sizes, seed)
     _check(task, gallery, given, source)
     first, second = (
@@ -120,9 +123,6 @@ def _labelled(
         found.labels.extend(batch.metadata[row][LABEL] for row in labelled)
         found.images.extend(batch.metadata[row]["image"] for row in labelled)
         progress(len(batch.ids))
-    if not found.labels:
-        remedy = "give folders of classes, or a table with a column label"
-        raise SearchError("has no labelled pictures that can be read", where=source.name, remedy=remedy)
     return replace(found, vectors=np.concatenate(parts))
 
 
