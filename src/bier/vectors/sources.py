@@ -193,9 +193,11 @@ def _folder(path: Path, class_depth: int | None) -> Source:
     folders: list[str | None] = [None] * len(pictures)
     labels: dict[str, str] = {}
     if layout:
-        layout = replace(layout, class_depth=class_depth or 1)
-        class_level.refuse_too_deep(path, layout, pictures, layout.class_depth, CLASS_DEPTH)
-        notes = class_level.note(class_level.choices(layout, pictures), CLASS_DEPTH) if class_depth is None else []
+        if class_depth is None:
+            notes = class_level.note(class_level.choices(layout, pictures), CLASS_DEPTH)
+        else:
+            layout, notes = replace(layout, class_depth=class_depth), []
+            class_level.refuse_too_deep(path, layout, pictures, class_depth, CLASS_DEPTH)
         folders = [layout.class_folder(name) for name in pictures]
         labels = class_level.labels(layout, {folder for folder in folders if folder})
     return _Table(
