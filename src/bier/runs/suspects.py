@@ -24,6 +24,7 @@ from bier.runs.opening import opened
 from bier.settings.reading import load
 from bier.settings.schema import Config
 from bier.system.files import write_text
+from bier.system.places import exists, path_of
 
 COLUMNS = ("image", "label", "better", "suspicion", "neighbours")
 
@@ -106,7 +107,7 @@ def write_csv(found: Suspects, file: Path) -> None:
 
 
 def _manifest(run: Path, source: str, own: bool, config: Config, console: Console) -> Manifest:
-    if own and not Path(source).exists():
+    if own and not exists(path_of(source)):
         raise DataError(
             "the pictures of this run are no longer there",
             where=source,
