@@ -8,7 +8,7 @@ from typing import Any
 
 from bier.errors import SearchError, nearest
 from bier.search.base import Index, IndexInfo
-from bier.search.generations import FILE, FIRST, Generations, checksum, read_generations
+from bier.search.generations import FILE, FIRST, Generations, checksum, read_generations, unreadable
 from bier.system.files import write_json
 from bier.system.registry import Registry
 
@@ -78,20 +78,16 @@ def _info(folder: Path, generations: Generations, name: str) -> IndexInfo:
     expected = content.pop("checksum", None)
     known = {field.name for field in fields(IndexInfo)}
     if not known >= set(content) >= {"model", "sizes", "scales", "fields"}:
-        raise _unreadable(file, "names are missing, or too many")
+        raise unreadable(file, "names are missing, or too many")
     values: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
     try:
         info = IndexInfo(**values)
     except SearchError as error:
-        raise _unreadable(file, error.what) from error
+        raise unreadable(file, error.what) from error
     if expected not in (None, checksum(content)):
         remedy = "restore the file from a backup; if you have changed it yourself, remove 'checksum' from it"
         raise SearchError("is damaged: its checksum is another", where=file, remedy=remedy)
     return info
-
-
-def _unreadable(file: Path, reason: object) -> SearchError:
-    return SearchError(f"cannot be read ({reason})", where=file, remedy="restore the file from a backup")
 
 
 def _engine(name: str, where: Path) -> type[Index]:

@@ -26,7 +26,6 @@ FILE = "index.json"
 FORMAT = "bier-index-generations-1"
 FIRST = ""
 """Name of the generation in the index's folder itself."""
-REMEDY = "restore the file from a backup"
 
 _NAME = re.compile(r"generation-(\d{1,9})")
 
@@ -69,9 +68,14 @@ def read_generations(root: Path) -> Generations:
             "is no index: it has no index.json", where=root, remedy="make one: bier index SOURCE -o INDEX --model RUN"
         ) from None
     except ValueError as error:
-        raise SearchError(f"cannot be read ({error})", where=file, remedy=REMEDY) from error
+        raise unreadable(file, error) from error
     except OSError as error:
         raise index_error(file, error) from error
+
+
+def unreadable(file: Path, reason: object) -> SearchError:
+    """The error of an index.json that says something else than it should."""
+    return SearchError(f"cannot be read ({reason})", where=file, remedy="restore the file from a backup")
 
 
 def write_generations(root: Path, generations: Generations) -> None:
