@@ -1,6 +1,21 @@
 """Vectors as a model gives them: each learner's part has its length."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
+from torch import Tensor
+
+from bier.errors import ImageError
+
+
+@dataclass
+class Vectors:
+    """What a model makes of a manifest, as `evaluate_manifest` takes it."""
+
+    learners: list[Tensor]
+    features: Tensor | None
+    index: np.ndarray
+    failed: list[ImageError] = field(default_factory=list)
 
 
 def fitted(drawn, info):

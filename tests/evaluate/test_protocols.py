@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from ensembles import Vectors
 
 from bier.data.manifest import Manifest
 from bier.errors import DataError, ImageError
@@ -18,14 +17,6 @@ from bier.evaluate import MATCHING, USUAL, evaluate_manifest, evaluate_retrieval
 from bier.evaluate.protocols import trials
 from bier.method.ensemble import boosting_weights, normalize
 from bier.records.bits import packed
-
-
-@dataclass
-class Vectors:
-    learners: list[Tensor]
-    features: Tensor | None
-    index: np.ndarray
-    failed: list[ImageError] = field(default_factory=list)
 
 
 def example(splits: list[str], protocol: str = "self", classes: int = 6) -> tuple[Vectors, Manifest]:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from ensembles import Vectors
 
 from bier.data.manifest import Manifest
-from bier.errors import ImageError
 from bier.evaluate import MATCHING, USUAL, evaluate_manifest, evaluate_retrieval, shared_label
 from bier.method.reranking import parse
 
 LABELS = ["red|round", "red", "round | small", "blue", "blue|small", "red|square"] * 5
-
-
-@dataclass
-class Vectors:
-    learners: list[Tensor]
-    features: Tensor | None
-    index: np.ndarray
-    failed: list[ImageError] = field(default_factory=list)
 
 
 def vectors() -> Vectors:
