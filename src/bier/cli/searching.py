@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, TrustCode, app, output, terminal
 from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def fill_index(
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
     class_depth: ClassDepth = None,
+    label_separator: LabelSeparator = None,
     recall: Annotated[
         float | None, Parameter(help="Recall@10 wanted of searches among many pictures; 1: exact. [default: 0.98]")
     ] = None,
@@ -55,7 +56,7 @@ def fill_index(
 
     console = terminal()
     unread: list[str] = []
-    given = _source(source, model, device, trust_code, class_depth, unread)
+    given = _source(source, model, device, trust_code, class_depth, label_separator, unread)
     with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
@@ -364,6 +365,7 @@ def _source(
     device: Literal["auto", "cpu", "cuda", "mps"],
     trust_code: bool,
     class_depth: int | None,
+    label_separator: str | None,
     unread: list[str],
 ) -> _Given:
     """What is indexed. Paths of what cannot be read go to ``unread``, once the batches are at their end."""
@@ -378,16 +380,15 @@ def _source(
 
     folder = as_path(source)
     if (folder / "vectors.json").exists():
-        if class_depth is not None:
-            raise ConfigError(
-                "vectors have their labels already", where="--class-depth", remedy="give it to `bier embed`"
-            )
+        for option, value in (("--class-depth", class_depth), ("--label-separator", label_separator)):
+            if value is not None:
+                raise ConfigError("vectors have their labels already", where=option, remedy="give it to `bier embed`")
         return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
-    catalogue = open_catalogue(source, class_depth)
+    catalogue = open_catalogue(source, class_depth, label_separator)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     info = _with_fields(info, catalogue.kinds)
     console = terminal()
