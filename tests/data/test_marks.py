@@ -85,7 +85,7 @@ def test_marked_pictures_are_found_or_told(tmp_path: Path) -> None:
     assert list(found.rows) == [2, 3, 4, 5, 6, 7]
     whole = found.manifest
     assert whole.image[9:].tolist() == [str(tmp_path / f"{ONE}.jpg")] * 2 + ["a/0.jpg"]
-    assert whole.label[9:].tolist() == ["c", "upload 11111111", "b"], "a class by right marks alone"
+    assert whole.label[9:].tolist() == ["c", "unlabelled:2", "b"], "a class by right marks alone"
     assert found.classed.tolist() == [True] * 10 + [False, True]
     assert whole.bbox is not None and np.isnan(whole.bbox[:10]).all()
     assert whole.bbox[10:].tolist() == [[1, 2, 3, 4]] * 2

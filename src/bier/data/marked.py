@@ -111,8 +111,6 @@ class _Brought:
 
     image: str
     box: Box | None
-    name: str
-    """What stands for its label while it has none."""
 
 
 class _Finder:
@@ -127,9 +125,9 @@ class _Finder:
     def example(self, mark: Mark) -> int:
         """The row of what was searched from; raises LookupError with the reason why there is none."""
         if mark.sha256:
-            return self._add(self._kept(mark.sha256), mark.box, f"upload {mark.sha256[:8]}")
+            return self._add(self._kept(mark.sha256), mark.box)
         row = self.known(mark.query)
-        return row if mark.box is None else self._add(str(self._training.image[row]), mark.box, f"part of {mark.query}")
+        return row if mark.box is None else self._add(str(self._training.image[row]), mark.box)
 
     def known(self, name: str) -> int:
         """The row of a picture of the index, among those for training; raises LookupError."""
@@ -150,10 +148,11 @@ class _Finder:
             )
         return str(file.resolve())
 
-    def _add(self, image: str, box: Box | None, name: str) -> int:
-        place = self._places.setdefault((image, box), len(self._training) + len(self.brought))
-        if place == len(self._training) + len(self.brought):
-            self.brought.append(_Brought(image, box, name))
+    def _add(self, image: str, box: Box | None) -> int:
+        new = len(self._training) + len(self.brought)
+        place = self._places.setdefault((image, box), new)
+        if place == new:
+            self.brought.append(_Brought(image, box))
         return place
 
 
@@ -188,7 +187,7 @@ def _labels(
     for (hit, example), alike in zip(pairs.tolist(), same.tolist(), strict=True):  # those that were brought come last
         if example >= len(training):
             (right if alike else wrong)[example].add(str(training.label[hit]))
-    labels = [one.name for one in brought]
+    labels = [f"unlabelled:{number}" for number in range(1, len(brought) + 1)]  # as if each were a class of its own
     classed = np.ones(len(training) + len(brought), dtype=bool)
     for place, row in enumerate(range(len(training), len(classed))):
         classed[row] = one_label and len(right[row]) == 1 and not right[row] & wrong[row]
