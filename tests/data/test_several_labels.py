@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bier.data import hold_out, open_source
+from bier.data.label_cells import warning
 from bier.data.manifest import Manifest
-from bier.data.several_labels import LabelSets, check_several, label_entries, warning
+from bier.data.several_labels import LabelSets, check_several, label_entries
 from bier.errors import DataError
 from bier.settings.reading import load
 

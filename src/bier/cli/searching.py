@@ -15,7 +15,7 @@ from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
-    from bier.search import Index, IndexInfo
+    from bier.search import Index, IndexInfo, Rows
     from bier.search.duplicates import Duplicates, Stored
     from bier.vectors.parts import VectorBatch
 
@@ -56,7 +56,7 @@ def fill_index(
 
     console = terminal()
     unread: list[str] = []
-    given = _source(source, model, device, trust_code, class_depth, label_separator, unread)
+    given = _source(source, model, device, trust_code, class_depth, label_separator, prefix, unread)
     with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
@@ -70,6 +70,7 @@ def fill_index(
             unread=unread,
             recall=recall,
             tell=console.print,
+            stored=lambda rows: given.stored(opened.folder, rows),
         )
         total = opened.count()
     lines = [
@@ -112,6 +113,27 @@ def _listed(file: Path) -> list[str]:
         return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({error})", where=file, remedy="give a text file with an id a line") from error
+
+
+@index.command
+def sync(
+    source: Annotated[str, Parameter(help="All pictures: a folder, a table, a benchmark, or a tar file.")],
+    *,
+    out: Annotated[Path, output("The index's folder, which is there already.")],
+    prefix: Annotated[str, Parameter(help="What the ids of this source begin with.")] = "",
+    class_depth: ClassDepth = None,
+    label_separator: LabelSeparator = None,
+    model: ModelPath = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    trust_code: TrustCode = False,
+) -> None:
+    """Bring an index in step with SOURCE: pictures that were added, changed, described anew, or removed.
+
+    Only new and changed files are embedded. A file has changed if its size or its time has.
+    """
+    from bier.cli.syncing import synchronise
+
+    synchronise(source, out, prefix, class_depth, label_separator, model, device, trust_code)
 
 
 @index.command
@@ -357,6 +379,8 @@ class _Given:
     batches: Iterator[VectorBatch]
     read_as: Callable[[Kinds], Kinds]
     """Reads the source's fields as an index has them, where it can; gives what they are then."""
+    stored: Callable[[Path, Rows], object] = lambda folder, rows: None
+    """Called with the index's folder and rows that are in it now."""
 
 
 def _source(
@@ -366,6 +390,7 @@ def _source(
     trust_code: bool,
     class_depth: int | None,
     label_separator: str | None,
+    prefix: str,
     unread: list[str],
 ) -> _Given:
     """What is indexed. Paths of what cannot be read go to ``unread``, once the batches are at their end."""
@@ -373,6 +398,7 @@ def _source(
     from bier.export import load_encoder
     from bier.network.hub import absolute
     from bier.search import IndexInfo
+    from bier.search.seen_files import SeenFiles, Watched
     from bier.system.hardware import Hardware
     from bier.system.places import as_path
     from bier.vectors.catalogue import embedded
@@ -388,7 +414,7 @@ def _source(
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
-    catalogue = open_catalogue(source, class_depth, label_separator)
+    catalogue = Watched(open_catalogue(source, class_depth, label_separator), prefix)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     info = _with_fields(info, catalogue.kinds)
     console = terminal()
@@ -406,7 +432,10 @@ def _source(
         catalogue.read_as(kinds)
         return catalogue.kinds
 
-    return _Given(info, catalogue.total, told(), read_as)
+    def stored(folder: Path, rows: Rows) -> None:
+        catalogue.stored(SeenFiles(folder), rows)
+
+    return _Given(info, catalogue.total, told(), read_as, stored)
 
 
 def _vectors(folder: Path, model: Path | None, trust_code: bool) -> _Given:

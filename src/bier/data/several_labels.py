@@ -1,9 +1,8 @@
-"""Several labels in one cell, such as ``red|round``: how they are told apart, noticed, and compared."""
+"""Pictures with several labels each: which of them share one."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,6 @@ from bier.data.manifest import Manifest
 from bier.errors import DataError
 
 Indices = NDArray[np.int64]
-
-_USUAL = "|;"
 
 
 class LabelSets:
@@ -88,18 +85,3 @@ def check_several(manifest: Manifest, separator: str) -> None:
             where=manifest.source,
             remedy="leave this label out, or leave out data.label_separator",
         )
-
-
-def warning(labels: Collection[str]) -> str | None:
-    """A line for a person, if different labels share a part between usual separators."""
-    for separator in _USUAL:
-        several = [label for label in sorted(set(labels)) if len(parts(label, separator)) > 1]
-        counts = Counter(part for label in set(labels) for part in set(parts(label, separator)))
-        for label in several:
-            if any(counts[part] > 1 for part in parts(label, separator)):
-                return (
-                    f"WARNING: {len(several):,} labels such as {label!r} look like several in one. Each is taken as a "
-                    "class of its own, also where two share a part. To make pictures that share one alike, "
-                    f"add --set 'data.label_separator={separator}'"
-                )
-    return None

@@ -11,12 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from bier.data import several_labels
 from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.reader import Reader
 from bier.data.label_cells import parts
+from bier.data.label_cells import warning as several_labels_warning
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.data.references import look_up
 from bier.errors import DataError, nearest
@@ -119,7 +119,7 @@ def _usable(manifest: Manifest, path: Path, config: DataConfig) -> Manifest:
 
 
 def _warned(manifest: Manifest, config: DataConfig) -> Manifest:
-    told = None if config.label_separator else several_labels.warning(manifest.label.tolist())
+    told = None if config.label_separator else several_labels_warning(manifest.label.tolist())
     return manifest if told is None else replace(manifest, notes=(*manifest.notes, told))
 
 
