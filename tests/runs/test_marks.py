@@ -71,6 +71,7 @@ def test_a_run_keeps_what_it_took(finished: bier.Run, birds: Path) -> None:
     assert finished.metrics is not None
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_goes_on_with_the_same_marks(
     finished: bier.Run, birds: Path, tmp_path: Path
 ) -> None:
