@@ -259,7 +259,8 @@ def _several(pictures: Pictures) -> list[str]:
     """A line for a person where pictures have several labels."""
     if pictures.label_separator is None:
         return []
-    names = LabelSets.of(pictures.train.label, pictures.label_separator).names
+    own = pictures.train.split == "train"  # and did not come with marks
+    names = LabelSets.of(pictures.train.label[own], pictures.label_separator).names
     return [
         f"training pictures have {len(names):,} labels, between {pictures.label_separator!r}: those that share one are "
         "alike. Sets of labels are held out, and not labels"
