@@ -1,7 +1,7 @@
 """What marks are worth: an oracle user marks search results, and the head is trained again with these marks.
 
     python recipes/marks.py [--data ../shared/data] [--out runs/marks] [--seeds 0 1 2]
-        [--datasets cub100] [--also pairs classes]
+        [--datasets cub100] [--also pairs places]
 
 The backbone stays as it came; the head on top is trained, so it takes minutes on a CPU. Of each training class two
 pictures are the catalogue, with labels. The others are what people upload: nobody knows their classes. Each search is
@@ -10,7 +10,8 @@ by the true labels. The marks go through the same code as `bier train --marks`. 
 classes, which neither training nor marks have seen.
 
 The last row is what the labels of all uploads would give. ``--also`` adds variants. With ``pairs`` no upload gets a
-class, so only marked pairs count. With ``classes`` pairs have no places of their own in batches.
+class, so only marked pairs count. With ``places`` all marked pairs meet in batches, and not only those of which classes
+say nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ CATALOGUE = 2
 LOOKED_AT = 24
 """Hits that a user looks at."""
 STEPS, CLASSES, IMAGES, RATE = 300, 16, 4, 3e-4
-VARIANTS = {"pairs": "no upload gets a class", "classes": "no places for pairs"}
+VARIANTS = {"pairs": "no upload gets a class", "places": "places in batches for all pairs"}
 Rows = NDArray[np.int64]
 
 
@@ -134,12 +135,13 @@ def labels_alone(features: Tensor, labels: NDArray[np.int64], seed: int) -> Embe
 
 
 def with_marks(world: World, marked: Marked, rows: Rows, seed: int, *, places: bool) -> EmbeddingEnsemble:
-    """A head on the catalogue and what came with marks; in batches with places for marked pairs, or without."""
+    """A head on the catalogue and what came with marks; in batches with places for all marked pairs, or for few."""
     labels, classed = marked.manifest.codes(), np.flatnonzero(marked.classed)
     relations = MarkedRelations(OfClasses(labels), marked.classed, marked.pairs, marked.same)
-    plan: Plan = MarkedPlan(labels[classed], classed, marked.pairs, CLASSES, IMAGES, seed)
-    if not places:
-        plan = BatchPlan(labels[classed], CLASSES, IMAGES, seed, rows=classed)
+    meeting = marked.pairs if places else marked.pairs[marked.untold()]
+    plan: Plan = BatchPlan(labels[classed], CLASSES, IMAGES, seed, rows=classed)
+    if len(meeting):
+        plan = MarkedPlan(labels[classed], classed, meeting, CLASSES, IMAGES, seed)
     return train(world.features[rows], labels, plan, relations, seed)
 
 
@@ -178,13 +180,11 @@ def simulate(world: World, seed: int, variants: Sequence[str], folder: Path) -> 
     yield "0 marks", recall(world, first)
     for wanted in COUNTS:
         given = marks(world, known, first, wanted, seed)
-        share = np.mean([mark.same for mark in given])
-        yield f"share of right ones among {wanted:,}", float(share)
         for variant in ("", *variants):
             marked, rows = join(world, known, given, folder, pairs=variant == "pairs")
             if not variant:
                 yield f"uploads with a class, of all, by {wanted:,}", marked.brought_classed / int((~known).sum())
-            head = with_marks(world, marked, rows, seed, places=variant != "classes")
+            head = with_marks(world, marked, rows, seed, places=variant == "places")
             yield f"{wanted:,} marks{variant and ', ' + VARIANTS[variant]}", recall(world, head)
     yield "labels of all uploads", recall(world, labels_alone(world.features, codes, seed))
 

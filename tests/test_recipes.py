@@ -248,8 +248,8 @@ def test_marks_are_simulated_through_the_code_that_trains(
     names = [f"{label}" for label in labels.tolist()]
     manifest = Manifest.of(Path(), "made", image=[f"{n}.jpg" for n in range(120)], label=names, split=["train"] * 120)
     world = marks.World(manifest, features, features, labels.numpy())
-    figures = dict(marks.simulate(world, 0, ["pairs", "classes"], tmp_path))
-    assert len(figures) == 2 + 2 * 5
+    figures = dict(marks.simulate(world, 0, ["pairs", "places"], tmp_path))
+    assert len(figures) == 2 + 2 * 4
     assert all(0 < figure <= 1 for figure in figures.values())
     assert figures["uploads with a class, of all, by 10"] < figures["uploads with a class, of all, by 1,000"]
     found = marks.marks(world, marks.catalogue(manifest.label, 0), lambda given: given, 1000, 0)

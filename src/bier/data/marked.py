@@ -56,6 +56,10 @@ class Marked:
         """How many of them have got a class."""
         return int(self.classed[self.manifest.split == UNDECIDED].sum())
 
+    def untold(self) -> NDArray[np.bool_]:
+        """(p,) which pairs classes say nothing of: one of the two has none."""
+        return ~self.classed[self.pairs].all(axis=1)
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over pictures, labels and pairs."""
         digest = hashlib.sha256(self.manifest.fingerprint().encode())

@@ -78,6 +78,10 @@ class TakenMarks:
     """(p,) which of the pairs labels contradict."""
     relations: Relations
 
+    def apart(self) -> NDArray[np.int64]:
+        """(q, 2) the pairs that must meet in batches: classes do not say the same of them."""
+        return self.marked.pairs[self.marked.untold() | self.against]
+
     def record(self) -> MarkedBy:
         """What the run keeps of them."""
         given, marked = self.given, self.marked
@@ -146,7 +150,7 @@ def refuse_others(before: MarkedBy | None, taken: TakenMarks | None) -> None:
 
 def _against_labels(marked: Marked, base: Relations) -> NDArray[np.bool_]:
     labelled = np.full(len(marked.pairs), UNKNOWN)
-    for pair in np.flatnonzero(marked.classed[marked.pairs].all(axis=1)):
+    for pair in np.flatnonzero(~marked.untold()):
         labelled[pair] = base.among(marked.pairs[pair])[0, 1]
     return np.asarray(labelled == np.where(marked.same, DIFFERENT, SAME))
 

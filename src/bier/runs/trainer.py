@@ -329,8 +329,8 @@ def _plan(training: Manifest, config: Config, processes: Processes, marks: Taken
     how = (data.classes_per_batch, data.images_per_class, config.seed, processes.rank, processes.world)
     if marks is None:
         return BatchPlan(classes, *how, None if separator is None else rows)
-    known = marks.marked.classed[rows]
-    return MarkedPlan(classes[known], rows[known], marks.marked.pairs, *how)
+    known, pairs = marks.marked.classed[rows], marks.apart()
+    return MarkedPlan(classes[known], rows[known], pairs, *how) if len(pairs) else BatchPlan(classes, *how, rows)
 
 
 def _refuse_untrained(config: Config) -> None:
