@@ -58,7 +58,7 @@ class Marked:
 
     def untold(self) -> NDArray[np.bool_]:
         """(p,) which pairs classes say nothing of: one of the two has none."""
-        return ~self.classed[self.pairs].all(axis=1)
+        return np.asarray(~self.classed[self.pairs].all(axis=1))
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over pictures, labels and pairs."""
