@@ -12,6 +12,8 @@ from cyclopts.validators import Number
 
 from bier.cli.app import TrustCode, app, terminal
 
+MEGABYTES_KEPT = 1000
+
 
 @app.command
 def serve(
@@ -36,8 +38,8 @@ def serve(
         ),
     ] = None,
     keep_uploads_limit: Annotated[
-        float, Parameter(help="Most megabytes of kept pictures.", validator=Number(gt=0))
-    ] = 1000,
+        float | None, Parameter(help="Most megabytes of kept pictures. [default: 1000]", validator=Number(gt=0))
+    ] = None,
     batch: Annotated[int, Parameter(help="Most pictures in one go of the model.", validator=Number(gte=1))] = 16,
     queue: Annotated[
         int, Parameter(help="Most uploads in hand; one more is told to wait.", validator=Number(gte=1))
@@ -67,12 +69,18 @@ def serve(
     token = os.environ.get("BIER_TOKEN")
     if token is not None and not (token.isascii() and token.strip() == token and token):
         raise ConfigError("is empty, or has spaces around it or letters beyond ASCII", where="BIER_TOKEN")
+    if keep_uploads_limit is not None and keep_uploads is None:
+        raise ConfigError(
+            "limits kept uploads, and none are kept",
+            where="--keep-uploads-limit",
+            remedy="name their folder with --keep-uploads, or leave this out",
+        )
     settings = ServeSettings(
         title=index.resolve().name,
         token=token,
         marks=index / "marks.jsonl",
         uploads=keep_uploads,
-        uploads_bytes=int(keep_uploads_limit * 1e6),
+        uploads_bytes=int((keep_uploads_limit or MEGABYTES_KEPT) * 1e6),
         staged=staged,
         rerank=None if rerank is None else str(RankAgain.asked(rerank, "--rerank").reranking),
         batch=batch,
