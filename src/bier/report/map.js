@@ -691,8 +691,9 @@ export class PictureMap {
   }
 
   pressed({ key, shiftKey }) {
+    const here = this.at === null ? [] : this.place(this.at); // what is looked at stays where it is
     const keys = {
-      "+": () => this.zoom(1.6), "=": () => this.zoom(1.6), "-": () => this.zoom(1 / 1.6), 0: () => this.showAll(),
+      "+": () => this.zoom(1.6, ...here), "=": () => this.zoom(1.6, ...here), "-": () => this.zoom(1 / 1.6, ...here), 0: () => this.showAll(),
       v: () => this.selectView(), V: () => this.selectView(),
       " ": () => { if (this.at !== null) this.toggle(this.at); },
       Enter: () => { if (this.at !== null) (this.link.hidden ? this.choice : this.link).focus(); },

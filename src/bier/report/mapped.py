@@ -17,7 +17,7 @@ from bier.report.drawing import SCRIPT, START, drawing
 from bier.report.wording import count
 
 PICTURES = 2000
-"""Small pictures on one page, shared out among the runs: some 7 MB."""
+"""Small pictures on one page, shared out among the runs: some 6 MB."""
 SIDE = 96
 """Their longest side in pixels."""
 
