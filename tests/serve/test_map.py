@@ -122,7 +122,7 @@ def test_ten_thousand_points_pan_zoom_and_tell_what_they_are(
           map.paint = () => {{ const began = performance.now(); paint(); frames.push(performance.now() - began); }};
         }}"""
     )
-    start = where + [600, 60]
+    start = where + np.array([600, 60])
     page.mouse.move(*start)
     page.mouse.down()
     for step in range(1, 41):

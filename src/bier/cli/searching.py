@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, TrustCode, app, output, terminal
 from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
-    from bier.search import Index, IndexInfo
+    from bier.search import Answer, Index, IndexInfo, Rows
     from bier.search.duplicates import Duplicates, Stored
     from bier.vectors.parts import VectorBatch
 
@@ -38,6 +38,7 @@ def fill_index(
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
     class_depth: ClassDepth = None,
+    label_separator: LabelSeparator = None,
     recall: Annotated[
         float | None, Parameter(help="Recall@10 wanted of searches among many pictures; 1: exact. [default: 0.98]")
     ] = None,
@@ -55,7 +56,7 @@ def fill_index(
 
     console = terminal()
     unread: list[str] = []
-    given = _source(source, model, device, trust_code, class_depth, unread)
+    given = _source(source, model, device, trust_code, class_depth, label_separator, prefix, unread)
     with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
@@ -69,6 +70,7 @@ def fill_index(
             unread=unread,
             recall=recall,
             tell=console.print,
+            stored=lambda rows: given.stored(opened.folder, rows),
         )
         total = opened.count()
     lines = [
@@ -111,6 +113,27 @@ def _listed(file: Path) -> list[str]:
         return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({error})", where=file, remedy="give a text file with an id a line") from error
+
+
+@index.command
+def sync(
+    source: Annotated[str, Parameter(help="All pictures: a folder, a table, a benchmark, or a tar file.")],
+    *,
+    out: Annotated[Path, output("The index's folder, which is there already.")],
+    prefix: Annotated[str, Parameter(help="What the ids of this source begin with.")] = "",
+    class_depth: ClassDepth = None,
+    label_separator: LabelSeparator = None,
+    model: ModelPath = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    trust_code: TrustCode = False,
+) -> None:
+    """Bring an index in step with SOURCE: pictures that were added, changed, described anew, or removed.
+
+    Only new and changed files are embedded. A file has changed if its size or its time has.
+    """
+    from bier.cli.syncing import synchronise
+
+    synchronise(source, out, prefix, class_depth, label_separator, model, device, trust_code)
 
 
 @index.command
@@ -233,7 +256,7 @@ def _calibrated(opened: Index, folder: Path) -> str:
 
 @app.command
 def search(
-    folder: IndexFolder,
+    folder: Annotated[str, Parameter(name="INDEX", help="The index's folder, or the address of a running server.")],
     query: Annotated[Path, Parameter(name="QUERY", help="A picture.")],
     *,
     top: Annotated[int, Parameter(help="How many pictures.", validator=Number(gte=1))] = 10,
@@ -263,11 +286,34 @@ def search(
 ) -> int:
     """Find the pictures of an index that are most like one picture.
 
+    A running `bier serve` answers sooner: its model is in memory. Its token is read from BIER_TOKEN.
+
     Ends with 0, with 1 if --min-confidence withholds the answer, and with 2 after a mistake.
     """
-    from bier.cli.answers import in_words, print_answer, print_json, withhold
+    from bier.cli.answers import in_words, withhold
+    from bier.cli.asking import ask, is_server
     from bier.data.box import checked_box
     from bier.errors import ConfigError, SearchError, quoted
+
+    if min_confidence is not None and learners is not None:
+        raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
+    part = checked_box(box, "--box")
+    if is_server(folder):
+        for option, given_here in (("--staged", staged), ("--html", html), ("--model", model)):
+            if given_here:
+                raise ConfigError("is decided by the server", where=option, remedy="leave it out")
+        answer = ask(
+            folder,
+            query,
+            top=top,
+            where=where,
+            learners=learners,
+            rerank=rerank,
+            exact=exact,
+            box=part,
+            judged=min_confidence is not None,
+        )
+        return _printed(withhold(answer, min_confidence), min_confidence, json)
     from bier.search import (
         ConfidentSearch,
         CurrentCalibration,
@@ -287,11 +333,8 @@ def search(
         raise ConfigError("--rerank ranks by all learners", remedy="leave out --rerank or --learners")
     if staged and learners is not None:
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
-    if min_confidence is not None and learners is not None:
-        raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
     if staged and exact:
         raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
-    part = checked_box(box, "--box")
     with open_index(folder) as opened:
         filters = parse_filters(where, opened.info.kinds)
         opened.checked_filters(filters)  # before the model is loaded, which takes seconds
@@ -306,10 +349,7 @@ def search(
         [answer] = ConfidentSearch(searcher, calibration, again).search(vectors, top, filters)
         count = opened.count()
     given = withhold(answer, min_confidence)
-    if json:
-        print_json(given)
-    else:
-        print_answer(given, min_confidence)
+    status = _printed(given, min_confidence, json)
     if html is not None:
         how = ["in stages"] if staged else []
         how += [] if part is None else ["a part"]
@@ -319,7 +359,18 @@ def search(
         write_page(query, given.hits, html, box=part, count=count, how="".join(f" · {part}" for part in how))
         if not json:
             terminal().print(f"page: {html}", soft_wrap=True)
-    return 1 if min_confidence is not None and not given.hits else 0
+    return status
+
+
+def _printed(given: Answer, least: float | None, json: bool) -> int:
+    """Print an answer; the exit status that goes with it."""
+    from bier.cli.answers import print_answer, print_json
+
+    if json:
+        print_json(given)
+    else:
+        print_answer(given, least)
+    return 1 if least is not None and not given.hits else 0
 
 
 @app.command
@@ -384,6 +435,8 @@ class _Given:
     batches: Iterator[VectorBatch]
     read_as: Callable[[Kinds], Kinds]
     """Reads the source's fields as an index has them, where it can; gives what they are then."""
+    stored: Callable[[Path, Rows], object] = lambda folder, rows: None
+    """Called with the index's folder and rows that are in it now."""
 
 
 def _source(
@@ -392,6 +445,8 @@ def _source(
     device: Literal["auto", "cpu", "cuda", "mps"],
     trust_code: bool,
     class_depth: int | None,
+    label_separator: str | None,
+    prefix: str,
     unread: list[str],
 ) -> _Given:
     """What is indexed. Paths of what cannot be read go to ``unread``, once the batches are at their end."""
@@ -399,6 +454,7 @@ def _source(
     from bier.export import load_encoder
     from bier.network.hub import absolute
     from bier.search import IndexInfo
+    from bier.search.seen_files import SeenFiles, Watched
     from bier.system.hardware import Hardware
     from bier.system.places import as_path
     from bier.vectors.catalogue import embedded
@@ -406,16 +462,15 @@ def _source(
 
     folder = as_path(source)
     if (folder / "vectors.json").exists():
-        if class_depth is not None:
-            raise ConfigError(
-                "vectors have their labels already", where="--class-depth", remedy="give it to `bier embed`"
-            )
+        for option, value in (("--class-depth", class_depth), ("--label-separator", label_separator)):
+            if value is not None:
+                raise ConfigError("vectors have their labels already", where=option, remedy="give it to `bier embed`")
         return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
-    catalogue = open_catalogue(source, class_depth)
+    catalogue = Watched(open_catalogue(source, class_depth, label_separator), prefix)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     info = _with_fields(info, catalogue.kinds)
     console = terminal()
@@ -433,7 +488,10 @@ def _source(
         catalogue.read_as(kinds)
         return catalogue.kinds
 
-    return _Given(info, catalogue.total, told(), read_as)
+    def stored(folder: Path, rows: Rows) -> None:
+        catalogue.stored(SeenFiles(folder), rows)
+
+    return _Given(info, catalogue.total, told(), read_as, stored)
 
 
 def _vectors(folder: Path, model: Path | None, trust_code: bool) -> _Given:
