@@ -19,7 +19,7 @@ _PERPLEXITY = 30
 _STEPS = 250
 """In each of the two phases: neighbours are first pulled together, then spread."""
 _ACCURACY = 0.8
-"""Angle from which a group of far points counts as one. 0.5 takes twice as long and keeps as many neighbours."""
+"""Angle from which a group of far points counts as one. 0.5 takes a third longer and keeps as many neighbours."""
 STEPS = 2 * _STEPS
 """Of one map."""
 _TELL = 50
