@@ -51,6 +51,7 @@ def test_a_run_gets_a_map_in_its_report(photographs: Path, tmp_path: Path, capsy
     some_birds(photographs, tmp_path / "birds", classes=8, images=4)
     folder = tmp_path / "run"
     bier.train(str(tmp_path / "birds"), {**TINY, "optimizer": {"epochs": 1}, "model.refit": False}, folder)
+    assert run(capsys, "report", folder)[0] == 0
     assert 'class="map-data"' not in (folder / "report.html").read_text(encoding="utf-8")
     assert run(capsys, "evaluate", folder, "--map")[0] == 0
     assert run(capsys, "report", folder)[0] == 0

@@ -334,6 +334,7 @@ export class PictureMap {
     Object.assign(this, { values, colours: colouring(values, kind), highlighted: null });
     this.order = Uint32Array.from(values.keys()).sort((one, other) => this.colours.codes[other] - this.colours.codes[one] || one - other);
     this.listCategories();
+    if (this.at !== null) this.value.textContent = this.about(this.at);
     this.recolour();
     this.say();
   }
