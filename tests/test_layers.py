@@ -44,7 +44,7 @@ ROOMS = [
         "system settings records confidence data network evaluate vectors",
     ),
     Room("search", "indexes of vectors, an engine a file", "system method confidence data vectors export"),
-    Room("serve", "HTTP and the page around an index", "system method confidence data vectors search bier"),
+    Room("serve", "HTTP and the page around an index", "system method confidence data vectors report search bier"),
     Room(
         "runs",
         "the main jobs: train, try, evaluate; settings become objects",

@@ -155,6 +155,34 @@ def tune(
         console.print(searches(opened), soft_wrap=True)
 
 
+@index.command(name="map")
+def draw_map(
+    folder: IndexFolder,
+    *,
+    seed: Annotated[int, Parameter(help="Of a large index: decides which 10,000 pictures are drawn.")] = 0,
+) -> None:
+    """Draw a map of an index's pictures for `bier serve`: neighbours lie side by side.
+
+    It is kept in the index. Draw it anew when the pictures have changed.
+    """
+    from bier.errors import quoted
+    from bier.search import open_index
+    from bier.search.map_file import write_map
+    from bier.search.mapping import map_index
+    from bier.search.writers import only_writer
+    from bier.system.waiting import Waiting
+    from bier.vectors.planar import STEPS
+
+    console = terminal()
+    with open_index(folder) as opened:
+        with Waiting(console, "drawing the map", STEPS, unit="steps") as waiting:
+            drawn = map_index(opened, seed, waiting.advance)
+        with only_writer(opened.folder):
+            write_map(opened.folder, opened.info, drawn)
+    of = f" of {drawn.pictures:,}, drawn at random" if drawn.sampled else ""
+    console.print(f"the map holds {len(drawn.ids):,} pictures{of}\nnext: bier serve {quoted(folder)}", soft_wrap=True)
+
+
 @index.command
 def rebuild(
     folder: IndexFolder,

@@ -196,6 +196,9 @@ def evaluate(
             show_default=False,
         ),
     ] = (),
+    draw_map: Annotated[
+        bool, Parameter(name="--map", help="Draw a map of the run's test pictures for its report.", negative="")
+    ] = False,
     set_: Set = (),
     out: Annotated[Path | None, output("File of the metrics. [default: in the run's folder]")] = None,
 ) -> None:
@@ -216,6 +219,7 @@ def evaluate(
         also=also,
         missing=missing,
         rerank=rerank,
+        draw_map=draw_map,
     )
 
 

@@ -90,6 +90,11 @@ class RunFolder:
         """Figures from before training (see `bier.records.baseline`)."""
         return self.path / "baseline.json"
 
+    @property
+    def map(self) -> Path:
+        """Where the test pictures lie (see `bier.records.run_map`)."""
+        return self.path / "map.json"
+
     def other_metrics(self, source: str, split: str) -> Path:
         """Figures on another source or split."""
         return self.path / f"metrics-{slug(source)}-{split}.json"

@@ -11,6 +11,7 @@ from bier.records.run import RunRecords
 from bier.report import charts, classes, seen, tables, validation, wording
 from bier.report.confidence import confidence
 from bier.report.environment import environment
+from bier.report.mapped import PICTURES, permission, script, shown_map
 from bier.report.matching import matching, unmeasured
 
 QUERIES = 48
@@ -23,6 +24,8 @@ GROUPS = ("typical", "best", "worst")
 def render(runs: Sequence[RunRecords], thumbnail: int) -> str:
     """The whole page, with pictures of at most `thumbnail` pixels."""
     several = len(runs) > 1
+    sections = [_section(run, i, len(runs)) for i, run in enumerate(runs)]
+    mapped = any(section["map"] and section["map"].data for section in sections)
     return (
         environment(thumbnail)
         .get_template("template.html")
@@ -30,7 +33,9 @@ def render(runs: Sequence[RunRecords], thumbnail: int) -> str:
             title=f"{len(runs)} runs compared" if several else runs[0].name,
             headline=wording.compared(runs) if several else wording.headline(runs[0]),
             comparison=_comparison(runs) if several else None,
-            runs=[_section(run, i, QUERIES // len(runs)) for i, run in enumerate(runs)],
+            runs=sections,
+            script=script() if mapped else None,
+            permission=permission() if mapped else None,
             side=thumbnail,
         )
     )
@@ -80,7 +85,7 @@ def _comparison(runs: Sequence[RunRecords]) -> dict[str, Any]:
     }
 
 
-def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
+def _section(run: RunRecords, index: int, runs: int) -> dict[str, Any]:
     return {
         "id": f"run-{index}",
         "letter": wording.letter(index),
@@ -111,6 +116,7 @@ def _section(run: RunRecords, index: int, queries: int) -> dict[str, Any]:
         "correlation": charts.correlation_map(run.metrics),
         "weights": charts.weight_charts(run),
         "hardest": hardest_pairs(run),
-        "pictures": picture_groups(run.metrics, queries),
+        "pictures": picture_groups(run.metrics, QUERIES // runs),
+        "map": shown_map(run, PICTURES // runs),
         "origin": wording.origin(run),
     }

@@ -25,6 +25,7 @@ from bier.records.verdict import verdict
 from bier.runs import build
 from bier.runs.judged import measured_confidence
 from bier.runs.machine import portable, set_threads
+from bier.runs.mapping import check_map, run_map
 from bier.runs.opening import opened
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split, training_classes
@@ -54,17 +55,21 @@ def evaluate(
     also: Sequence[Metric] = (),
     missing: Missing = "exclude",
     rerank: Sequence[str] = (),
+    draw_map: bool = False,
     processes: Processes = ALONE,
 ) -> Metrics:
     """Evaluate a run or a model file on a source (by default the one it was trained on) and write the metrics.
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
+    ``draw_map`` adds ``map.json`` with the places of a run's own test pictures on a plane, for the report.
     ``rerank`` names ways to rank the first hits again, each of which gets a row (see `bier.method.reranking.parse`).
 
     Raises:
         BierError: any of its kinds; DataError where a run has put another model in the place of this one meanwhile.
     """
+    if draw_map:
+        check_map(model_path, source, split, output)
     rerankings = [parse(text, "--rerank") for text in rerank]
     folder = model_path if model_path.is_dir() else model_path.parent
     files = RunFolder(folder)
@@ -129,6 +134,19 @@ def evaluate(
             if split == "test" and (own or trained_on is None)
             else files.other_metrics(manifest.source, split)
         )
+    if draw_map and output == files.metrics:
+        drawn = run_map(
+            model,
+            vectors,
+            wanted,
+            console,
+            created=metrics.created,
+            seed=config.seed,
+            separator=config.data.label_separator,
+        )
+        drawn.save(folder)
+    elif draw_map:
+        console.print("no map is kept: these are not the pictures that the run was trained beside", soft_wrap=True)
     metrics.save(output)
     console.print(table(metrics))
     if (matching := matching_table(metrics)) is not None:

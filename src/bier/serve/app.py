@@ -12,6 +12,7 @@ from fastapi import FastAPI, Response
 from jinja2 import Environment, PackageLoader
 
 from bier import __version__
+from bier.report.drawing import SCRIPT, STYLE, drawing
 from bier.search import Index, check_model
 from bier.serve.following import Follow, Following
 from bier.serve.guard import Guard
@@ -90,6 +91,9 @@ def _add_page(app: FastAPI) -> None:
         kind = KINDS.get(Path(file.name).suffix)
         if kind is not None:
             _add_document(app, f"/{file.name}", file.read_text(encoding="utf-8"), kind)
+    _add_document(app, "/map", (folder / "map.html").read_text(encoding="utf-8"), "text/html")
+    for name in (SCRIPT, STYLE):
+        _add_document(app, f"/{name}", drawing(name), KINDS[Path(name).suffix])
     environment = Environment(loader=PackageLoader("bier.serve", "page"), autoescape=True, trim_blocks=True)
     _add_document(app, "/api", environment.get_template("api.html").render(spec=app.openapi()), "text/html")
 

@@ -207,6 +207,34 @@ async def values(
     return schemas.Values(values=counted, count=found.count, nearest=found.nearest)
 
 
+@api.get("/map")
+async def picture_map(service: ServiceHere) -> schemas.Map:
+    """Where the pictures lie on the map that `bier index map` has drawn."""
+    now = await service.map()
+    drawn = now.drawn
+    return schemas.Map(
+        version=drawn.version,
+        ids=drawn.ids,
+        x=drawn.x,
+        y=drawn.y,
+        here=[record is not None for record in now.known],
+        drawn_from=drawn.pictures,
+        gone=now.gone,
+        changed=now.changed,
+        new=now.new,
+    )
+
+
+@api.get("/map/values")
+async def map_values(
+    service: ServiceHere,
+    field: Annotated[schemas.FieldName, Query(description="A field that `where` may name.")],
+) -> schemas.MapValues:
+    """A field's value for each point of the map: what it can be coloured by."""
+    now, found = await service.map_values(field)
+    return schemas.MapValues(version=now.drawn.version, values=found)
+
+
 @api.get("/thumbnail", response_class=Response, responses=JPEG)
 async def thumbnail(
     service: ServiceHere, id: Annotated[schemas.Id, Query()], side: Literal["320", "960", "full"] = "320"

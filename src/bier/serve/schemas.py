@@ -159,6 +159,23 @@ class Values(BaseModel):
     nearest: list[str] = Field(description="Where none does: values that are written much like it.")
 
 
+class Map(BaseModel):
+    version: str = Field(description="What tells this map from the next.")
+    ids: list[str] = Field(description="Of each point.")
+    x: list[float]
+    y: list[float]
+    here: list[bool] = Field(description="Whether its picture is in the index still.")
+    drawn_from: int = Field(description="Pictures of the index when the map was drawn.")
+    gone: int = Field(description="Points whose pictures are no longer in the index.")
+    changed: int = Field(description="Pictures that have another vector by now.")
+    new: int = Field(description="Pictures that the index has got since.")
+
+
+class MapValues(BaseModel):
+    version: str = Field(description="Of the map whose points these values belong to.")
+    values: list[Stored] = Field(description="In the order of the points; null where nothing is known.")
+
+
 class Limits(BaseModel):
     body: int
     pixels: int

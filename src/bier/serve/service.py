@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bier.data.box import Box
+from bier.data.fields import Value
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
 from bier.search.approximate import Exactly
 from bier.search.calibration_file import CurrentCalibration
 from bier.search.confident import Answer, ConfidentSearch
+from bier.search.mapping import MapNow
 from bier.search.reranked import RankAgain
 from bier.serve.batching import Batches
 from bier.serve.decoding import Decoder
 from bier.serve.listing import Entry, Listing
+from bier.serve.mapped import Mapped, values
 from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
 from bier.serve.settings import ServeSettings
@@ -69,6 +72,7 @@ class Service:
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
         self._values = Values(index)
+        self._mapped = Mapped(index)
         self._decoder, self._pixels = Decoder(settings.decoding), settings.pixels
         self._thumbnails = Thumbnails(settings.thumbnails, self._decoder)
         self._decoders = Threads("decode", settings.decoders)
@@ -150,6 +154,19 @@ class Service:
         """Values of a field that hold what somebody has typed."""
         self._check_fields([field])
         return await self._asked(self._matching, field, part, limit, threads=self._readers)
+
+    async def map(self) -> MapNow:
+        """The map of the index, beside what the index holds now."""
+        now = await self._asked(self._mapped, threads=self._readers)
+        if now is None:
+            raise Refusal(404, "this index has no map", "draw one: bier index map INDEX")
+        return now
+
+    async def map_values(self, field: str) -> tuple[MapNow, list[Value]]:
+        """The map, and a field's value for each of its points."""
+        self._check_fields([field])
+        now = await self.map()
+        return now, values(now, field)
 
     async def calibrated(self) -> bool:
         """Whether answers are judged."""
