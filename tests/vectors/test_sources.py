@@ -14,11 +14,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from bier.data import open_source
+from bier.data.datasets.tars import label_of_json
 from bier.data.references import picture_bytes
 from bier.errors import DataError
 from bier.settings.schema import DataConfig
 from bier.vectors.sources import open_catalogue
-from bier.vectors.tars import label_of_json
 
 FOLDERS = {
     "classes": ["a/1.jpg", "a/2.jpg", "b/deep/3.jpg"],

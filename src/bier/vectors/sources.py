@@ -19,6 +19,7 @@ from bier.data.datasets import FOLDER, class_level, kind_of, reading, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
 from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.layout import Layout, layout_of
+from bier.data.datasets.tars import folders_above, label_files, plain, read_tar
 from bier.data.datasets.walk import walk
 from bier.data.fields import Kinds, Value
 from bier.data.formats import suffix_of
@@ -30,7 +31,6 @@ from bier.errors import DataError
 from bier.system import places
 from bier.system.files import state_of
 from bier.system.places import is_url, path_of
-from bier.vectors.tars import folders_above, label_files, plain, read_tar
 
 
 @dataclass(frozen=True)
