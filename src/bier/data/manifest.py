@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from bier.data.columns import Column
 from bier.data.label_cells import parts
 from bier.data.passed_over import in_words
-from bier.data.references import absolute, is_reference
+from bier.data.references import TAR, absolute, is_reference, parse
 from bier.errors import DataError
 from bier.system.files import write_atomically
 from bier.system.places import as_path, is_url, opened, path_of
@@ -301,7 +301,8 @@ def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
     """The split ``val`` and pictures of ``train`` until there are ``count``, in the order of the table.
 
     Few classes alone are easy to search: what the rest of the pictures are drawn into goes unseen. Which pictures join
-    is decided by a hash of seed and file, as for classes in :func:`hold_out`.
+    is decided by a hash of seed and file, as for classes in :func:`hold_out`. The name of a picture in a tar file
+    counts as its file, wherever it stands in there.
 
     Args:
         manifest: with rows of splits ``train`` and ``val``.
@@ -309,9 +310,15 @@ def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
         seed: another seed, other pictures.
     """
     missing = max(0, count - int((manifest.split == "val").sum()))
-    drawn = _drawn(manifest.image[manifest.split == "train"], missing, seed)
-    rows = zip(manifest.split, manifest.image, strict=True)
+    names = np.array([_file_name(image) for image in manifest.image], dtype=object)
+    drawn = _drawn(names[manifest.split == "train"], missing, seed)
+    rows = zip(manifest.split, names, strict=True)
     return manifest.take(np.array([split == "val" or (split == "train" and image in drawn) for split, image in rows]))
+
+
+def _file_name(image: str) -> str:
+    place = parse(image)
+    return place.name if place is not None and place.kind == TAR else image
 
 
 def natural(text: str) -> tuple[Any, ...]:

@@ -15,14 +15,13 @@ from typing import Protocol
 
 from bier.data import open_source
 from bier.data.columns import Column
-from bier.data.datasets import FOLDER, class_level, kind_of, reading, table
+from bier.data.datasets import FOLDER, SHARDS, class_level, kind_of, reading, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
 from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.layout import Layout, layout_of
-from bier.data.datasets.tars import folders_above, label_files, plain, read_tar
+from bier.data.datasets.tars import folders_above, label_files, plain, read_tar, refuse_bucket, tar_files
 from bier.data.datasets.walk import walk
 from bier.data.fields import Kinds, Value
-from bier.data.formats import suffix_of
 from bier.data.label_cells import parts
 from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
@@ -100,7 +99,7 @@ def open_catalogue(
 
 def _open(path: Path, class_depth: int | None, separator: str | None) -> Source:
     kind = kind_of(path) if path.exists() else ""
-    if kind == FOLDER:
+    if kind in (FOLDER, SHARDS):
         return _folder(path, class_depth, separator)
     _refuse_depth(class_depth, path)
     labels = LabelColumns(separator=separator)
@@ -207,15 +206,9 @@ def _printable(picture: Entry) -> Entry:
 def _folder(path: Path, class_depth: int | None, separator: str | None) -> Source:
     """Pictures anywhere below a folder, or the tar files in it."""
     tree = walk(path)
-    shards = sorted((name for name in tree.files if suffix_of(name) == ".tar"), key=natural)
     pictures, others = sort_out(tree, path)
     pictures.sort(key=natural)
-    if shards and pictures:
-        raise DataError(
-            f"holds tar files ({shards[0]}) and pictures ({pictures[0]})",
-            where=path,
-            remedy="give the tar files by name, or keep the two apart",
-        )
+    shards = tar_files(path, tree.files, pictures)
     if shards:
         _refuse_depth(class_depth, path / shards[0])
         _refuse_separator(separator, path / shards[0])
@@ -262,6 +255,7 @@ class _Shards:
 
     def __init__(self, files: Sequence[Path], root: Path) -> None:
         for file in files:
+            refuse_bucket(file)
             if not file.is_file() or file.suffix.lower() != ".tar":
                 what = "is not a .tar file" if file.exists() else "there is no such file"
                 raise DataError(what, where=file, remedy="give one folder or table, or any number of .tar files")

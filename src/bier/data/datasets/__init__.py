@@ -29,6 +29,7 @@ __all__ = ["open_faulty", "open_source", "open_table"]
 READERS: Registry[Reader] = Registry("format", __name__, "bier.datasets")
 """A file here, or an entry point ``bier.datasets`` of another package, adds one."""
 FOLDER = "folder"
+SHARDS = "shards"
 
 
 def open_source(source: str | Path, config: DataConfig | None = None) -> Manifest:
@@ -37,8 +38,8 @@ def open_source(source: str | Path, config: DataConfig | None = None) -> Manifes
     Pictures are not opened, nor looked for: that is what `bier.data.check.check` does.
 
     Args:
-        source: a CSV or Parquet file, a folder with ``labels.csv``, a benchmark's directory, or a folder of class
-            folders.
+        source: a CSV or Parquet file, a folder with ``labels.csv``, a benchmark's directory, a folder of class
+            folders, a folder of tar files, or one tar file.
         config: the format (``auto`` looks at the source), what to do where no split is given, and whether to keep the
             bounding boxes: a manifest has them only if pictures are to be cut. None given: the defaults.
 
@@ -129,18 +130,20 @@ def _with_split(manifest: Manifest, config: DataConfig) -> Manifest:
 
 
 def kind_of(path: Path) -> str:
-    """The name of the reader that recognises a file or folder; a table in a folder comes before what else is in it.
+    """The name of the reader that recognises a file or folder.
+
+    A table in a folder comes before what else is in it, and tar files, which may be copies of the rest, come last.
 
     Raises:
         DataError: no reader takes such a file.
     """
-    names = sorted(READERS, key=lambda name: name != "csv")
+    names = sorted(READERS, key=lambda name: (name != "csv", name == SHARDS))
     found = next((name for name in names if READERS[name].recognises(path)), None)
     if found is None and path.is_file():
         raise DataError(
             f"files of kind {path.suffix or path.name!r} are no source of pictures",
             where=path,
-            remedy="give a .csv or .parquet file, or a folder",
+            remedy="give a .csv, .parquet or .tar file, or a folder",
         )
     return found or FOLDER
 

@@ -21,6 +21,7 @@ from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
 from bier.data.signatures import START, content_kind
 from bier.errors import DataError
+from bier.system.places import is_url
 
 
 def read(directory: Path, faulty: RowFaults | None = None, class_depth: int | None = None) -> Manifest:
@@ -45,24 +46,27 @@ def read(directory: Path, faulty: RowFaults | None = None, class_depth: int | No
         raise DataError("is not a folder", where=directory, remedy="give a folder that holds one folder for each class")
     tree = walk(directory)
     pictures, others = sort_out(tree, directory)
-    layout = replace(_layout(directory, tree), class_depth=class_depth or 1)
+    tops = [folder for folder in tree.folders if "/" not in folder]
+    layout = replace(known_layout(directory, tops), class_depth=class_depth or 1)
     classes = by_class(layout, pictures)
     loose = classes.pop(None, [])
     _refuse_loose(directory, layout, tree.folders if classes else [], loose)
     if not classes:
+        in_bucket = is_url(directory) and any(suffix_of(name) == ".tar" for name in others)
         raise DataError(
             f"no pictures in this folder{but_others(others)}",
             where=directory,
-            remedy="it should hold one folder for each class, with pictures such as .jpg or .png",
+            remedy="tar files are not read from a bucket: copy them to a disk"
+            if in_bucket
+            else "it should hold one folder for each class, with pictures such as .jpg or .png",
         )
     _refuse_vanished(directory, by_class(layout, others), classes, faulty)
     found = class_level.choices(layout, pictures) if class_depth is None else {}
     class_level.refuse_unclear(directory, found)
     class_level.refuse_too_deep(directory, layout, pictures, class_depth or 1)
     names = class_level.labels(layout, filter(None, classes))
-    folders = sorted(classes, key=lambda folder: [natural(name) for name in str(folder).split("/")])
-    rows = [(picture, str(folder)) for folder in folders for picture in sorted(classes[folder], key=natural)]
-    _refuse_names([picture for picture, _ in rows], directory)
+    rows = in_order(classes)
+    refuse_names([picture for picture, _ in rows], directory)
     return Manifest.of(
         directory,
         directory.name,
@@ -116,6 +120,12 @@ def by_class(layout: Layout, paths: Iterable[str]) -> dict[str | None, list[str]
     return found
 
 
+def in_order(classes: Mapping[str | None, Sequence[str]]) -> list[tuple[str, str]]:
+    """Pictures with their class folders, both in natural order."""
+    folders = sorted(classes, key=lambda folder: [natural(name) for name in str(folder).split("/")])
+    return [(picture, str(folder)) for folder in folders for picture in sorted(classes[folder], key=natural)]
+
+
 def but_others(others: Sequence[str]) -> str:
     """What is there instead of pictures, for the end of a message."""
     return f"; passed over: {in_words(by_suffix(others))}" if others else ""
@@ -130,8 +140,12 @@ def about_links(tree: Tree) -> list[str]:
     return [f"links to folders that are read already, passed over: {found}"] if tree.links else []
 
 
-def _layout(directory: Path, tree: Tree) -> Layout:
-    tops = [folder for folder in tree.folders if "/" not in folder]
+def known_layout(directory: Path, tops: Sequence[str]) -> Layout:
+    """The layout of a source by its topmost folders.
+
+    Raises:
+        DataError: only some of them are named like splits.
+    """
     layout = layout_of(tops)
     if layout is None:
         _, others = split_names(tops)
@@ -177,7 +191,7 @@ def _is_unread_picture(directory: Path, path: str) -> bool:
     return is_picture(kind_of_name(path) if suffix_of(path) else content_kind(first_bytes(directory / path)))
 
 
-def _refuse_names(paths: Iterable[str], root: Path) -> None:
+def refuse_names(paths: Iterable[str], root: Path) -> None:
     for path in paths:
         try:
             path.encode()

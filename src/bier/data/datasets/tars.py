@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import tarfile
 from collections import Counter, defaultdict
@@ -14,13 +15,23 @@ from typing import NamedTuple
 from bier.data.datasets.folder import holds_picture
 from bier.data.datasets.walk import is_system
 from bier.data.formats import is_readable, suffix_of
+from bier.data.manifest import natural
 from bier.data.passed_over import by_suffix
 from bier.data.signatures import START
+from bier.errors import DataError
+from bier.system.places import is_url
 
 LABELS = (".cls", ".json")
 """Suffixes of files that hold the label of the pictures that share their name."""
+TEXT = ".txt"
+"""Suffix of files that may hold a label, or a caption."""
+
+SUFFIX = ".tar"
 
 _LARGEST_LABEL = 1_000_000
+_LONGEST_TEXT = 200
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""How files of gzip, bzip2, xz and zstd begin."""
 
 
 class Member(NamedTuple):
@@ -38,11 +49,15 @@ class Tar:
     pictures: list[Member] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     """Text of the label files, by their names."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """Short texts in ``.txt`` files, likewise."""
     stems: set[str] = field(default_factory=set)
     """Names of all other files, up to the last dot."""
     passed_over: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     """Why it cannot be read to its end."""
+    ended: bool = True
+    """Whether there is a mark at its end. Some programs write none, and a file that was cut off may have none."""
 
 
 def read_tar(file: Path) -> Tar:
@@ -51,6 +66,9 @@ def read_tar(file: Path) -> Tar:
     named: dict[str, Member] = {}
     damaged = "the tar file is damaged from here on"
     try:
+        if _start_of(file).startswith(_COMPRESSED):
+            found.faults.append("the tar file is compressed, so single pictures cannot be read")
+            return found
         with tarfile.open(file, "r:") as tar:
             for member in _members(tar):
                 there = _target(member, named)
@@ -61,24 +79,42 @@ def read_tar(file: Path) -> Tar:
                     _sort_in(tar, there, found)
             with open(file, "rb") as stream:  # a damaged header looks like the end, which really is zeros or nothing
                 stream.seek(tar.offset)
-                if any(stream.read(512)):
+                end = stream.read(512)
+                found.ended = bool(end)
+                if any(end):
                     found.faults.append(damaged)
     except (tarfile.TarError, OSError) as error:
         found.faults.append(f"{damaged} ({error})")
+        _leave_out_cut(found, file)
     return found
 
 
-def label_files(tar: Tar) -> dict[str, str | None]:
+def _start_of(file: Path) -> bytes:
+    with open(file, "rb") as stream:
+        return stream.read(max(map(len, _COMPRESSED)))
+
+
+def _leave_out_cut(found: Tar, file: Path) -> None:
+    """Take out the picture within which the file ends."""
+    size = os.path.getsize(file) if file.is_file() else 0
+    found.pictures = [member for member in found.pictures if member.offset + member.size <= size]
+
+
+def label_files(tar: Tar, texts: bool = False) -> dict[str, str | None]:
     """The label of each picture by the files beside it; none where there is none, or where it is not clear.
 
     A label file belongs to the picture of its name up to the *last* dot. Where no label file of a group has such a
     picture, it belongs to the pictures that share its name up to the *first* dot, as in WebDataset. So ``a.cls``
     labels ``a.left.jpg``, and ``IMG.000.cls`` labels ``IMG.000.jpg`` alone.
+
+    Args:
+        tar: with its pictures.
+        texts: take the ``.txt`` files for labels, and no others.
     """
     by_stem: dict[str, str] = {}
     groups: dict[str, set[str]] = defaultdict(set)
-    for suffix in LABELS:  # a .cls goes before a .json
-        for name, label in tar.labels.items():
+    for suffix in (TEXT,) if texts else LABELS:  # a .cls goes before a .json
+        for name, label in (tar.texts if texts else tar.labels).items():
             if suffix_of(name) == suffix:
                 by_stem.setdefault(_stem(name), label)
                 groups[_key(name)].add(_stem(name))
@@ -130,6 +166,8 @@ def _sort_in(tar: tarfile.TarFile, member: Member, found: Tar) -> None:
         if label:
             found.labels.setdefault(member.name, label)
         return
+    if suffix_of(member.name) == TEXT and member.size <= _LONGEST_TEXT:
+        found.texts.setdefault(member.name, _text(tar, member))
     found.stems.add(_stem(member.name))
     if is_readable(member.name) or (not suffix_of(member.name) and holds_picture(_start(tar, member))):
         found.pictures.append(member)
@@ -150,8 +188,12 @@ def _read(tar: tarfile.TarFile, member: Member, size: int) -> bytes:
 def _read_label(tar: tarfile.TarFile, member: Member) -> str | None:
     if member.size > _LARGEST_LABEL:
         return None
-    text = _read(tar, member, member.size).decode("utf-8", "replace").strip()
+    text = _text(tar, member)
     return (text if suffix_of(member.name) == ".cls" else label_of_json(text)) or None
+
+
+def _text(tar: tarfile.TarFile, member: Member) -> str:
+    return _read(tar, member, member.size).decode("utf-8", "replace").strip()
 
 
 def label_of_json(text: str) -> str | None:
@@ -172,6 +214,32 @@ def _key(name: str) -> str:
     """The name up to its first dot."""
     folder, slash, file = name.rpartition("/")
     return f"{folder}{slash}{file.partition('.')[0]}"
+
+
+def tar_files(folder: Path, files: Sequence[str], pictures: Sequence[str]) -> list[str]:
+    """The tar files among the files of a folder, in natural order.
+
+    Raises:
+        DataError: there are pictures beside them, or the folder is in a bucket.
+    """
+    found = sorted((name for name in files if suffix_of(name) == SUFFIX), key=natural)
+    if found and pictures:
+        raise DataError(
+            f"holds tar files ({found[0]}) and pictures ({pictures[0]})",
+            where=folder,
+            remedy="give the tar files by name, or keep the two apart",
+        )
+    if found:
+        refuse_bucket(folder / found[0])
+    return found
+
+
+def refuse_bucket(file: Path) -> None:
+    """Raise DataError for a tar file in a bucket."""
+    if is_url(file):
+        raise DataError(
+            "tar files are not read from a bucket", where=file, remedy="copy them to a disk, or unpack them"
+        )
 
 
 def folders_above(pictures: Sequence[Member]) -> list[str]:

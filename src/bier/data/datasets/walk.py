@@ -48,6 +48,11 @@ def counted(found: Callable[[int], object]) -> Iterator[None]:
         _found.reset(before)
 
 
+def found_files(count: int) -> None:
+    """Tell who listens, by `counted`, of so many more files; readers of files within files call it too."""
+    _found.get()(count)
+
+
 def is_system(name: str) -> bool:
     """Whether a file or folder of this name belongs to a system or a NAS, and not to the person's data."""
     return name.startswith(".") or name.casefold() in _SYSTEM
@@ -96,7 +101,7 @@ def _tree_of(names: Iterable[str]) -> Tree:
     """The same of a bucket, which has files only: their names tell its folders."""
     files = sorted(name for name in names if not any(map(is_system, name.split("/"))))
     folders = {str(folder) for name in files for folder in PurePosixPath(name).parents} - {"."}
-    _found.get()(len(files))
+    found_files(len(files))
     return Tree(sorted(folders), files)
 
 
@@ -118,7 +123,7 @@ def _scan(root: Path, start: str, real: str, tree: Tree, seen: set[str], links: 
                 waiting.append((path, place))
             else:
                 tree.links.append(path)
-        _found.get()(len(tree.files) - before)
+        found_files(len(tree.files) - before)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
