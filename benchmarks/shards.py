@@ -1,8 +1,8 @@
 """What training from shards costs: opening the source, and reading its pictures in random order.
 
-    python benchmarks/shards.py [--pictures 10000 100000] [--bytes 8000]
+    python benchmarks/shards.py [--pictures 3000 30000] [--bytes 8000]
 
-The same pictures lie as loose files in class folders, and in tar files of 10,000 with class folders inside. *Opening*
+The same pictures lie as loose files in class folders, and in tar files of 1,000 with class folders inside. *Opening*
 makes the table of a training: of loose files their names are listed, of tar files the headers are read. *Reading* gives
 the bytes of 5,000 pictures in random order, undecoded. CPU time, the shorter of two; files are in the memory of the
 system.
@@ -23,7 +23,7 @@ import numpy as np
 from bier.data import Manifest, open_source
 from bier.data.references import picture_bytes
 
-IN_A_SHARD, IN_A_CLASS, READ = 10_000, 100, 5_000
+IN_A_SHARD, IN_A_CLASS, READ = 1_000, 100, 5_000
 
 
 def measure(work: Callable[[], object]) -> float:
@@ -60,7 +60,7 @@ def read(manifest: Manifest) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--pictures", type=int, nargs="+", default=[3_000, 30_000])
     parser.add_argument("--bytes", type=int, default=8_000, help="of each picture")
     arguments = parser.parse_args()
     print("| pictures | source | opening, µs a picture | reading, µs a picture | reading / loose files |")

@@ -97,7 +97,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (world / "shards").mkdir()
     for number in range(2):
         with tarfile.open(world / f"shards/part-{number}.tar", "w") as tar:
-            tar.add(world / f"photos/00{number + 1}", arcname=".")
+            for label in range(number + 1, 13, 2):
+                tar.add(world / f"photos/{label:03}", arcname=f"{label:03}")
     (world / "mine.yaml").write_text("optimizer: {epochs: 1}\n", encoding="utf-8")
     options = [word for setting in SMALL for word in ("--set", setting)]
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import quote, unquote
 
 from bier.data.cells import cell
 from bier.data.spelling import other_spelling
@@ -70,7 +70,7 @@ def parse(image: str) -> Place | None:
     file, _, query = address.partition("?")
     file = unquote(file)
     file = spelled(file.lstrip("/")) if is_url(file.lstrip("/")) else file
-    fields = {key: values[0] for key, values in parse_qs(query).items()}
+    fields = {key: unquote(value) for key, _, value in (part.partition("=") for part in query.split("&"))}
     return Place(kind, file, fields, unquote(name))
 
 

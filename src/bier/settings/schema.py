@@ -17,7 +17,8 @@ class DataConfig:
     """Where the pictures come from and how batches are drawn."""
 
     format: str = setting(
-        "auto", "Kind of the source: auto, folder, csv, parquet, cub, cars196, sop, inshop, vehicleid, or another's."
+        "auto",
+        "Kind of the source: auto, folder, csv, parquet, shards, cub, cars196, sop, inshop, vehicleid, or another's.",
     )
     class_depth: int | None = setting(
         None,
