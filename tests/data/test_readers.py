@@ -97,8 +97,8 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
     "sop": sop,
     "inshop": inshop,
 }
-ELSEWHERE = {"cars196", "vehicleid"}
-"""Their binary and long formats are made in test_datasets.py, which tests the same things."""
+ELSEWHERE = {"cars196", "datasets", "vehicleid"}
+"""Their binary and long formats are made in test_datasets.py and test_saved_dataset.py, which test the same things."""
 
 
 def test_every_reader_has_a_source_to_be_tested_with() -> None:

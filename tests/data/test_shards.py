@@ -8,10 +8,9 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from tiny_pictures import CLASSES, CONTENT, NAMES, png
 
 from bier.data import TrainTransform, open_source, train_loader
 from bier.data.check import check_source, describe_faults
@@ -23,19 +22,6 @@ from bier.data.sampler import BatchPlan
 from bier.errors import DataError
 from bier.settings.schema import DataConfig
 from bier.vectors.sources import open_catalogue
-
-CLASSES = ("boot", "hat", "shoe 2", "shoe 10")
-NAMES = [f"{label}/{number}.png" for label in CLASSES for number in (1, 2, 10)]
-
-
-def png(number: int) -> bytes:
-    buffer = io.BytesIO()
-    random = np.random.default_rng(number)
-    Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-CONTENT = {name: png(number) for number, name in enumerate(NAMES)}
 
 
 def shard(file: Path, members: Mapping[str, bytes | str]) -> Path:

@@ -1,8 +1,9 @@
-"""Where a picture is: a file, a part of a tar file, or a cell of a Parquet file. One text says which.
+"""Where a picture is: a file, a part of a tar file, or a cell of a Parquet or Arrow file. One text says which.
 
     /photos/boot.jpg
     tar:///photos/part-0.tar?offset=1536&size=84211#boots/1.jpg
     parquet:///photos/train.parquet?column=image.bytes&row=7#1.jpg
+    arrow:///photos/data-00000-of-00001.arrow?column=image.bytes&row=7#1.jpg
     s3://bucket/photos/boot.jpg
 
 Everything that opens a picture of a manifest, a folder of vectors or an index goes through here.
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from bier.data.arrow_cells import arrow_cell
 from bier.data.cells import cell
 from bier.data.spelling import other_spelling
 from bier.errors import ImageError
 from bier.system import kept, places
 from bier.system.places import as_path, is_url, spelled
 
-TAR, PARQUET = "tar", "parquet"
+TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
 LONGEST_NAME = 300
 """Characters of a name that messages show."""
 
@@ -31,7 +33,7 @@ class Place(NamedTuple):
     """A reference, taken apart."""
 
     kind: str
-    """``tar`` or ``parquet``."""
+    """``tar``, ``parquet`` or ``arrow``."""
     file: str
     query: dict[str, str]
     name: str
@@ -48,22 +50,23 @@ def tar_uri(file: Path | str, member: str, offset: int, size: int) -> str:
     return f"{TAR}://{quote(str(file))}?offset={offset}&size={size}#{quote(member)}"
 
 
-def parquet_uri(file: Path | str, column: str, row: int, name: str = "") -> str:
-    """A picture in a cell of a Parquet file.
+def parquet_uri(file: Path | str, column: str, row: int, name: str = "", kind: str = PARQUET) -> str:
+    """A picture in a cell of a Parquet file, or of an Arrow stream.
 
     Args:
         file: the Parquet file.
         column: that holds the bytes; a field of a struct after a dot.
         row: 1 is the first.
         name: what the picture is called, where the table says.
+        kind: of the file, ``parquet`` or ``arrow``.
     """
-    return f"{PARQUET}://{quote(str(file))}?column={quote(column)}&row={row}#{quote(name)}"
+    return f"{kind}://{quote(str(file))}?column={quote(column)}&row={row}#{quote(name)}"
 
 
 def parse(image: str) -> Place | None:
     """The parts of a reference into another file; none for the path of a file."""
     kind, mark, rest = image.partition(":/")
-    if not mark or kind not in (TAR, PARQUET):
+    if not mark or kind not in (TAR, PARQUET, ARROW):
         return None
     rest = rest[1:] if rest.startswith("/") else f"/{rest}"  # a Path makes one slash of several
     address, _, name = rest.partition("#")
@@ -96,6 +99,17 @@ def _joined(image: str, root: Path) -> str:
     return os.path.abspath(root / image)
 
 
+def within(image: str, folder: str) -> str:
+    """A picture of a source in a folder, named from the folder above it; ``.`` is that folder itself."""
+    place = parse(image)
+    if folder == "." or is_url(image):
+        return image
+    if place is None:
+        return os.path.normpath(os.path.join(folder, image))
+    _, _, rest = image.partition("?")
+    return f"{place.kind}://{quote(os.path.join(folder, place.file))}?{rest}"
+
+
 def look_up(images: Iterable[str], root: Path) -> None:
     """Learn what there is of the pictures that are in buckets, before they are asked for one by one.
 
@@ -115,11 +129,15 @@ def file_of(image: str) -> Path:
 
 
 def short_name(image: str) -> str:
-    """What a person calls it: the path of a file, else the file's name and where in it, ``train.parquet:7:1.jpg``."""
+    """What a person calls it: the path of a file, else the file's name and where in it, ``train.parquet:7:1.jpg``.
+
+    Of a file below the source's folder it is the path from there, ``test/part.parquet:7:1.jpg``.
+    """
     place = parse(image)
     if place is None:
         return image
-    return ":".join(part for part in (Path(place.file).name, place.inside) if part)
+    file = place.file if not os.path.isabs(place.file) and not is_url(place.file) else Path(place.file).name
+    return ":".join(part for part in (file, place.inside) if part)
 
 
 def clipped(name: str) -> str:
@@ -133,7 +151,7 @@ def located(path: Path) -> Path:
 
 
 def picture_bytes(image: str) -> bytes:
-    """The bytes of a picture: of a file, also in a bucket, of a member of a tar file, or of a cell of a Parquet file.
+    """The bytes of a picture: of a file, also in a bucket, of a member of a tar file, or of a cell of a table.
 
     Raises:
         ImageError: the file is gone, or holds no such picture any more.
@@ -143,7 +161,7 @@ def picture_bytes(image: str) -> bytes:
     try:
         if place is None:
             return kept.content(spelled(image)) if is_url(image) else located(Path(image)).read_bytes()
-        return _from_tar(place) if place.kind == TAR else _from_parquet(place)
+        return _from_tar(place) if place.kind == TAR else _from_cell(place)
     except (OSError, KeyError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         where = short_name(image)
@@ -159,8 +177,9 @@ def _from_tar(place: Place) -> bytes:
         return file.read(size)
 
 
-def _from_parquet(place: Place) -> bytes:
-    data = cell(place.file, place.query["column"], int(place.query["row"]) - 1)
+def _from_cell(place: Place) -> bytes:
+    read = arrow_cell if place.kind == ARROW else cell
+    data = read(place.file, place.query["column"], int(place.query["row"]) - 1)
     if data is None:
         raise ImageError("the cell is empty", where=f"{place.file}, row {place.query['row']}", remedy="remove the row")
     return data

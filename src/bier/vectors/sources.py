@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bier.data import open_source
 from bier.data.columns import Column
-from bier.data.datasets import FOLDER, SHARDS, class_level, kind_of, reading, table
+from bier.data.datasets import FOLDER, SHARDS, class_level, kind_of, reading, saved_dataset, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
 from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.layout import Layout, layout_of
@@ -106,6 +106,8 @@ def _open(path: Path, class_depth: int | None, separator: str | None) -> Source:
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
         return _Table(table.read_parquet(path, needed=["image"], fields=True, labels=labels), separator)
+    if kind == "datasets":
+        return _Table(saved_dataset.read(path, needed=["image"], fields=True, labels=labels), separator)
     if kind == "csv":
         file = path / table.LABELS if path.is_dir() else path
         return _Table(table.read_csv(file, needed=["image"], fields=True, labels=labels), separator)

@@ -5,7 +5,6 @@ Only headers and labels are read. Each picture becomes a reference to its bytes,
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from bier.data.datasets import class_level
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.folder import about_links, about_loose, by_class, in_order, known_layout, refuse_names, sort_out
 from bier.data.datasets.layout import plain_label
+from bier.data.datasets.parts import holds_parts, splits_of
 from bier.data.datasets.reader import Reader
 from bier.data.datasets.tars import (
     LABELS,
@@ -29,8 +29,7 @@ from bier.data.datasets.tars import (
     refuse_bucket,
     tar_files,
 )
-from bier.data.datasets.walk import found_files, is_system, walk
-from bier.data.formats import suffix_of
+from bier.data.datasets.walk import found_files, walk
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest, natural
 from bier.data.references import tar_uri
 from bier.errors import DataError
@@ -85,7 +84,7 @@ def read(path: Path, faulty: RowFaults | None = None, class_depth: int | None = 
         OSError: a folder may not be read.
     """
     root, names, links = _files(path)
-    splits = _splits(path, names)
+    splits = splits_of(path, names)
     shards = [_Shard(name, _read_tar(root / name), split) for name, split in zip(names, splits, strict=True)]
     for shard in shards:
         for fault in shard.tar.faults:
@@ -130,25 +129,6 @@ def _read_tar(file: Path) -> Tar:
     tar = read_tar(file)
     found_files(len(tar.pictures))
     return tar
-
-
-def _splits(path: Path, names: Sequence[str]) -> list[str]:
-    """The split that the name of each tar file says, or none of them says."""
-    splits = [_split_of(name) for name in names]
-    if any(splits) and not all(splits):
-        said, silent = names[[bool(split) for split in splits].index(True)], names[splits.index(UNDECIDED)]
-        raise DataError(
-            f"some tar files are named after a split ({said}), and some are not ({silent})",
-            where=path,
-            remedy="name all of them so, such as train-0000.tar and test-0000.tar, or none",
-        )
-    return splits
-
-
-def _split_of(name: str) -> str:
-    *folders, file = name.casefold().split("/")
-    words = [*folders[:1], *re.split(r"[\W\d_]+", file.removesuffix(SUFFIX))]
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), UNDECIDED)
 
 
 def _are_labelled_by_texts(shards: Sequence[_Shard]) -> bool:
@@ -291,20 +271,8 @@ def _about_ends(shards: Sequence[_Shard]) -> list[str]:
 
 
 def _is_shards(path: Path) -> bool:
-    """Tar files right in a folder, or in folders named after splits; not beside folders of other names."""
-    if path.is_file() or is_url(path):
-        return path.suffix.lower() == SUFFIX
-    if not path.is_dir():
-        return False
-    entries = [entry for entry in path.iterdir() if not is_system(entry.name)]
-    folders = [entry for entry in entries if entry.is_dir()]
-    return all(folder.name.casefold() in SPLIT_NAMES and _holds_tar(folder.iterdir()) for folder in folders) and (
-        bool(folders) or _holds_tar(entries)
-    )
-
-
-def _holds_tar(entries: Iterable[Path]) -> bool:
-    return any(suffix_of(entry.name) == SUFFIX for entry in entries)
+    single = path.is_file() or is_url(path)
+    return path.suffix.lower() == SUFFIX if single else holds_parts(path, SUFFIX)
 
 
 MEMBERS = {"shards": Reader(_is_shards, lambda path, config, faulty: read(path, faulty, config.class_depth))}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -131,22 +131,56 @@ def read_parquet(
 
     try:
         with parquet.ParquetFile(places.opened(file)) as opened:
-            schema = opened.schema_arrow
-            if b"bier" not in (schema.metadata or {}):
-                names = _checked_names(file, schema.names, labels.needed(needed), labels)
-                known = KNOWN.union(labels.names)
-                kinds = {name: schema.field(number).type for number, name in enumerate(names) if name in known}
-                for name, kind in kinds.items():
-                    check_type(name, kind, file)
-                image = schema.names[names.index("image")]
-                pictures = find_pictures(opened, image, kinds["image"], file)
-                read = [own for own, name in zip(schema.names, names, strict=True) if name in known]
-                content = opened.read(columns=[own for own in read if pictures is None or own != image])
-                found, notes = _fields_of_arrow(opened, names, file) if fields else ([], [])
-                return _from_arrow(content, file, faulty, names, pictures, needed, found, notes, labels)
+            if b"bier" not in (opened.schema_arrow.metadata or {}):
+                columns = Columns(
+                    opened.schema_arrow,
+                    lambda names: opened.read(columns=names),
+                    lambda column, kind: find_pictures(opened, column, kind, file),
+                )
+                return from_columns(columns, file, faulty, needed, fields=fields, labels=labels)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
     return Manifest.load(file)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A table of Arrow types whose columns are read when they are asked for."""
+
+    schema: Any
+    """A ``pyarrow.Schema``."""
+    read: Callable[[list[str]], Any]
+    """The columns of these names, as a ``pyarrow.Table``."""
+    pictures: Callable[[str, Any], Pictures | None]
+    """References to the pictures in a column of this name and type, or none where it holds paths."""
+
+
+def from_columns(
+    table: Columns,
+    file: Path,
+    faulty: RowFaults | None = None,
+    needed: Sequence[str] = NEEDED,
+    *,
+    fields: bool = False,
+    labels: LabelColumns = ONE_LABEL,
+) -> Manifest:
+    """A table in a file, as `read_parquet`; all arguments but the first are as there.
+
+    Raises:
+        DataError: likewise.
+    """
+    schema = table.schema
+    names = _checked_names(file, schema.names, labels.needed(needed), labels)
+    known = KNOWN.union(labels.names)
+    kinds = {name: schema.field(number).type for number, name in enumerate(names) if name in known}
+    for name, kind in kinds.items():
+        check_type(name, kind, file)
+    image = schema.names[names.index("image")]
+    pictures = table.pictures(image, kinds["image"])
+    read = [own for own, name in zip(schema.names, names, strict=True) if name in known]
+    content = table.read([own for own in read if pictures is None or own != image])
+    found, notes = _fields_of_arrow(table, names, file) if fields else ([], [])
+    return _from_arrow(content, file, faulty, names, pictures, needed, found, notes, labels)
 
 
 def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None, labels: LabelColumns = ONE_LABEL) -> Manifest:
@@ -201,14 +235,14 @@ def _fields_of_cells(
     return [Column.of_cells(name, [cells[place].strip() for cells in rows]) for name, place in fields.items()]
 
 
-def _fields_of_arrow(opened: Any, names: Sequence[str], file: Path) -> tuple[list[Column], list[str]]:
+def _fields_of_arrow(table: Columns, names: Sequence[str], file: Path) -> tuple[list[Column], list[str]]:
     """Fields, and lines about columns that cannot be any. Only columns of which there is use are read."""
-    schema = opened.schema_arrow
+    schema = table.schema
     found: list[Column] = []
     notes = []
     for name, place in _field_places(schema.names, names, file).items():
         heading, kind = schema.names[place], schema.field(place).type
-        column = None if kind_of(kind) is None else Column.of_arrow(name, opened.read(columns=[heading]).column(0))
+        column = None if kind_of(kind) is None else Column.of_arrow(name, table.read([heading]).column(0))
         if column is None:
             notes.append(f"left out: the column {heading[:SHOWN]!r}, of the type {kind!s:.{SHOWN}}")
         else:
