@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bier.data import open_source
 from bier.data.columns import Column
-from bier.data.datasets import FOLDER, SHARDS, class_level, kind_of, reading, saved_dataset, table
+from bier.data.datasets import FOLDER, SHARDS, class_level, kind_of, parquet_source, reading, saved_dataset, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
 from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.layout import Layout, layout_of
@@ -105,7 +105,7 @@ def _open(path: Path, class_depth: int | None, separator: str | None) -> Source:
     labels = LabelColumns(separator=separator)
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
-        return _Table(table.read_parquet(path, needed=["image"], fields=True, labels=labels), separator)
+        return _Table(parquet_source.read(path, needed=["image"], fields=True, labels=labels), separator)
     if kind == "datasets":
         return _Table(saved_dataset.read(path, needed=["image"], fields=True, labels=labels), separator)
     if kind == "csv":

@@ -92,8 +92,9 @@ def _streams(folder: Path) -> list[str]:
             remedy="load it, call flatten_indices(), and write it again with save_to_disk",
         )
     files = state.get("_data_files")
-    names = [file.get("filename") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+    found = [file.get("filename") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    names = [name for name in found if isinstance(name, str) and Path(name).name == name]
+    if not names or names != found:
         raise DataError("names no data", where=folder / STATE, remedy="write the folder again with save_to_disk")
     return names
 

@@ -397,18 +397,11 @@ def _is_csv(path: Path) -> bool:
     return (path / LABELS).is_file() or (path.is_file() and path.suffix.lower() in (".csv", ".tsv"))
 
 
-def _is_parquet(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == ".parquet"
-
-
 MEMBERS = {
     "csv": Reader(
         _is_csv,
         lambda path, config, faulty: read_csv(
             path / LABELS if path.is_dir() else path, faulty, labels=LabelColumns.of(config)
         ),
-    ),
-    "parquet": Reader(
-        _is_parquet, lambda path, config, faulty: read_parquet(path, faulty, labels=LabelColumns.of(config))
     ),
 }
