@@ -18,7 +18,8 @@ class DataConfig:
 
     format: str = setting(
         "auto",
-        "Kind of the source: auto, folder, csv, parquet, shards, cub, cars196, sop, inshop, vehicleid, or another's.",
+        "Kind of the source: auto, folder, csv, parquet, shards, datasets, cub, cars196, sop, inshop, vehicleid, "
+        "or another's.",
     )
     class_depth: int | None = setting(
         None,

@@ -39,7 +39,7 @@ def open_source(source: str | Path, config: DataConfig | None = None) -> Manifes
 
     Args:
         source: a CSV or Parquet file, a folder with ``labels.csv``, a benchmark's directory, a folder of class
-            folders, a folder of tar files, or one tar file.
+            folders, tar files, a folder of tar or Parquet files, or one that ``datasets`` saved.
         config: the format (``auto`` looks at the source), what to do where no split is given, and whether to keep the
             bounding boxes: a manifest has them only if pictures are to be cut. None given: the defaults.
 
