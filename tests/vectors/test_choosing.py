@@ -23,10 +23,10 @@ def groups(count: int, each: int, spread: float = 0.1, seed: int = 0) -> tuple[V
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), of
 
 
-def chosen(vectors: Vectors, labelled: Labelled, count: int) -> choosing.Choice:
+def chosen(vectors: Vectors, labelled: Labelled, count: int, doubt: float = 0.0) -> choosing.Choice:
     with VectorFile() as file:
         file.append(vectors)
-        return choose(file, labelled, count)
+        return choose(file, labelled, count, doubt)
 
 
 def test_one_of_each_group_without_labels_comes_first() -> None:
@@ -49,17 +49,18 @@ def test_tiles_change_little(tile: int, monkeypatch: pytest.MonkeyPatch) -> None
     assert found.rows.tolist() == chosen(vectors, labelled, 6).rows.tolist()
 
 
-def test_the_greedy_choice_is_nearly_the_best_of_all() -> None:
+@pytest.mark.parametrize("doubt", [0, 0.9])
+def test_the_greedy_choice_is_nearly_the_best_of_all(doubt: float) -> None:
     vectors, _ = groups(12, 1, spread=0.4)
     labelled = Labelled.of(*groups(2, 2, seed=1))
-    weights = choosing.LEAST_DOUBT + (1 - choosing.LEAST_DOUBT) * labelled.doubt(vectors)
+    weights = 1 - doubt + doubt * labelled.doubt(vectors)
 
     def gain(rows: tuple[int, ...]) -> float:
         cover = np.maximum((vectors @ vectors[list(rows)].T).max(1), labelled.covers(vectors))
         return float(weights @ (cover - labelled.covers(vectors)))
 
     best = max(map(gain, itertools.combinations(range(12), 4)))
-    found = tuple(chosen(vectors, labelled, 4).rows.tolist())
+    found = tuple(chosen(vectors, labelled, 4, doubt).rows.tolist())
     assert gain(found) >= (1 - 1 / np.e) * best
     assert gain(found[:1]) == pytest.approx(max(gain((row,)) for row in range(12)), rel=1e-5)
 

@@ -1,4 +1,3 @@
-"use strict";
 // What is labelled stays in the browser, and becomes a table when it is downloaded.
 const content = JSON.parse(document.getElementById("content").textContent);
 const pictures = content.pictures, kept = `bier-labels:${content.id}`;
@@ -6,20 +5,21 @@ const at = id => document.getElementById(id);
 const RECENT = 4;
 
 let given = {};      // picture -> label; an empty one was skipped
-let history = [];    // [place, what was given before], the last one last
+let past = [];    // [place, what was given before], the last one last
 let place = 0;
 let chosen = -1;     // among the completions
 
 const titles = new Map(content.known);
 const title = label => titles.get(label) || label;
 const folded = text => text.normalize("NFC").trim().toLowerCase();
+const told = label => folded(title(label)) === folded(label.replaceAll("_", " ")) ? title(label) : `${title(label)} (${label})`;
 const labels = () => [...new Set([...titles.keys(), ...Object.values(given).filter(Boolean)])];
 const named = () => pictures.filter(picture => given[picture.image]).length;
 
 function load() {
   try {
     const before = JSON.parse(localStorage.getItem(kept) || "null");
-    if (before) ({ given, place, history } = before);
+    if (before) ({ given, place, past } = before);
     place = Math.min(Math.max(0, place | 0), pictures.length);
     at("kept").textContent = "Labels are kept in this browser until you download them.";
   } catch {
@@ -29,7 +29,7 @@ function load() {
 
 function save() {
   try {
-    localStorage.setItem(kept, JSON.stringify({ given, place, history }));
+    localStorage.setItem(kept, JSON.stringify({ given, place, past }));
   } catch {
     at("kept").textContent = "This browser keeps no more. Download now.";
   }
@@ -37,7 +37,7 @@ function save() {
 
 // Labels of the last pictures that the model does not suggest, in the order of their first use: keys stay what they are.
 function recent(suggested) {
-  const used = history.map(([index]) => given[pictures[index].image]).filter(label => label && !suggested.includes(label));
+  const used = past.map(([index]) => given[pictures[index].image]).filter(label => label && !suggested.includes(label));
   const last = [...new Set([...used].reverse())].slice(0, RECENT);
   return [...new Set(used)].filter(label => last.includes(label));
 }
@@ -89,7 +89,7 @@ function show() {
   at("download").disabled = !count;
   at("back").disabled = place === 0;
   at("skip").disabled = over;
-  at("undo").disabled = !history.length;
+  at("undo").disabled = !past.length;
   at("shown").hidden = at("typing").hidden = over;
   close();
 }
@@ -97,7 +97,7 @@ function show() {
 function give(label) {
   if (place >= pictures.length) return;
   const image = pictures[place].image;
-  history.push([place, given[image]]);
+  past.push([place, given[image]]);
   given[image] = label;
   move(1);
 }
@@ -115,8 +115,8 @@ function move(step) {
 }
 
 function undo() {
-  if (!history.length) return;
-  const [index, before] = history.pop(), image = pictures[index].image;
+  if (!past.length) return;
+  const [index, before] = past.pop(), image = pictures[index].image;
   if (before === undefined) delete given[image];
   else given[image] = before;
   place = index;
@@ -140,7 +140,7 @@ function complete() {
     item.id = `known-${index}`;
     item.role = "option";
     item.dataset.label = label;
-    item.textContent = title(label) === label ? label : `${title(label)} (${label})`;
+    item.textContent = told(label);
     item.setAttribute("aria-selected", index === chosen);
     item.onmousedown = event => { event.preventDefault(); take(label); };
     return item;

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from bier.data.thumbnails import Thumbnails
 from bier.records.pictures import Picture
 from bier.report.environment import environment
-from bier.report.wording import count, folder_and_name
+from bier.report.wording import count, folder_and_name, words
 from bier.system.files import write_text
 
 SHOWN = 500
@@ -67,7 +67,7 @@ def write_labelling(
     suggested = dict.fromkeys(label for proposal in shown for label in proposal.suggested)
     content = {
         "id": hashlib.sha256("\n".join(proposal.image for proposal in shown).encode()).hexdigest()[:16],
-        "known": list(titles.items()),
+        "known": [(label, words(title)) for label, title in titles.items()],
         "examples": {
             label: small(picture.image, picture.bbox if cropped else None)
             for label in suggested

@@ -23,7 +23,7 @@ from bier.errors import DataError
 from bier.network.model import RetrievalModel
 from bier.network.model_file import load_model
 from bier.records.pictures import Picture
-from bier.report.wording import count, listed
+from bier.report.wording import count, listed, words
 from bier.runs import build
 from bier.runs.judged import retrieval_vectors
 from bier.runs.machine import set_threads
@@ -250,7 +250,7 @@ def _told(
                 margin=margin,
                 sure=None if judged is None else (float(judged.confidence[row]), float(judged.known[row])),
                 like_it=int(choice.stands_for[row]),
-                reason=_reason(absent, margin, [titles[label] for label in suggested[:2]]),
+                reason=_reason(absent, margin, [words(titles[label]) for label in suggested[:2]]),
             )
         )
     return tuple(found)

@@ -2,8 +2,8 @@
 
 The greedy choice for facility location (Nemhauser et al., Mathematical Programming, 1978): the next picture is the one
 that adds most to how well every picture of the catalogue is represented by the most similar of those chosen and those
-labelled already. A doubtful picture counts more. What memory cannot hold is chosen from tile by tile, and a chosen
-picture then counts for all that it stands for (Mirzasoleiman et al., Distributed Submodular Maximization, 2013).
+labelled already. What memory cannot hold is chosen from tile by tile, and a chosen picture then counts for all that it
+stands for (Mirzasoleiman et al., Distributed Submodular Maximization, 2013).
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from bier.vectors.near import Rows, VectorFile, Vectors
 
 SHARPNESS = 0.05
 """Difference of cosines over which the chance of a class falls to 1 / e."""
-LEAST_DOUBT = 0.1
-"""What a picture without any doubt counts, beside 1 for one between two classes."""
 COPY = 0.995
 """Cosine from which two pictures are taken for copies, of which one is proposed."""
 _TILE = 4096
@@ -84,7 +82,7 @@ class Choice:
     """(k,) pictures of the catalogue that are more like it than like any other that is chosen or labelled."""
 
 
-def choose(vectors: VectorFile, labelled: Labelled, count: int) -> Choice:
+def choose(vectors: VectorFile, labelled: Labelled, count: int, doubt: float = 0.0) -> Choice:
     """The pictures whose labels help most.
 
     Memory is that of a tile's similarities, and does not grow with the catalogue.
@@ -93,6 +91,8 @@ def choose(vectors: VectorFile, labelled: Labelled, count: int) -> Choice:
         vectors: of the catalogue; one at least.
         labelled: the pictures that have labels.
         count: pictures to choose; there are fewer where the catalogue has fewer, copies left out.
+        doubt: 0 to 1, how much more a picture between two classes counts. More than 0 did not help
+            (docs/experiments.md).
 
     Raises:
         DataError: every picture is a copy of a labelled one.
@@ -101,7 +101,7 @@ def choose(vectors: VectorFile, labelled: Labelled, count: int) -> Choice:
     mass = np.empty((0, 2), dtype=np.float32)  # what each counts, and pictures that it stands for
     for start in range(0, len(vectors), _TILE):
         tile = vectors.rows(start, start + _TILE)
-        weights = LEAST_DOUBT + (1 - LEAST_DOUBT) * labelled.doubt(tile)
+        weights = 1 - doubt + doubt * labelled.doubt(tile)
         rows = np.concatenate([rows, np.arange(start, start + len(tile))])
         pool = np.concatenate([kept, tile])
         mass = np.concatenate([mass, np.stack([weights, np.ones_like(weights)], axis=1)])
