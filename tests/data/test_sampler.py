@@ -155,3 +155,19 @@ def test_a_million_pictures_take_a_moment() -> None:
     batches = plan.epoch(0)
     assert time.process_time() - began < 3  # 0.3 s when the machine is idle
     assert len(np.unique(np.concatenate(batches))) == 1_000_000
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_picture_of_two_labels_comes_with_the_others_of_each(linear: bool) -> None:
+    classes, rows = np.array([0, 0, 1, 1, 0, 1]), np.array([0, 1, 2, 3, 4, 4])  # the last picture has both
+    plan = BatchPlan(classes, 2, 2, seed=0, rows=rows)
+    plan.linear = linear
+    batches = plan.epoch(0)
+    assert {row for batch in batches for row in batch.tolist()} == {0, 1, 2, 3, 4}
+    for batch in batches:
+        halves = [set(part.tolist()) for part in batch.reshape(2, 2)]
+        assert any(halves == [a, b] or halves == [b, a] for a in SUBSETS for b in OTHERS), batch
+
+
+SUBSETS = [{0, 1}, {0, 4}, {1, 4}]
+OTHERS = [{2, 3}, {2, 4}, {3, 4}]

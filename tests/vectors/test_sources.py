@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
+import pyarrow as arrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from bier.data import open_source
 from bier.data.references import picture_bytes
@@ -180,3 +182,30 @@ def test_tables_need_no_labels_to_be_searched(tmp_path: Path, kind: str) -> None
         assert labels(file) == {"1.jpg": expected, "2.jpg": None}
         with pytest.raises(DataError, match="label"):
             open_source(file)
+
+
+def test_the_labels_of_a_picture_become_a_field(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("image,label\n0.jpg,red | round\n1.jpg,red\n2.jpg,\n", encoding="utf-8")
+    catalogue = open_catalogue(tmp_path, label_separator="|")
+    assert catalogue.kinds == {"labels": "texts"}
+    assert [picture.fields["labels"] for picture in catalogue.pictures((0, 0))] == [["red", "round"], ["red"], None]
+    assert catalogue.fingerprint != open_catalogue(tmp_path).fingerprint
+
+
+def test_a_list_of_labels_is_such_a_field_too(tmp_path: Path) -> None:
+    table = arrow.table({"image": ["0.jpg", "1.jpg"], "label": [["red", "round"], ["red"]]})
+    parquet.write_table(table, tmp_path / "photos.parquet")
+    pictures = list(open_catalogue(tmp_path / "photos.parquet", label_separator="|").pictures((0, 0)))
+    assert [(picture.label, picture.fields["labels"]) for picture in pictures] == [
+        ("red|round", ["red", "round"]),
+        ("red", ["red"]),
+    ]
+    with pytest.raises(DataError, match="'label' holds lists"):
+        open_catalogue(tmp_path / "photos.parquet")
+
+
+@pytest.mark.parametrize("header", ["image,label,labels", "image,label,Labels "])
+def test_a_field_of_that_name_is_there_already(tmp_path: Path, header: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"{header}\n0.jpg,red,3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="has a column 'labels' already"):
+        open_catalogue(tmp_path, label_separator="|")

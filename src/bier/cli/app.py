@@ -49,6 +49,10 @@ ClassDepth = Annotated[
     Parameter(help="How many folders deep the classes of a folder lie. [default: 1]", validator=Number(gte=1)),
 ]
 """For commands that read labels of a catalogue."""
+LabelSeparator = Annotated[
+    str | None,
+    Parameter(help="What stands between the labels of a picture: they become the field labels. [default: one label]"),
+]
 TrustCode = Annotated[
     bool, Parameter(help="Load a torch program (.pt2) as --model. It is code: only your own.", negative="")
 ]

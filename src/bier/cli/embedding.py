@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, TrustCode, app, output, terminal
 from bier.system.waiting import LINE_SECONDS
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def embed(
         int | None, Parameter(help="Processes that decode. [default: cores - 1, at most 8]", validator=Number(gte=0))
     ] = None,
     class_depth: ClassDepth = None,
+    label_separator: LabelSeparator = None,
     precision: Annotated[
         Literal["float32", "bfloat16"], Parameter(help="bfloat16 is faster and changes vectors slightly.")
     ] = "float32",
@@ -71,6 +72,7 @@ def embed(
             batch_size=batch_size,
             workers=hardware.workers,
             class_depth=class_depth,
+            label_separator=label_separator,
             progress=progress.show,
             remark=lambda line: console.print(line, soft_wrap=True),
         )

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import ClassDepth, TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, TrustCode, app, output, terminal
 from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
-    from bier.search import Index, IndexInfo
+    from bier.search import Index, IndexInfo, Rows
     from bier.search.duplicates import Duplicates, Stored
     from bier.vectors.parts import VectorBatch
 
@@ -38,6 +38,7 @@ def fill_index(
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
     class_depth: ClassDepth = None,
+    label_separator: LabelSeparator = None,
     recall: Annotated[
         float | None, Parameter(help="Recall@10 wanted of searches among many pictures; 1: exact. [default: 0.98]")
     ] = None,
@@ -55,7 +56,7 @@ def fill_index(
 
     console = terminal()
     unread: list[str] = []
-    given = _source(source, model, device, trust_code, class_depth, unread)
+    given = _source(source, model, device, trust_code, class_depth, label_separator, prefix, unread)
     with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
@@ -69,6 +70,7 @@ def fill_index(
             unread=unread,
             recall=recall,
             tell=console.print,
+            stored=lambda rows: given.stored(opened.folder, rows),
         )
         total = opened.count()
     lines = [
@@ -111,6 +113,27 @@ def _listed(file: Path) -> list[str]:
         return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({error})", where=file, remedy="give a text file with an id a line") from error
+
+
+@index.command
+def sync(
+    source: Annotated[str, Parameter(help="All pictures: a folder, a table, a benchmark, or a tar file.")],
+    *,
+    out: Annotated[Path, output("The index's folder, which is there already.")],
+    prefix: Annotated[str, Parameter(help="What the ids of this source begin with.")] = "",
+    class_depth: ClassDepth = None,
+    label_separator: LabelSeparator = None,
+    model: ModelPath = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    trust_code: TrustCode = False,
+) -> None:
+    """Bring an index in step with SOURCE: pictures that were added, changed, described anew, or removed.
+
+    Only new and changed files are embedded. A file has changed if its size or its time has.
+    """
+    from bier.cli.syncing import synchronise
+
+    synchronise(source, out, prefix, class_depth, label_separator, model, device, trust_code)
 
 
 @index.command
@@ -356,6 +379,8 @@ class _Given:
     batches: Iterator[VectorBatch]
     read_as: Callable[[Kinds], Kinds]
     """Reads the source's fields as an index has them, where it can; gives what they are then."""
+    stored: Callable[[Path, Rows], object] = lambda folder, rows: None
+    """Called with the index's folder and rows that are in it now."""
 
 
 def _source(
@@ -364,6 +389,8 @@ def _source(
     device: Literal["auto", "cpu", "cuda", "mps"],
     trust_code: bool,
     class_depth: int | None,
+    label_separator: str | None,
+    prefix: str,
     unread: list[str],
 ) -> _Given:
     """What is indexed. Paths of what cannot be read go to ``unread``, once the batches are at their end."""
@@ -371,6 +398,7 @@ def _source(
     from bier.export import load_encoder
     from bier.network.hub import absolute
     from bier.search import IndexInfo
+    from bier.search.seen_files import SeenFiles, Watched
     from bier.system.hardware import Hardware
     from bier.system.places import as_path
     from bier.vectors.catalogue import embedded
@@ -378,16 +406,15 @@ def _source(
 
     folder = as_path(source)
     if (folder / "vectors.json").exists():
-        if class_depth is not None:
-            raise ConfigError(
-                "vectors have their labels already", where="--class-depth", remedy="give it to `bier embed`"
-            )
+        for option, value in (("--class-depth", class_depth), ("--label-separator", label_separator)):
+            if value is not None:
+                raise ConfigError("vectors have their labels already", where=option, remedy="give it to `bier embed`")
         return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
-    catalogue = open_catalogue(source, class_depth)
+    catalogue = Watched(open_catalogue(source, class_depth, label_separator), prefix)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     info = _with_fields(info, catalogue.kinds)
     console = terminal()
@@ -405,7 +432,10 @@ def _source(
         catalogue.read_as(kinds)
         return catalogue.kinds
 
-    return _Given(info, catalogue.total, told(), read_as)
+    def stored(folder: Path, rows: Rows) -> None:
+        catalogue.stored(SeenFiles(folder), rows)
+
+    return _Given(info, catalogue.total, told(), read_as, stored)
 
 
 def _vectors(folder: Path, model: Path | None, trust_code: bool) -> _Given:

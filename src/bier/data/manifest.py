@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bier.data.columns import Column
+from bier.data.label_cells import parts
 from bier.data.passed_over import in_words
 from bier.data.references import absolute, is_reference
 from bier.errors import DataError
@@ -249,17 +251,18 @@ def split_by_class(manifest: Manifest, share: float) -> Manifest:
     return replace(manifest, split=_objects(["test" if label in test else "train" for label in manifest.label]))
 
 
-def hold_out(manifest: Manifest, share: float, seed: int) -> Manifest:
+def hold_out(manifest: Manifest, share: float, seed: int, separator: str | None = None) -> Manifest:
     """Move a share of the training classes to the split ``val``, unless the manifest has one already.
 
     The classes are drawn by a hash of seed and label, so neither the order of rows nor a library's version matters.
     Half a class rounds up, at least two are moved and two stay; classes with one picture are not drawn, since they have
-    no positive to find.
+    no positive to find. With a separator a class is a set of labels, which other sets may share.
 
     Args:
         manifest: with rows of split ``train``.
         share: of the training classes, 0 to 1; 0 moves none.
         seed: another seed, other classes.
+        separator: what stands between the labels of a picture; none: each has one.
 
     Raises:
         DataError: there are too few training classes.
@@ -268,7 +271,7 @@ def hold_out(manifest: Manifest, share: float, seed: int) -> Manifest:
         return manifest
     train = manifest.only("train")
     labels, counts = np.unique(train.label.astype(str), return_counts=True)
-    eligible = [str(label) for label in labels[counts > 1]]
+    eligible = [str(label) for label in labels[_shared(labels, counts, separator)]]
     if len(labels) < 4 or len(eligible) < 2:
         raise DataError(
             f"{len(labels)} training classes, {len(eligible)} with two images or more: too few to hold some out",
@@ -282,6 +285,16 @@ def hold_out(manifest: Manifest, share: float, seed: int) -> Manifest:
         for split, label in zip(manifest.split, manifest.label, strict=True)
     ]
     return replace(manifest, split=_objects(moved))
+
+
+def _shared(labels: NDArray[Any], counts: NDArray[Any], separator: str | None) -> NDArray[np.bool_]:
+    """Of labels (c,) that so many pictures have: whether a picture shares it with another."""
+    if separator is None:
+        return np.asarray(counts > 1)
+    pictures: Counter[str] = Counter()
+    for cell, count in zip(labels, counts.tolist(), strict=True):
+        pictures.update(dict.fromkeys(parts(cell, separator), count))
+    return np.array([any(pictures[label] > 1 for label in parts(cell, separator)) for cell in labels])
 
 
 def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:

@@ -35,6 +35,7 @@ class BatchPlan:
         seed: of the plan.
         rank: this process.
         world: number of processes.
+        rows: (n,) the picture of each label, where pictures have several: each then counts once for each of its labels.
 
     Raises:
         ConfigError: P or K below two, or P (or the number of classes, if smaller) not divisible by ``world``.
@@ -49,6 +50,7 @@ class BatchPlan:
         seed: int,
         rank: int = 0,
         world: int = 1,
+        rows: Indices | None = None,
     ) -> None:
         _at_least_two("classes_per_batch", classes_per_batch)
         _at_least_two("images_per_class", images_per_class)
@@ -63,7 +65,7 @@ class BatchPlan:
                 where="data.classes_per_batch",
                 remedy=f"use a multiple of {world}",
             )
-        self._codes, self._sizes = codes, sizes
+        self._codes, self._sizes, self._rows = codes, sizes, rows
         self._needed = -(-sizes // images_per_class)  # (C,) batches that each class must be in
         self.batches = max(
             int(self._needed.max()),
@@ -80,7 +82,8 @@ class BatchPlan:
         """The index arrays of this rank, one per batch, (P / world * K,) each with the images of a class together."""
         random = np.random.default_rng([self.seed % 2**63, epoch])
         shares = self._shares(random)
-        return (self._by_lap if self.linear else self._by_row)(shares, random)
+        plan = (self._by_lap if self.linear else self._by_row)(shares, random)
+        return plan if self._rows is None else [self._rows[batch] for batch in plan]
 
     def _by_row(self, shares: Indices, random: np.random.Generator) -> list[Indices]:
         """Batch after batch, each drawn from what is left of all classes."""

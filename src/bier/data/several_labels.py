@@ -1,28 +1,87 @@
-"""Several labels in one cell, such as ``red|round``: how they are told apart, and how they are noticed."""
+"""Pictures with several labels each: which of them share one."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterable, Sequence
 
-_USUAL = "|;"
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from bier.data.label_cells import parts
+from bier.data.manifest import Manifest
+from bier.errors import DataError
+
+Indices = NDArray[np.int64]
 
 
-def parts(label: object, separator: str) -> list[str]:
-    """The labels in a cell, without spaces around them; empty ones are none."""
-    return [part for part in (piece.strip() for piece in str(label).split(separator)) if part]
+class LabelSets:
+    """Which labels each row of a table has. Two rows are alike if they share one.
+
+    Args:
+        rows: the labels of each row.
+
+    Attributes:
+        names: all labels, in order.
+    """
+
+    def __init__(self, rows: Iterable[Sequence[str]]) -> None:
+        sets = [list(dict.fromkeys(row)) for row in rows]
+        self.names = sorted({label for row in sets for label in row})
+        code = {label: number for number, label in enumerate(self.names)}
+        row = np.repeat(np.arange(len(sets)), [len(labels) for labels in sets])
+        column = np.array([code[label] for labels in sets for label in labels], dtype=np.int64)
+        shape = (len(sets), len(self.names))
+        self._has = csr_array((np.ones(len(row), dtype=np.int32), (row, column)), shape)
+        self._entries = row, column
+
+    @classmethod
+    def of(cls, cells: Iterable[object], separator: str) -> LabelSets:
+        """Of cells that hold labels between separators."""
+        return cls(parts(cell, separator) for cell in cells)
+
+    def entries(self) -> tuple[Indices, Indices]:
+        """Row and label of each label that a row has, row after row: (e,) and (e,)."""
+        return self._entries
+
+    def shared(self, rows: Indices, others: Indices) -> NDArray[np.bool_]:
+        """Which of some rows (a,) share a label with which others (b,): (a, b)."""
+        shared: NDArray[np.bool_] = (self._has[rows] @ self._has[others].T).toarray() > 0
+        return shared
+
+    def among(self, rows: Indices) -> NDArray[np.int8]:
+        """How some rows (n,) relate: 1 if they share a label, else 0, (n, n); a row is like itself."""
+        relations = self.shared(rows, rows).astype(np.int8)
+        np.fill_diagonal(relations, 1)
+        return relations
 
 
-def warning(labels: Collection[str]) -> str | None:
-    """A line for a person, if different labels share a part between usual separators."""
-    for separator in _USUAL:
-        several = [label for label in sorted(set(labels)) if len(parts(label, separator)) > 1]
-        counts = Counter(part for label in set(labels) for part in set(parts(label, separator)))
-        for label in several:
-            if any(counts[part] > 1 for part in parts(label, separator)):
-                return (
-                    f"WARNING: {len(several):,} labels such as {label!r} look like several in one. Each is taken as a "
-                    "class of its own, also where two share a part. To count a shared part as right in evaluation, "
-                    f"add --set 'data.label_separator={separator}'"
-                )
-    return None
+def label_entries(manifest: Manifest, separator: str | None) -> tuple[Indices, Indices]:
+    """Row and class of each label of each picture, (e,) and (e,); without a separator each picture has one label."""
+    if separator is None:
+        return np.arange(len(manifest)), manifest.codes()
+    return LabelSets.of(manifest.label, separator).entries()
+
+
+def check_several(manifest: Manifest, separator: str) -> None:
+    """Refuse labels that leave nothing to learn.
+
+    Raises:
+        DataError: a picture has none, or all pictures share one.
+    """
+    sets = LabelSets.of(manifest.label, separator)
+    rows, codes = sets.entries()
+    without = np.flatnonzero(np.bincount(rows, minlength=len(manifest)) == 0)
+    if len(without):
+        raise DataError(
+            f"{len(without):,} pictures have no label, {manifest.reference(int(without[0]))} among them",
+            where=manifest.source,
+            remedy=f"give each a label beside the separator {separator!r}",
+        )
+    counts = np.bincount(codes)
+    if counts.max() == len(manifest):
+        raise DataError(
+            f"every picture has the label {sets.names[int(counts.argmax())]!r}, so all count as alike",
+            where=manifest.source,
+            remedy="leave this label out, or leave out data.label_separator",
+        )

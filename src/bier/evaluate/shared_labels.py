@@ -6,9 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from bier.data.several_labels import parts
+from bier.data.several_labels import LabelSets
 from bier.evaluate.engine.exact import Relevance
 from bier.evaluate.engine.table import Indices
 
@@ -23,20 +22,11 @@ def shared_label(
         gallery_labels: (g,) likewise; none for the queries' own.
         separator: what stands between labels.
     """
-    asked = [parts(label, separator) for label in labels]
-    searched = asked if gallery_labels is None else [parts(label, separator) for label in gallery_labels]
-    known = {part: code for code, part in enumerate(sorted({part for row in (*asked, *searched) for part in row}))}
-    query, gallery = _marks(asked, known), _marks(searched, known)
+    asked = list(labels)
+    sets = LabelSets.of(asked if gallery_labels is None else [*asked, *gallery_labels], separator)
+    first = 0 if gallery_labels is None else len(asked)
 
     def relevance(queries: Indices, columns: Indices) -> NDArray[np.bool_]:
-        shared: NDArray[np.bool_] = (query[queries] @ gallery[columns].T).toarray() > 0
-        return shared
+        return sets.shared(queries, columns + first)
 
     return relevance
-
-
-def _marks(rows: list[list[str]], known: dict[str, int]) -> csr_array:
-    """(rows, labels), 1 where a row has a label."""
-    row = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-    column = np.array([known[part] for row in rows for part in row], dtype=np.int64)
-    return csr_array((np.ones(len(row), dtype=np.int32), (row, column)), (len(rows), len(known)))

@@ -63,7 +63,8 @@ class OnlineBoosting(nn.Module):
 
         Args:
             learners: M tensors, in the order of boosting; any M, one included.
-            labels: whole numbers.
+            labels: whole numbers (n,); or relations (n, n) of a loss that takes them: 1 for pairs that are alike, 0 for
+                others, -1 for those of which nothing is known.
             trace: keep every term's weight and score.
 
         Raises:
@@ -76,6 +77,12 @@ class OnlineBoosting(nn.Module):
             )
         for f in learners:
             labels = whole_numbers(labels, len(f))
+        if labels.ndim == 2 and not self.loss.takes_relations:
+            raise LossError(
+                f"{type(self.loss).__name__} takes one label a picture, and no relations",
+                where="labels",
+                remedy="give labels (n,), or take a loss of pairs such as MultiSimilarity",
+            )
         outputs = [f if f.dtype in (torch.float32, torch.float64) else f.float() for f in learners]
         with _without_autocast(outputs[0].device.type):
             return self.loss.boost(outputs, labels, schedule=self.schedule, shrinkage=self.shrinkage, trace=trace)

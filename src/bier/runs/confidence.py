@@ -42,6 +42,9 @@ def calibrate_model(job: Job, console: Console) -> None:
     if validation is None:
         console.print(_without("no classes are held out for validation"), soft_wrap=True)
         return
+    if job.pictures.label_separator is not None:
+        console.print(_without("pictures have several labels"), soft_wrap=True)
+        return
     began = time.monotonic()
     vectors = embed_for(job, model, validation, console)
     if job.hardware.processes.first:

@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from bier.data import Manifest
+from bier.data.several_labels import label_entries
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.method.refit import average, refit
 from bier.network.model_file import load_model, save_model
@@ -56,10 +57,11 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
     result: Refit | None = None
     if job.hardware.processes.first:
         seen, head = seen.take(vectors.index), model.to("cpu").head
-        result = _best(head, vectors.features, seen, validation, job.seed)
+        separator = job.pictures.label_separator
+        result = _best(head, vectors.features, seen, validation, job.seed, separator)
         if result.share:
-            labels = torch.from_numpy(seen.codes())
-            fitted = refit(head, vectors.features, labels, power=result.power, seed=job.seed)
+            known, labels = _classes(seen, vectors.features, separator)
+            fitted = refit(head, known, labels, power=result.power, seed=job.seed)
             model.head = average(head, fitted, result.share)
         save_model(file, model, info.image, refit=dataclasses.asdict(result))
         console.print(f"{_in_words(result)}, {time.monotonic() - began:.0f} s", soft_wrap=True)
@@ -75,17 +77,30 @@ def _pictures(job: Job, manifest: Manifest, validation: Manifest) -> Manifest:
     return known.take(np.array([image in wanted for image in known.image]))
 
 
-def _best(head: EmbeddingEnsemble, features: Tensor, seen: Manifest, validation: Manifest, seed: int) -> Refit:
+def _classes(seen: Manifest, features: Tensor, separator: str | None) -> tuple[Tensor, Tensor]:
+    """Features and class of each label of each picture."""
+    entries, classes = label_entries(seen, separator)
+    return features[entries], torch.from_numpy(classes)
+
+
+def _best(
+    head: EmbeddingEnsemble,
+    features: Tensor,
+    seen: Manifest,
+    validation: Manifest,
+    seed: int,
+    separator: str | None,
+) -> Refit:
     """The average that finds the validation classes best, fitted to the others alone; or the trained head."""
     searched = set(validation.image)
     rows = np.flatnonzero([image in searched for image in seen.image])
     gallery, gallery_features = seen.take(rows), features[torch.from_numpy(rows)]
-    training = torch.from_numpy(seen.split == "train")
-    known, labels = features[training], torch.from_numpy(seen.codes())[training]
+    training = np.flatnonzero(seen.split == "train")
+    known, labels = _classes(seen.take(training), features[training], separator)
 
     @torch.inference_mode()
     def score(tried: EmbeddingEnsemble) -> float:
-        return validation_scores(tried(gallery_features), gallery)[0]["map_at_r"]
+        return validation_scores(tried(gallery_features), gallery, separator=separator)[0]["map_at_r"]
 
     before = score(head)
     best = Refit(power=0.0, share=0.0, before=before, after=before)

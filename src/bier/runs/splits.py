@@ -14,7 +14,7 @@ def held_out(manifest: Manifest, config: Config, console: Console) -> Manifest:
     if len(manifest.only("train").classes()) < 4 and "val" not in manifest.split:
         console.print("too few training classes to hold some out for validation: the last epoch is kept")
         return manifest
-    return hold_out(manifest, config.data.validation_classes, config.seed)
+    return hold_out(manifest, config.data.validation_classes, config.seed, config.data.label_separator)
 
 
 def of_split(manifest: Manifest, split: str) -> Manifest:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
+from bier.data.several_labels import label_entries
 from bier.errors import DataError
 from bier.method.initialization import initialize
 from bier.method.whitening import whiten
@@ -30,9 +31,9 @@ def prepare_head(job: Job, config: Config, console: Console) -> None:
     chosen = np.random.default_rng(config.seed).permutation(len(job.pictures.train))[:START_IMAGES]
     features, rows = _features(job, np.sort(chosen), console)
     if config.model.start == "whitening":
-        labels = torch.from_numpy(job.pictures.train.codes()[rows])
+        entries, classes = label_entries(job.pictures.train.take(rows), job.pictures.label_separator)
         try:
-            whiten(model.head, features, labels, seed=config.seed)
+            whiten(model.head, features[entries], torch.from_numpy(classes), seed=config.seed)
         except DataError as error:
             remedy = "check the pictures and model.weights, or set model.start=random"
             raise DataError(error.what, where="model.start", remedy=remedy) from error

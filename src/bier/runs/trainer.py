@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, with_distractors
+from bier.data.several_labels import LabelSets, check_several, label_entries
 from bier.errors import ConfigError, DataError, ModelError, quoted
 from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder, refuse_to_overwrite
@@ -224,7 +225,7 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         if len(part)
     )
     console.print(f"{manifest.source}: {counts}", soft_wrap=True)
-    for line in (*manifest.remarks(), *overlaps(manifest)):
+    for line in (*manifest.remarks(), *_several(pictures), *overlaps(manifest)):
         console.print(line, soft_wrap=True)
     console.print(
         f"{learning.model.backbone.name} at {pictures.test_view.size} px, learners of "
@@ -237,6 +238,17 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         console.print(
             f"LoRA adapters of {count:,} weights beside the backbone's {all_of_them - count:,}", soft_wrap=True
         )
+
+
+def _several(pictures: Pictures) -> list[str]:
+    """A line for a person where pictures have several labels."""
+    if pictures.label_separator is None:
+        return []
+    names = LabelSets.of(pictures.train.label, pictures.label_separator).names
+    return [
+        f"training pictures have {len(names):,} labels, between {pictures.label_separator!r}: those that share one are "
+        "alike. Sets of labels are held out, and not labels"
+    ]
 
 
 def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardware) -> Job:
@@ -267,7 +279,8 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware) -> Picture
     if not len(training):
         raise DataError("no training images", where=manifest.source, remedy="lower data.test_classes or mend `split`")
     validation = manifest.only("val")
-    if len(validation) and max(Counter(validation.label.tolist()).values()) < 2:
+    separator = config.data.label_separator
+    if len(validation) and np.bincount(label_entries(validation, separator)[1]).max() < 2:
         raise DataError(
             "no class of the split 'val' has two images, so nothing could be found there",
             where=manifest.source,
@@ -275,20 +288,26 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware) -> Picture
         )
     _refuse_untrained(config)
     size = build.image_size(config, hardware.device)
+    if separator is not None:
+        check_several(training, separator)
+    entries, classes = label_entries(training, separator)
     return Pictures(
         train=training,
         validation=with_distractors(manifest, config.data.validation_gallery, config.seed) if len(validation) else None,
         plan=BatchPlan(
-            training.codes(),
+            classes,
             config.data.classes_per_batch,
             config.data.images_per_class,
             config.seed,
             hardware.processes.rank,
             hardware.processes.world,
+            None if separator is None else entries,
         ),
         train_view=build.train_transform(config, size),
         test_view=build.test_transform(config, size),
         views=build.views(config),
+        relations=None if separator is None else LabelSets.of(training.label, separator),
+        label_separator=separator,
     )
 
 
@@ -313,6 +332,12 @@ def _learning(pictures: Pictures, config: Config, hardware: Hardware) -> Learnin
     images = pictures.plan.classes_per_batch // world * pictures.plan.images_per_class
     model = build.model(config)
     boost = build.boosting(config, model.head.sizes, len(pictures.train.classes()))
+    if pictures.relations is not None and not boost.loss.takes_relations:
+        raise ConfigError(
+            f"{config.loss.name} takes one label a picture, and data.label_separator gives several",
+            where="loss.name",
+            remedy="take a loss of pairs, such as multi_similarity, or leave data.label_separator out",
+        )
     diversity = build.diversity(config, model.head.sizes)
     model.to(hardware.device)
     if hardware.channels_last:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bier.data.fields import Kinds
 from bier.search.base import Index, Record
 from bier.search.fill import gathered
+from bier.search.seen_files import SeenFiles, Watched
 from bier.vectors.catalogue import embedded
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.sources import Entry
@@ -79,9 +80,11 @@ class EmbeddedAnew:
         """Embed what is new or has changed, remove what has gone; gives the number of pictures that were embedded."""
         source = _Stored(self.old, {**self._held, **self.unread})
         count = 0
-        found = embedded(self._encoder, source, self._failed, workers=self._workers)
+        watched, seen = Watched(source), SeenFiles(self.new.folder)
+        found = embedded(self._encoder, watched, self._failed, workers=self._workers)
         for rows in gathered(found, "", self.old.info.fields):
             self.new.add(rows.ids, rows.vectors, rows.metadata)
+            watched.stored(seen, rows)
             self._note({name: source.asked.pop(name) for name in rows.ids})
             self._progress(len(rows))
             count += len(rows)

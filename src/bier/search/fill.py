@@ -54,6 +54,8 @@ def fill(
     unread: Collection[str] = (),
     recall: float | None = None,
     tell: Tell = silent,
+    watch: SourceWatch | None = None,
+    stored: Callable[[Rows], object] = lambda rows: None,
 ) -> Filled:
     """Bring the index up to date with these pictures; it may be repeated after an interruption.
 
@@ -68,13 +70,15 @@ def fill(
         recall: wanted of an approximate index, where the engine has one and the pictures are many; by default what was
             wanted before, or `USUAL_RECALL`.
         tell: is told of the stages of building it.
+        watch: hears of the pictures; one that has heard of others already, where these are not all of the source.
+        stored: called with rows that are in the index now.
 
     Raises:
         SearchError: the recall cannot be had from this engine, and nothing is stored; or an id stands for another file
             in the index, and rows before it are stored.
     """
     check_recall(index, recall)
-    filled, watch = Filled(), SourceWatch(prefix)
+    filled, watch = Filled(), watch or SourceWatch(prefix)
     for rows in gathered(batches, prefix, index.info.fields):
         before = index.get(rows.ids)
         changed = []
@@ -93,6 +97,7 @@ def fill(
                 continue
             changed.append(row)
         index.add([rows.ids[row] for row in changed], rows.vectors[changed], [rows.metadata[row] for row in changed])
+        stored(rows)
         if progress is not None:
             progress(len(rows))
     filled.gone = watch.gone(index, unread)

@@ -65,7 +65,7 @@ def _convert(value: object, hint: Any, where: str) -> object:
     if origin is Literal:
         return _choice(value, arguments, where)
     if origin is tuple:
-        return _whole_numbers(value, where)
+        return _texts(value, where) if arguments[0] is str else _whole_numbers(value, where)
     if origin is dict:
         return _table(value, where)
     return _scalar(value, hint, where)
@@ -97,6 +97,13 @@ def _whole_numbers(value: object, where: str) -> tuple[int, ...]:
     if isinstance(parts, list | tuple) and parts and all(type(part) is int for part in parts):
         return tuple(parts)
     raise ConfigError(f"{value!r} is not a list of whole numbers", where=where, remedy="write [96, 160, 256]")
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if isinstance(parts, list | tuple) and all(isinstance(part, str) and part for part in parts):
+        return tuple(parts)
+    raise ConfigError(f"{value!r} is not a list of texts", where=where, remedy="write [colour, shape]")
 
 
 def _table(value: object, where: str) -> dict[str, object]:

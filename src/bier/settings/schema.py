@@ -29,8 +29,11 @@ class DataConfig:
     )
     label_separator: str | None = setting(
         None,
-        "What stands between the labels of a picture; in evaluation, a hit that shares one is right.",
+        "What stands between the labels of a picture, such as a vertical bar. Pictures that share a label are alike.",
         if_none="each label is one class, whatever it holds",
+    )
+    label_columns: tuple[str, ...] = setting(
+        (), "Columns of a table that hold labels, a label each; one of yes and no gives its own name."
     )
     strict: bool = setting(True, "Refuse a benchmark whose counts of images and classes are not the published ones.")
     vehicleid_list: Literal[800, 1600, 2400] = setting(800, "Test list of VehicleID, by its number of vehicles.")
@@ -351,6 +354,7 @@ class Config:
         plain: dict[str, Any] = dataclasses.asdict(self)
         if isinstance(self.model.sizes, tuple):
             plain["model"]["sizes"] = list(self.model.sizes)
+        plain["data"]["label_columns"] = list(self.data.label_columns)
         return plain
 
     def replace(self, **changes: object) -> Config:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from bier.data import Batch
+from bier.method.losses.relations import differ_somewhere
 from bier.system.processes import Processes
+from bier.training.job import Relations
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class WholeBatch:
     own: slice
     """Which rows of the n those are."""
     labels: Tensor
-    """int64 (n,)."""
+    """int64 (n,); or relations, int8 (n, n), where labels alone do not say what is alike."""
     index: Tensor
     """int64 (n,): position in the manifest."""
 
@@ -28,8 +30,13 @@ class WholeBatch:
         return len(self.index)
 
     @classmethod
-    def of(cls, batch: Batch, processes: Processes) -> WholeBatch:
+    def of(cls, batch: Batch, processes: Processes, relations: Relations | None = None) -> WholeBatch:
         parts = processes.parts(torch.stack([batch.labels, batch.index], dim=1))
         before = sum(map(len, parts[: processes.rank]))
         labels, index = torch.cat(parts).unbind(dim=1)
-        return cls(batch.images, slice(before, before + len(batch)), labels, index)
+        known = labels if relations is None else torch.from_numpy(relations.among(index.cpu().numpy()))
+        return cls(batch.images, slice(before, before + len(batch)), known, index)
+
+    def comparable(self) -> bool:
+        """Whether any two of its pictures differ; else there is nothing to learn from it."""
+        return len(self) > 0 and differ_somewhere(self.labels)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bier.data import Manifest
+from bier.method.losses.relations import same_and_different
 
 SHOWN = 8
 """Pairs of each kind that are kept at the end, no picture in two of them."""
@@ -30,12 +31,11 @@ class HardPairs:
     negative: list[Pair] = field(default_factory=list)
 
     def add(self, weights: Tensor, labels: Tensor, rows: Tensor) -> None:
-        """Those of a batch: weights (n, n), labels (n,), rows of the manifest (n,)."""
+        """Those of a batch: weights (n, n), labels (n,) or relations (n, n), rows of the manifest (n,)."""
         weights = torch.maximum(weights, weights.T).cpu()  # triplets weigh (anchor, negative)
-        labels = labels.cpu()
-        same = labels[:, None] == labels
+        same, different = same_and_different(labels.cpu())
         self.positive = _merged(self.positive, weights, same.triu(1), rows)
-        self.negative = _merged(self.negative, weights, (~same).triu(1), rows)
+        self.negative = _merged(self.negative, weights, different.triu(1), rows)
 
     def summary(self, manifest: Manifest) -> dict[str, Any]:
         """For each kind, up to eight pairs, the highest weight first, and what a report needs of their pictures."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bier.data import BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
@@ -43,6 +46,16 @@ class Learning:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
+class Relations(Protocol):
+    """What is known of pairs of training pictures, where labels alone do not say it."""
+
+    def among(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Of the pictures at some rows (n,): 1 for pairs that are alike, 0 for others, -1 where it is unknown, (n, n).
+
+        The matrix is symmetric and its diagonal is 1. A row may be there more than once.
+        """
+
+
 @dataclass(frozen=True)
 class Pictures:
     """What is trained on, and what judges the epochs."""
@@ -58,6 +71,10 @@ class Pictures:
     """Of each training picture; none: a new one each time."""
     frozen: Frozen | None = None
     """Features of all of them, which then take the pictures' place."""
+    relations: Relations | None = None
+    """What losses are told instead of labels."""
+    label_separator: str | None = None
+    """What stands between the labels of a picture; a found picture is right if it shares one."""
 
     def batches(self, epoch: int, start: int, *, seed: int, workers: int) -> Iterator[Batch]:
         """Those of an epoch, without the first ``start``."""

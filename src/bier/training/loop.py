@@ -109,8 +109,8 @@ class _Epoch:
         saved, began = time.monotonic(), time.monotonic()
         for batch in self.pictures.batches(epoch, progress.batch, seed=job.seed, workers=job.hardware.workers):
             self._note_unreadable(batch.failed)
-            whole = WholeBatch.of(batch, self.processes)
-            if whole.labels.unique().numel() > 1:  # else nothing readable is left to compare
+            whole = WholeBatch.of(batch, self.processes, self.pictures.relations)
+            if whole.comparable():
                 self._step(whole, began)
             began = time.monotonic()
             progress.step += 1

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from bier.data import Manifest
+from bier.method.losses.relations import same_and_different
 from bier.training.batch import WholeBatch
 from bier.training.best_epoch import BestEpoch
 from bier.training.callbacks import Step
@@ -49,8 +50,7 @@ class Sums:
                 self.hardest.add(boosted.weights[-1], batch.labels, batch.index)
 
     def _count(self, weights: Sequence[Tensor], labels: Tensor) -> None:
-        same = labels[:, None] == labels
-        negative = ~same
+        same, negative = same_and_different(labels)
         same.fill_diagonal_(False)
         if not self.positive:
             self.positive = [[0] * (len(WEIGHT_EDGES) - 1) for _ in weights]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bier.data import Manifest
 from bier.evaluate import evaluate_retrieval
+from bier.evaluate.shared_labels import shared_label
 from bier.system.processes import Processes
 from bier.training.job import Job
 from bier.training.stopping import Interrupted
@@ -42,19 +43,25 @@ def validate(
     asking.ask()
     scales = model.head.scales().cpu()
     ensemble = torch.cat([s * z for s, z in zip(scales, vectors.learners, strict=True)], dim=1)
-    scores = validation_scores(ensemble, manifest.take(vectors.index), distributed=job.hardware.processes.world > 1)
+    scores = validation_scores(
+        ensemble,
+        manifest.take(vectors.index),
+        separator=job.pictures.label_separator,
+        distributed=job.hardware.processes.world > 1,
+    )
     asking.ask()
     return scores
 
 
 def validation_scores(
-    vectors: Tensor, manifest: Manifest, *, distributed: bool = False
+    vectors: Tensor, manifest: Manifest, *, separator: str | None = None, distributed: bool = False
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Recall@1 and MAP@R, and MAP@R of each class: each picture of ``val`` searches all others.
 
     Args:
         vectors: (n, D), of length 1.
         manifest: the n pictures.
+        separator: what stands between the labels of a picture; none: each has one.
         distributed: all processes call this alike, and share the work.
     """
     labels = manifest.codes()
@@ -68,6 +75,9 @@ def validation_scores(
         gallery_ids=np.arange(len(labels)),
         recall_at=(1,),
         similarity="dot",
+        relevance=None
+        if separator is None
+        else shared_label(manifest.label[queries], manifest.label, separator=separator),
         distributed=distributed,
     )
     assert result.map_at_r is not None

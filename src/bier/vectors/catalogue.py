@@ -54,6 +54,7 @@ def embed_catalogue(
     batch_size: int = 64,
     workers: int = 0,
     class_depth: int | None = None,
+    label_separator: str | None = None,
     progress: Progress | None = None,
     remark: Callable[[str], object] | None = None,
 ) -> VectorsInfo:
@@ -71,6 +72,7 @@ def embed_catalogue(
         batch_size: pictures at once.
         workers: processes that decode; 0 decodes in this one.
         class_depth: how many folders deep the classes of a folder lie; 1 by default.
+        label_separator: what stands between the labels of a picture, which become the field ``labels`` of texts.
         progress: called after each batch with what is done (the unfinished part included), how many pictures there
             are, if that is known, and how many were in the batch.
         remark: called at the end with lines about the source, such as what was passed over.
@@ -79,7 +81,7 @@ def embed_catalogue(
         DataError: there is no such source, an id occurs twice, ``out`` holds something else, no picture can be read.
         StorageError: the disk is full; parts that are there stay, and the next call goes on after them.
     """
-    catalogue, out = open_catalogue(source, class_depth), as_path(out)
+    catalogue, out = open_catalogue(source, class_depth, label_separator), as_path(out)
     begun = _begin(encoder, catalogue, out, type, learners, batch_size)
     parts = [read_part(path) for path in part_files(out)]
     failed = [failure for part in parts for failure in part.failed]

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Protocol
 
 from bier.data import open_source
+from bier.data.columns import Column
 from bier.data.datasets import FOLDER, class_level, kind_of, reading, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
+from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.layout import Layout, layout_of
 from bier.data.datasets.walk import walk
 from bier.data.fields import Kinds, Value
 from bier.data.formats import suffix_of
+from bier.data.label_cells import parts
 from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
 from bier.data.references import absolute, file_of, is_reference, located, look_up, short_name, tar_uri
@@ -76,29 +79,38 @@ CLASS_DEPTH = "--class-depth"
 """How a person says which folders of a folder are the classes."""
 
 
-def open_catalogue(source: str | Path | Sequence[str | Path], class_depth: int | None = None) -> Source:
+LABEL_SEPARATOR = "--label-separator"
+LABELS = "labels"
+"""The field of a picture's labels, where it may have several."""
+
+
+def open_catalogue(
+    source: str | Path | Sequence[str | Path], class_depth: int | None = None, label_separator: str | None = None
+) -> Source:
     """The source behind one or several paths; see `embed_catalogue`."""
     paths = [source] if isinstance(source, str | Path) else list(source)
     files = [places.source(path) for path in paths]
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
         _refuse_depth(class_depth, files[0])
+        _refuse_separator(label_separator, files[0])
         return _Shards(files, Path(os.path.commonpath([file.parent for file in files])))
     with reading(files[0]):
-        return _open(files[0], class_depth)
+        return _open(files[0], class_depth, label_separator)
 
 
-def _open(path: Path, class_depth: int | None) -> Source:
+def _open(path: Path, class_depth: int | None, separator: str | None) -> Source:
     kind = kind_of(path) if path.exists() else ""
     if kind == FOLDER:
-        return _folder(path, class_depth)
+        return _folder(path, class_depth, separator)
     _refuse_depth(class_depth, path)
+    labels = LabelColumns(separator=separator)
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
-        return _Table(table.read_parquet(path, needed=["image"], fields=True))
+        return _Table(table.read_parquet(path, needed=["image"], fields=True, labels=labels), separator)
     if kind == "csv":
         file = path / table.LABELS if path.is_dir() else path
-        return _Table(table.read_csv(file, needed=["image"], fields=True))
-    return _Table(open_source(path))  # which names what is wrong with it
+        return _Table(table.read_csv(file, needed=["image"], fields=True, labels=labels), separator)
+    return _Table(open_source(path), separator)  # which names what is wrong with it
 
 
 def _refuse_depth(class_depth: int | None, path: Path) -> None:
@@ -107,10 +119,35 @@ def _refuse_depth(class_depth: int | None, path: Path) -> None:
         raise DataError(f"{path.name} is not a folder of pictures", where=CLASS_DEPTH, remedy=remedy)
 
 
+def _refuse_separator(separator: str | None, path: Path) -> None:
+    if separator is not None:
+        raise DataError(
+            f"{path.name} is a tar file, whose pictures have one label each",
+            where=LABEL_SEPARATOR,
+            remedy="leave it out, or give a table of the pictures",
+        )
+
+
+def _with_labels(fields: tuple[Column, ...], manifest: Manifest, separator: str | None) -> tuple[Column, ...]:
+    """The fields of a table, and one of the labels of each picture where a separator tells them apart.
+
+    Raises:
+        DataError: there is a field of that name already.
+    """
+    if separator is None:
+        return fields
+    if any(column.name == LABELS for column in fields):
+        raise DataError(
+            f"the table has a column {LABELS!r} already", where=LABEL_SEPARATOR, remedy="rename it, or leave this out"
+        )
+    values: list[Value] = [parts(label, separator) or None for label in manifest.label]
+    return (*fields, Column(LABELS, "texts", values))
+
+
 class _Table:
     """The pictures of a manifest, whole, whatever boxes it has."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, separator: str | None = None) -> None:
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
         root = str(manifest.root) if is_url(manifest.root) else os.path.abspath(manifest.root)
@@ -118,7 +155,7 @@ class _Table:
         found = [_look(image, root) for image in manifest.image]
         self.images = [image for image, _ in found]
         about: list[object] = [manifest.fingerprint(), *(state for _, state in found)]
-        self.columns = manifest.fields
+        self.columns = _with_labels(manifest.fields, manifest, separator)
         about += [[column.name, column.kind, column.values] for column in self.columns]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         if len(set(manifest.image)) < len(manifest):
@@ -167,7 +204,7 @@ def _printable(picture: Entry) -> Entry:
     return picture
 
 
-def _folder(path: Path, class_depth: int | None) -> Source:
+def _folder(path: Path, class_depth: int | None, separator: str | None) -> Source:
     """Pictures anywhere below a folder, or the tar files in it."""
     tree = walk(path)
     shards = sorted((name for name in tree.files if suffix_of(name) == ".tar"), key=natural)
@@ -181,6 +218,7 @@ def _folder(path: Path, class_depth: int | None) -> Source:
         )
     if shards:
         _refuse_depth(class_depth, path / shards[0])
+        _refuse_separator(separator, path / shards[0])
         return _Shards([path / name for name in shards], path)
     if not pictures:
         raise DataError(
@@ -208,7 +246,8 @@ def _folder(path: Path, class_depth: int | None) -> Source:
             label=[labels[folder] if folder else "" for folder in folders],
             passed_over=by_suffix(others),
             notes=[*about_links(tree), *notes],
-        )
+        ),
+        separator,
     )
 
 

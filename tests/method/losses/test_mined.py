@@ -12,7 +12,7 @@ from torch import Tensor
 from bier.losses import MultiSimilarity
 from bier.method.losses import mined
 from bier.method.losses.base import Loss
-from bier.method.losses.mined import MinedSweep, PositivePairs
+from bier.method.losses.mined import ListedPairs, MinedSweep, pairs_of_one_class
 from bier.method.losses.pairwise import TILE, mean_loss
 
 SIZES = (3, 5, 8)
@@ -71,7 +71,7 @@ def test_in_float32_to_five_places(schedule):
 @pytest.mark.parametrize("tile", [8, 256])
 def test_each_positive_pair_stands_once_where_its_tile_has_it(tile):
     labels = SHUFFLED
-    pairs = PositivePairs(labels, tile)
+    pairs = ListedPairs(pairs_of_one_class(labels), len(labels), tile, labels.device)
     first, second = pairs.anchors.view(2, -1).tolist()
     expected = {(i, j) for i, j in itertools.combinations(range(50), 2) if labels[i] == labels[j]}
     assert set(zip(first, second, strict=True)) == expected

@@ -11,10 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from bier.data import several_labels
 from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
+from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.reader import Reader
+from bier.data.label_cells import parts
+from bier.data.label_cells import warning as several_labels_warning
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.data.references import look_up
 from bier.errors import DataError, nearest
@@ -57,7 +59,7 @@ def open_table(source: Any, config: DataConfig | None = None) -> Manifest:
     """
     config = config or DataConfig()
     place = Path(memory.NAME)
-    manifest = table.from_arrow(memory.as_arrow(source), place)
+    manifest = table.from_arrow(memory.as_arrow(source), place, labels=LabelColumns.of(config))
     return replace(_usable(manifest, place, config), source=memory.NAME)
 
 
@@ -123,13 +125,13 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _usable(manifest: Manifest, path: Path, config: DataConfig) -> Manifest:
-    _refuse_useless(manifest, path)
+    _refuse_useless(manifest, path, config.label_separator)
     manifest = _warned(_with_protocol(_with_split(manifest, config)), config)
     return manifest if config.crop_to_bbox else replace(manifest, bbox=None)
 
 
 def _warned(manifest: Manifest, config: DataConfig) -> Manifest:
-    told = None if config.label_separator else several_labels.warning(manifest.label.tolist())
+    told = None if config.label_separator else several_labels_warning(manifest.label.tolist())
     return manifest if told is None else replace(manifest, notes=(*manifest.notes, told))
 
 
@@ -167,8 +169,10 @@ def _refuse_missing(path: Path) -> None:
     )
 
 
-def _refuse_useless(manifest: Manifest, path: Path) -> None:
+def _refuse_useless(manifest: Manifest, path: Path, separator: str | None) -> None:
     counts = Counter(manifest.label)
+    if separator is not None:
+        counts = Counter(label for cell in manifest.label for label in parts(cell, separator))
     if not counts:
         raise DataError("there are no pictures", where=path, remedy="add rows, or class folders with pictures")
     if len(counts) == 1:

@@ -34,7 +34,7 @@ def bytes_field(column: str, kind: Any) -> str | None:
 
 
 def check_type(column: str, kind: Any, file: Path) -> None:
-    """Refuse a column whose values cannot be what it is named for; ``bbox`` may be a list.
+    """Refuse a column whose values cannot be what it is named for; ``bbox`` and ``label`` may be lists.
 
     Raises:
         DataError: it holds lists, structs or the like; column and type are named, no values.
@@ -45,7 +45,11 @@ def check_type(column: str, kind: Any, file: Path) -> None:
     if column == "image":
         fits = bytes_field(column, values) or _is_text(values) or types.is_null(values)
     else:
-        fits = not types.is_nested(values) or (column == "bbox" and not types.is_struct(values))
+        fits = (
+            not types.is_nested(values)
+            or (column == "bbox" and not types.is_struct(values))
+            or (column == "label" and is_list(values) and not types.is_nested(values.value_type))
+        )
     if not fits:
         raise DataError(
             f"the column {column!r} holds values of type {kind!s:.{SHOWN}}",
@@ -54,6 +58,12 @@ def check_type(column: str, kind: Any, file: Path) -> None:
             if column == "image"
             else "give text or numbers",
         )
+
+
+def is_list(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind))
 
 
 def _is_text(kind: Any) -> bool:

@@ -22,8 +22,9 @@ import numpy as np
 from bier.data.columns import MISSING, Column, field_names, kind_of
 from bier.data.datasets import table_splits
 from bier.data.datasets.annotations import RowFaults, read_text
-from bier.data.datasets.arrow_columns import check_type, class_names
+from bier.data.datasets.arrow_columns import check_type, class_names, is_list
 from bier.data.datasets.delimited import read_rows
+from bier.data.datasets.label_columns import ONE_LABEL, LabelColumns
 from bier.data.datasets.layout import plain_label
 from bier.data.datasets.parquet_pictures import Pictures, find_pictures
 from bier.data.datasets.plain_csv import LONGEST_PATH, read_plain
@@ -57,10 +58,16 @@ class Table:
     notes: list[str] = field(default_factory=list)
     needed: Sequence[str] = NEEDED
     fields: Sequence[Column] = ()
+    labels: LabelColumns = ONE_LABEL
 
 
 def read_csv(
-    file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED, *, fields: bool = False
+    file: Path,
+    faulty: RowFaults | None = None,
+    needed: Sequence[str] = NEEDED,
+    *,
+    fields: bool = False,
+    labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """A CSV file, with a header line; commas, semicolons, tabs or ``|`` between the cells.
 
@@ -69,14 +76,16 @@ def read_csv(
         faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
         needed: columns without which there is no use in it; a missing label is an empty one.
         fields: read all columns, for an index.
+        labels: where its labels are.
 
     Raises:
         DataError: it cannot be read, a column is missing, two fields would have one name, or rows are faulty (the first
             ten are named).
     """
-    if (plain := read_plain(file, needed)) is not None:
+    if not labels.names and (plain := read_plain(file, needed)) is not None:
         return plain
-    found = read_rows(read_text(file), file, lambda name: plain_name(name) in KNOWN)
+    known = KNOWN.union(labels.names)
+    found = read_rows(read_text(file), file, lambda name: plain_name(name) in known)
     faults = RowFaults(file) if faulty is None else faulty
     sound = []
     for begin, end, cells in found.rows:
@@ -85,17 +94,22 @@ def read_csv(
         else:
             lines = f", in lines {begin} to {end}" if end > begin else ""
             faults.add(begin, f"{len(cells)} cells under {len(found.header)} columns{lines}")
-    names = _checked_names(file, found.header, needed)
+    names = _checked_names(file, found.header, labels.needed(needed), labels)
     columns = {
-        name: [cells[position].strip() for _, cells in sound] for position, name in enumerate(names) if name in KNOWN
+        name: [cells[position].strip() for _, cells in sound] for position, name in enumerate(names) if name in known
     }
     found_fields = _fields_of_cells(found.header, names, [cells for _, cells in sound], file) if fields else []
-    table = Table(file, [number for number, _ in sound], names, columns, needed=needed, fields=found_fields)
+    table = Table(file, [number for number, _ in sound], names, columns, [], needed, found_fields, labels)
     return _manifest(table, faults, lenient=faulty is not None)
 
 
 def read_parquet(
-    file: Path, faulty: RowFaults | None = None, needed: Sequence[str] = NEEDED, *, fields: bool = False
+    file: Path,
+    faulty: RowFaults | None = None,
+    needed: Sequence[str] = NEEDED,
+    *,
+    fields: bool = False,
+    labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """A Parquet file: one that ``Manifest.save`` wrote, or any other with the columns above. Rows count from 1.
 
@@ -106,6 +120,7 @@ def read_parquet(
         faulty: as for `read_csv`.
         needed: likewise.
         fields: likewise.
+        labels: likewise; a column ``label`` of lists holds several labels in a row.
 
     Raises:
         DataError: it cannot be read, two fields would have one name, a column is missing or of a useless type, or rows
@@ -118,32 +133,33 @@ def read_parquet(
         with parquet.ParquetFile(places.opened(file)) as opened:
             schema = opened.schema_arrow
             if b"bier" not in (schema.metadata or {}):
-                names = _checked_names(file, schema.names, needed)
-                kinds = {name: schema.field(number).type for number, name in enumerate(names) if name in KNOWN}
+                names = _checked_names(file, schema.names, labels.needed(needed), labels)
+                known = KNOWN.union(labels.names)
+                kinds = {name: schema.field(number).type for number, name in enumerate(names) if name in known}
                 for name, kind in kinds.items():
                     check_type(name, kind, file)
                 image = schema.names[names.index("image")]
                 pictures = find_pictures(opened, image, kinds["image"], file)
-                read = [own for own, name in zip(schema.names, names, strict=True) if name in KNOWN]
+                read = [own for own, name in zip(schema.names, names, strict=True) if name in known]
                 content = opened.read(columns=[own for own in read if pictures is None or own != image])
                 found, notes = _fields_of_arrow(opened, names, file) if fields else ([], [])
-                return _from_arrow(content, file, faulty, names, pictures, needed, found, notes)
+                return _from_arrow(content, file, faulty, names, pictures, needed, found, notes, labels)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
     return Manifest.load(file)
 
 
-def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None) -> Manifest:
+def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None, labels: LabelColumns = ONE_LABEL) -> Manifest:
     """A pyarrow table with the columns above; ``file`` is where it comes from, for messages and relative paths.
 
     Raises:
         DataError: as `read_parquet`.
     """
-    names = _checked_names(file, table.column_names, NEEDED)
+    names = _checked_names(file, table.column_names, labels.needed(NEEDED), labels)
     for name, own in zip(names, table.schema, strict=True):
-        if name in KNOWN:
+        if name in KNOWN.union(labels.names):
             check_type(name, own.type, file)
-    return _from_arrow(table, file, faulty, names, None, NEEDED)
+    return _from_arrow(table, file, faulty, names, None, NEEDED, labels=labels)
 
 
 def _from_arrow(
@@ -155,13 +171,17 @@ def _from_arrow(
     needed: Sequence[str],
     fields: Sequence[Column] = (),
     about_fields: Sequence[str] = (),
+    labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """Of a table whose columns have sound types; ``names`` are those of all columns, read or not."""
     faults = RowFaults(file) if faulty is None else faulty
+    known = KNOWN.union(labels.names)
     columns = {
-        name: [_text(cell).strip() for cell in column.to_pylist()]
+        name: labels.lists(column, file, faults)
+        if name == "label" and is_list(column.type)
+        else [_text(cell).strip() for cell in column.to_pylist()]
         for own, column in zip(table.column_names, table.columns, strict=True)
-        if (name := plain_name(own)) in KNOWN
+        if (name := plain_name(own)) in known
     }
     if pictures is not None:
         columns["image"] = pictures.images
@@ -170,7 +190,8 @@ def _from_arrow(
         if plain_name(own) == "label" and (classes := class_names(table.schema, own)):
             _name_classes(columns, classes, rows, faults)
     notes = [*about_fields, *([] if pictures is None else pictures.notes)]
-    return _manifest(Table(file, rows, names, columns, notes, needed, fields), faults, lenient=faulty is not None)
+    table_of_text = Table(file, rows, names, columns, notes, needed, fields, labels)
+    return _manifest(table_of_text, faults, lenient=faulty is not None)
 
 
 def _fields_of_cells(
@@ -238,7 +259,7 @@ def _text(cell: Any) -> str:
     return str(cell)
 
 
-def _checked_names(file: Path, header: Sequence[str], needed: Sequence[str]) -> list[str]:
+def _checked_names(file: Path, header: Sequence[str], needed: Sequence[str], labels: LabelColumns) -> list[str]:
     """The plain names of columns.
 
     Raises:
@@ -251,6 +272,7 @@ def _checked_names(file: Path, header: Sequence[str], needed: Sequence[str]) -> 
     for need in needed:
         if need not in names:
             _refuse_missing(file, need, names)
+    labels.check(names, file)
     return names
 
 
@@ -267,6 +289,8 @@ def _refuse_missing(file: Path, need: str, names: Sequence[str]) -> None:
 
 
 def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
+    if table.labels.names:
+        table.cells["label"] = table.labels.joined(table.cells, table.row, faults)
     _check_needed(table, faults)
     labels = table.cells.get("label", [""] * len(table.row))
     splits, notes = table_splits.read_splits(table.cells, table.names, table.row, table.file, faults)
@@ -295,7 +319,7 @@ def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
 
 
 def _check_needed(table: Table, faults: RowFaults) -> None:
-    for column in table.needed:
+    for column in table.labels.needed(table.needed):
         for row, cell in zip(table.row, table.cells[column], strict=True):
             if not cell:
                 faults.add(row, f"the {column} is missing")
@@ -344,6 +368,13 @@ def _is_parquet(path: Path) -> bool:
 
 
 MEMBERS = {
-    "csv": Reader(_is_csv, lambda path, _, faulty: read_csv(path / LABELS if path.is_dir() else path, faulty)),
-    "parquet": Reader(_is_parquet, lambda path, _, faulty: read_parquet(path, faulty)),
+    "csv": Reader(
+        _is_csv,
+        lambda path, config, faulty: read_csv(
+            path / LABELS if path.is_dir() else path, faulty, labels=LabelColumns.of(config)
+        ),
+    ),
+    "parquet": Reader(
+        _is_parquet, lambda path, config, faulty: read_parquet(path, faulty, labels=LabelColumns.of(config))
+    ),
 }

@@ -56,6 +56,8 @@ class Loss(nn.Module):
     schedules: ClassVar[tuple[Schedule, ...]] = ("stagewise", "independent")
     """What :meth:`boost` takes."""
     default_schedule: ClassVar[Schedule] = "stagewise"
+    takes_relations: ClassVar[bool] = False
+    """Whether labels may also be relations (n, n): 1 for pairs that are alike, 0 for others, -1 where it is unknown."""
 
     def scores(self, z: Tensor, learner: int) -> Tensor:
         """Scores of one learner, by default ``S = z z^T`` of shape (n, n), from normalised outputs z (n, d)."""

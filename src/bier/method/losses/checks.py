@@ -6,29 +6,42 @@ import torch
 from torch import Tensor
 
 from bier.errors import LossError
+from bier.method.losses.relations import DIFFERENT, SAME, UNKNOWN, differ_somewhere
 
 
 def whole_numbers(labels: Tensor, rows: int) -> Tensor:
-    """Labels as int64 (rows,), of whatever type of whole numbers they are.
+    """Labels as int64 (rows,), or relations as int8 (rows, rows), of whatever type of whole numbers they are.
 
     Raises:
-        LossError: they are not one whole number for each of the rows, or there are no rows.
+        LossError: they are not one whole number for each of the rows, no matrix of relations, or there are no rows.
     """
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise LossError(f"labels of type {kind}", remedy="give a tensor of whole numbers: torch.as_tensor(labels)")
-    if labels.ndim != 1 or len(labels) != rows:
+    if tuple(labels.shape) not in ((rows,), (rows, rows)):
         raise LossError(
-            f"labels of shape {tuple(labels.shape)} for {rows} embeddings", remedy="give one whole number per image"
+            f"labels of shape {tuple(labels.shape)} for {rows} embeddings",
+            remedy="give one whole number per image, or a matrix of relations",
         )
     if not rows:
         raise LossError("the batch is empty", where="labels", remedy="draw batches of at least two classes")
-    return labels.long()
+    return labels.long() if labels.ndim == 1 else _relations(labels)
+
+
+def _relations(labels: Tensor) -> Tensor:
+    fits = ((labels == SAME) | (labels == DIFFERENT) | (labels == UNKNOWN)).all()
+    if not (fits and (labels.diagonal() == SAME).all() and torch.equal(labels, labels.T)):
+        raise LossError(
+            "no matrix of relations",
+            where="labels",
+            remedy=f"give a symmetric one of {SAME} (same), {DIFFERENT} and {UNKNOWN} (unknown), the diagonal {SAME}",
+        )
+    return labels.to(torch.int8)
 
 
 def check_two_classes(labels: Tensor) -> None:
-    """Refuse a batch without negative pairs."""
-    if len(labels) == 0 or bool((labels == labels[0]).all()):
+    """Refuse a batch without negative pairs, of labels (n,) or relations (n, n)."""
+    if not differ_somewhere(labels):
         raise single_class()
 
 

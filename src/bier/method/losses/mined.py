@@ -21,6 +21,7 @@ from torch import Tensor
 from bier.method.ensemble import boosting_rate
 from bier.method.losses.base import Schedule
 from bier.method.losses.pairwise import TILE, add_products, average_factors, blocks
+from bier.method.losses.relations import positive_pairs, unknown_pairs
 
 KEPT = 2**21
 """How many numbers of the first visit are kept for the second: 8 MB in float32."""
@@ -31,12 +32,14 @@ LARGEST_EXPONENT = 75.0
 Tile = tuple[int, int]
 
 
-class PositivePairs:
-    """The positive pairs of a batch, each once, in order of the tile that holds them.
+class ListedPairs:
+    """Some pairs of a batch of n, each once, in order of the tile that holds them.
 
     Args:
-        labels: whole numbers (n,).
+        pairs: two rows of each, (2, P).
+        n: pictures of the batch.
         tile: rows and columns of a tile.
+        device: where the indices are wanted.
 
     Attributes:
         count: P.
@@ -45,15 +48,8 @@ class PositivePairs:
         places: where they are in a tile whose rows are laid end to end, (P,) and, in tiles on the diagonal, mirrored.
     """
 
-    def __init__(self, labels: Tensor, tile: int) -> None:
-        codes, n = labels.cpu().numpy(), len(labels)
-        order = np.argsort(codes, kind="stable")
-        ranks, ranked = np.arange(n), codes[order]
-        later = np.searchsorted(ranked, ranked, side="right") - ranks - 1  # how many of its class follow a row
-        first = np.repeat(ranks, later)
-        second = np.arange(len(first)) + np.repeat(ranks + 1 + later - np.cumsum(later), later)
-        pairs = order[np.stack([first, second])]
-        self.count = len(first)
+    def __init__(self, pairs: np.ndarray, n: int, tile: int, device: torch.device) -> None:
+        self.count = pairs.shape[1]
         self.spans: dict[Tile, slice] = {}
         if n <= tile:
             self.spans[0, 0] = slice(0, self.count)
@@ -61,8 +57,8 @@ class PositivePairs:
             pairs = self._by_tile(np.sort(pairs, axis=0), tile)
         i, j = pairs % tile if n > tile else pairs
         width = np.minimum(n - pairs[1] // tile * tile, tile) if n > tile else n
-        self.anchors = torch.from_numpy(pairs.reshape(-1)).to(labels.device)
-        self.places = torch.from_numpy(np.stack([i * width + j, j * width + i])).to(labels.device)
+        self.anchors = torch.from_numpy(pairs.reshape(-1)).to(device)
+        self.places = torch.from_numpy(np.stack([i * width + j, j * width + i])).to(device)
 
     def _by_tile(self, pairs: np.ndarray, tile: int) -> np.ndarray:
         """The pairs in order of their tiles, whose spans are noted."""
@@ -78,6 +74,19 @@ class PositivePairs:
         span = self.spans.get(tile, slice(0, 0))
         places = self.places[:, span].unbind()
         return span, places if tile[0] == tile[1] else places[:1]
+
+
+def pairs_of_one_class(labels: Tensor) -> np.ndarray:
+    """The positive pairs (2, P), each once, of labels (n,) or relations (n, n)."""
+    if labels.ndim == 2:
+        return positive_pairs(labels).cpu().numpy()
+    codes, n = labels.cpu().numpy(), len(labels)
+    order = np.argsort(codes, kind="stable")
+    ranks, ranked = np.arange(n), codes[order]
+    later = np.searchsorted(ranked, ranked, side="right") - ranks - 1  # how many of its class follow a row
+    first = np.repeat(ranks, later)
+    second = np.arange(len(first)) + np.repeat(ranks + 1 + later - np.cumsum(later), later)
+    return np.asarray(order[np.stack([first, second])])
 
 
 class Mining(Protocol):
@@ -97,7 +106,7 @@ class MinedSweep:
         schedule: with ``stagewise`` learner m is judged at the running average of similarities, else at its own.
         learners: their number M.
         like: a tensor of the outputs' type and device.
-        labels: whole numbers (n,) of at least two classes.
+        labels: whole numbers (n,) of at least two classes, or relations (n, n).
 
     Attributes:
         losses: (M,), after the run: the mean over anchors.
@@ -116,7 +125,9 @@ class MinedSweep:
         self.alpha, self.beta = loss.alpha, loss.beta
         self.slack = None if loss.epsilon is None else loss.beta * loss.epsilon
         self.learners, self.n, self.tile = learners, len(labels), tile
-        self.positives = PositivePairs(labels, tile)
+        list_pairs = functools.partial(ListedPairs, n=self.n, tile=tile, device=labels.device)
+        self.positives = list_pairs(pairs_of_one_class(labels))
+        self.unknown = None if labels.ndim == 1 else list_pairs(unknown_pairs(labels).cpu().numpy())
         self.factors = factors(
             loss.alpha, loss.beta, loss.base, schedule == "stagewise", learners, self.n, like.dtype, like.device
         )
@@ -157,7 +168,7 @@ class MinedSweep:
         return found
 
     def exponentials(self, tile: Tile, found: Tensor | None = None) -> Tensor:
-        """``exp(beta s)`` of a tile's negative pairs, (M, a, b), and 0 for the others, whose ``beta s`` go to found."""
+        """``exp(beta s)`` of a tile's negative pairs, (M, a, b), else 0; ``beta s`` of positive ones go to found."""
         if tile in self.kept:
             return self.kept[tile]
         i, j = tile
@@ -170,7 +181,8 @@ class MinedSweep:
         if found is not None:
             torch.index_select(flat, 1, places[0], out=found[:, span])
         e.exp_()
-        for where in places:
+        nothing_known = () if self.unknown is None else self.unknown.within(tile)[1]
+        for where in (*places, *nothing_known):
             flat.index_fill_(1, where, 0)
         if i == j:
             e.diagonal(dim1=1, dim2=2).zero_()

@@ -7,7 +7,8 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from bier.method.losses.checks import single_class
+from bier.method.losses.checks import check_two_classes, single_class
+from bier.method.losses.relations import same_and_different
 
 LARGE = 2**24
 """From here on float32 skips whole numbers."""
@@ -16,11 +17,16 @@ LARGE = 2**24
 def pair_weights(labels: Tensor) -> tuple[Tensor, tuple[float, float]]:
     """Labels (n,) that float32 can hold; and ``1 / sum(y)`` and ``1 / sum(1 - y)`` over ordered pairs.
 
-    The diagonal is counted in the first sum (method, "Pair normalisation").
+    The diagonal is counted in the first sum (method, "Pair normalisation"). Relations (n, n) come back as they are, and
+    unknown pairs are in neither sum.
 
     Raises:
-        LossError: a batch of one class.
+        LossError: a batch of one class, or without a pair that is known to differ.
     """
+    if labels.ndim == 2:
+        check_two_classes(labels)
+        same, different = (int(pairs.sum()) for pairs in same_and_different(labels))
+        return labels, (1.0 / same, 1.0 / different)
     counts = Counter(labels.tolist())
     if len(counts) < 2:
         raise single_class()

@@ -14,6 +14,7 @@ from bier.method.losses.base import Boosted, Loss, Schedule
 from bier.method.losses.checks import check_terms
 from bier.method.losses.pair_weights import choose, pair_weights, spread
 from bier.method.losses.pairwise import boost_block, boost_pairs
+from bier.method.losses.relations import same_and_different
 
 VANISHING = 1e-6
 """A schedule that gives the hardest possible pair less weight than this teaches later learners nothing."""
@@ -29,6 +30,7 @@ class PairLoss(Loss):
 
     schedules: ClassVar[tuple[Schedule, ...]] = ("additive", "convex", "stagewise", "independent")
     default_schedule: ClassVar[Schedule] = "convex"
+    takes_relations: ClassVar[bool] = True
     additive_initial: ClassVar[float] = 0.0
     """``A_0`` of the additive schedule."""
     slopes: tuple[float, float] = (1.0, -1.0)
@@ -57,9 +59,9 @@ class PairLoss(Loss):
         return self.value_and_weight(margin, y)[1]
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """``sum_ij w_ij l(s_ij, y_ij)``, a scalar, of scores (n, n) and labels (n,)."""
-        same = labels[:, None] == labels
-        weights = spread(same.to(scores), pair_weights(labels)[1]).fill_diagonal_(0)
+        """``sum_ij w_ij l(s_ij, y_ij)``, a scalar, of scores (n, n) and labels (n,) or relations (n, n)."""
+        same, different = same_and_different(labels)
+        weights = spread(same.to(scores), pair_weights(labels)[1]).mul_(same | different).fill_diagonal_(0)
         return (weights * self.terms(scores, same)).sum()
 
     def boost(

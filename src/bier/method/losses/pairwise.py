@@ -19,6 +19,7 @@ from bier.method.ensemble import EPSILON, boosting_rate, boosting_weights
 from bier.method.losses.base import Boosted, Schedule
 from bier.method.losses.gradients import refuse_second_derivative
 from bier.method.losses.pair_weights import choose, pair_weights, spread
+from bier.method.losses.relations import SAME, UNKNOWN, same_and_different
 
 TILE = 256
 """Rows and columns of a tile: with three learners 0.8 MB in float32, which stays in a core's cache."""
@@ -101,9 +102,11 @@ def average_factors(learners: int) -> Matrix:
 
 
 def weights_at(loss: PairTerms, scores: Tensor, labels: Tensor) -> Tensor:
-    """``-dl/da`` at scores (M, n, n), the diagonals 0: how much each pair still pulls there."""
-    y = (labels[:, None] == labels).to(scores)
+    """``-dl/da`` at scores (M, n, n), the diagonals and unknown pairs 0: how much each pair still pulls there."""
+    same, different = same_and_different(labels)
+    y = same.to(scores)
     weights = loss.weight((scores - choose(y, loss.offsets)) * choose(y, loss.slopes), y)
+    weights.mul_(same | different)
     weights.diagonal(dim1=1, dim2=2).zero_()
     return weights
 
@@ -234,9 +237,9 @@ class Sweep:
         tile: int,
     ) -> None:
         self.loss, self.schedule, self.shrinkage, self.tile = loss, schedule, shrinkage, tile
-        classes, self.weights = pair_weights(labels)
+        known, self.weights = pair_weights(labels)
         # Comparing floats into floats is vectorised, comparing whole numbers is not.
-        self.codes = blocks(classes.to(like.dtype), tile)
+        self.known = blocks(known.to(like.dtype), tile)
         self.losses = like.new_zeros(learners)
         reweighted = schedule in ("additive", "convex")
         self.trace = PairTrace(like, learners, len(labels), tile, reweighted) if trace else None
@@ -249,19 +252,18 @@ class Sweep:
         """
         rows = [blocks(z_m, self.tile) for z_m in z]
         sums: list[list[Tensor]] = [[] for _ in z]
-        for i in range(len(self.codes)):
-            for j in range(i, len(self.codes)):
+        for i in range(len(self.known)):
+            for j in range(i, len(self.known)):
                 add_products(sums, i, j, self.visit(i, j, rows), rows)
         return [torch.cat(sums_m) if len(sums_m) > 1 else sums_m[0] for sums_m in sums]
 
     def visit(self, i: int, j: int, z: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
         """Take tile (i, j) through all learners: ``w_ij B_m,ij dl/ds`` of each, up to a factor of -1."""
-        loss, a, b = self.loss, self.codes[i], self.codes[j]
-        y = torch.eq(a.unsqueeze(1), b, out=a.new_empty(a.shape[0], b.shape[0]))
-        slope, w = choose(y, loss.slopes), spread(y, self.weights)
+        loss, (y, w) = self.loss, self.pairs(i, j)
+        slope = choose(y, loss.slopes)
         if i == j:
             w.fill_diagonal_(0)
-        s = a.new_empty(len(z), *y.shape)
+        s = y.new_empty(len(z), *y.shape)
         for s_m, z_m in zip(s.unbind(), z, strict=True):
             torch.mm(z_m[i], z_m[j].T, out=s_m)
         scores = None if self.trace is None else mix(average_factors(len(z)), s)
@@ -271,6 +273,16 @@ class Sweep:
             self.trace.record(i, j, scores, boosting)
         self.losses.addmv_(terms.view(len(z), -1), w.view(-1), alpha=1 if i == j else 2)
         return weight.mul_(w.mul_(slope)).unbind()
+
+    def pairs(self, i: int, j: int) -> tuple[Tensor, Tensor]:
+        """``y_ij`` and ``w_ij`` of tile (i, j), where unknown pairs weigh nothing."""
+        a, b = self.known[i], self.known[j]
+        if a.ndim == 1:
+            y = torch.eq(a.unsqueeze(1), b, out=a.new_empty(a.shape[0], b.shape[0]))
+            return y, spread(y, self.weights)
+        relations = a[:, j * self.tile : (j + 1) * self.tile]
+        y = torch.eq(relations, SAME, out=torch.empty_like(relations))
+        return y, spread(y, self.weights).mul_(relations != UNKNOWN)
 
 
 def blocks(rows: Tensor, tile: int) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from bier.method.losses.base import Boosted, Loss, Schedule
 from bier.method.losses.checks import check_two_classes
 from bier.method.losses.mined import LARGEST_EXPONENT, MinedSweep
 from bier.method.losses.pairwise import mean_loss
+from bier.method.losses.relations import same_and_different
 
 
 class MultiSimilarity(Loss):
@@ -25,15 +27,16 @@ class MultiSimilarity(Loss):
         epsilon: a pair is mined when it lies within epsilon of the hardest pair of the other kind; ``None`` keeps all.
     """
 
+    takes_relations: ClassVar[bool] = True
+
     def __init__(self, alpha: float = 2.0, beta: float = 50.0, base: float = 0.5, epsilon: float | None = 0.1) -> None:
         super().__init__()
         self.alpha, self.beta, self.base, self.epsilon = alpha, beta, base, epsilon
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """A scalar, of scores (n, n) and labels (n,): the mean over anchors."""
+        """A scalar, of scores (n, n) and labels (n,) or relations (n, n): the mean over anchors."""
         check_two_classes(labels)
-        positive = labels[:, None] == labels
-        negative = ~positive
+        positive, negative = same_and_different(labels)
         positive.fill_diagonal_(False)
         if self.epsilon is not None:
             s = scores.detach()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from bier.errors import ConfigError, LossError, nearest
 from bier.method.losses.checks import check_two_classes
 from bier.method.losses.gradients import attach_gradients
+from bier.method.losses.relations import same_and_different
 from bier.method.losses.terms import TermLoss
 
 
@@ -34,6 +35,8 @@ class Triplet(TermLoss):
             )
         self.margin, self.mining = margin, mining
 
+    takes_relations: ClassVar[bool] = True
+
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
         return self.reweighted(scores, None, labels)[0]
 
@@ -50,7 +53,7 @@ class Triplet(TermLoss):
         """
         check_two_classes(labels)
         s = scores.detach()
-        negative = labels[:, None] != labels
+        negative = same_and_different(labels)[1]
         gradient, weights = torch.zeros_like(s), torch.zeros_like(s)
         total, count = s.new_zeros(()), s.new_zeros(())
         positives = s.new_zeros(len(s), 1)
@@ -81,7 +84,7 @@ def positive_slots(labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
     With K images of each class there are K - 1 slots. All triplets are then visited in K - 1 steps of (n, n).
     """
-    same = labels[:, None] == labels
+    same = same_and_different(labels)[0]
     same.fill_diagonal_(False)
     rank = same.cumsum(dim=1)
     for k in range(1, int(rank[:, -1].max()) + 1):
