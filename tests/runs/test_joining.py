@@ -100,6 +100,13 @@ def test_names_groups_and_boxes_are_kept(tmp_path: Path) -> None:
     assert shown[4] == ("b", "gallery", "G", "B", "")
 
 
+def test_what_separates_labels_is_told(world: Path) -> None:
+    run = run_on(world / "photos", world / "several", data__label_separator="|")
+    found = join(run, [labels(world / "t.csv", (world / "new/1.png", "a|b"))], None, plain_console(quiet=True))
+    assert found.notes == ("labels are separated as in the run: train with --set 'data.label_separator=|'",)
+    assert found.new_classes == ("a|b",)
+
+
 def test_what_cannot_be_joined_is_told(world: Path) -> None:
     picture = world / "new/1.png"
     one, other = labels(world / "1.csv", (picture, "a")), labels(world / "2.csv", (picture, "b"))

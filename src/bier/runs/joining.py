@@ -17,7 +17,7 @@ from bier.data.datasets import open_labels
 from bier.data.label_kinds import other_kind
 from bier.data.manifest import natural
 from bier.data.references import is_reference
-from bier.errors import DataError
+from bier.errors import DataError, quoted
 from bier.runs.opening import opened_of
 from bier.system.files import write_text
 
@@ -61,7 +61,7 @@ def join(run: Path, tables: Sequence[str], source: str | None, console: Console)
         DataError: pictures are gone, a picture has two new labels, a table has none, or the run's source has a test
             that no table can tell.
     """
-    _, manifest = opened_of(run, source, console, "bier data join")
+    config, manifest = opened_of(run, source, console, "bier data join")
     if manifest.protocol not in _TOLD_BY_SPLITS:
         raise DataError(
             "its test is more than the splits of pictures, which is all that a table tells",
@@ -74,13 +74,14 @@ def join(run: Path, tables: Sequence[str], source: str | None, console: Console)
     changed = sum(image in rows and rows[image]["label"] != label for image, label in new.items())
     for image, label in new.items():
         rows[image] = _labelled(image, label, classes.get(label, []), rows.get(image), columns)
-    told = other_kind(classes, new.values())
+    separator, told = config.data.label_separator, other_kind(classes, new.values())
+    several = f"labels are separated as in the run: train with --set {quoted(f'data.label_separator={separator}')}"
     return Joined(
         rows=tuple(rows.values()),
         added=len(rows) - len(manifest),
         changed=changed,
         new_classes=tuple(sorted(set(new.values()) - set(classes), key=natural)),
-        notes=() if told is None else (told,),
+        notes=(*((several,) if separator else ()), *((told,) if told else ())),
     )
 
 
