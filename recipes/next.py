@@ -1,6 +1,7 @@
 """Does it pay to ask `bier data next` which pictures to label? Recall@1 by number of labels, beside random choice.
 
     python recipes/next.py [--data ../shared/data] [--out runs/next] [--judged-on test] [--seeds 0 1 2]
+    python recipes/next.py --cost 10000 100000
 
 The features of a pretrained backbone are computed once. Half of the training classes are known: the first labels are
 drawn from their pictures. The pool is all other training pictures, so it holds known classes and new ones. In each
@@ -10,11 +11,15 @@ are reduced to 256 principal components.
 
 The pool is even, as the sets are, or uneven: the k-th class keeps 1 / (1 + k / 4) of its pictures, as in a catalogue
 where few classes are frequent.
+
+``--cost`` chooses 200 of so many drawn vectors of 512 dimensions, beside 5,000 with labels, and no pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,6 +194,21 @@ def validation(given: Tensor, codes: Rows, seed: int) -> tuple[Tensor, Rows, Ten
     return given[~held], codes[~held], given[held], codes[held]
 
 
+def print_cost(counts: list[int]) -> None:
+    """Seconds and the peak of memory of the choice."""
+    random = np.random.default_rng(0)
+    labelled = Labelled.of(unit(random.standard_normal((5000, 512), dtype=np.float32)), np.arange(5000) % 100)
+    print("| pictures | seconds | peak memory, MB |\n|---|---|---|")
+    for count in counts:
+        began = time.perf_counter()
+        with VectorFile() as vectors:
+            for _ in range(count // 1000):
+                vectors.append(random.standard_normal((1000, 512), dtype=np.float32))
+            choose(vectors, labelled, 200)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"| {count:,} | {time.perf_counter() - began:.0f} | {peak:.0f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -197,9 +217,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=METHODS, default=["at random", "bier data next"])
     parser.add_argument("--sets", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cost", type=int, nargs="+", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
+    if arguments.cost:
+        print_cost(arguments.cost)
+        return
     for dataset in arguments.sets:
         for uneven in (False, True):
             budgets = (UNEVEN_BUDGETS if uneven else BUDGETS)[arguments.judged_on]

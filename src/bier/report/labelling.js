@@ -138,7 +138,7 @@ function complete() {
   at("known").replaceChildren(...found.map((label, index) => {
     const item = document.createElement("li");
     item.id = `known-${index}`;
-    item.role = "option";
+    item.setAttribute("role", "option");
     item.dataset.label = label;
     item.textContent = told(label);
     item.setAttribute("aria-selected", index === chosen);
