@@ -184,7 +184,8 @@ def unit(vectors: Vectors) -> Vectors:
 def principal(given: Tensor, dimensions: int = DIMENSIONS) -> Tensor:
     """The first principal components of features."""
     centred = given.double() - given.double().mean(0)
-    return (centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, :dimensions]).float()
+    directions: Tensor = torch.linalg.eigh(centred.T @ centred).eigenvectors
+    return (centred @ directions.flip(1)[:, :dimensions]).float()
 
 
 def validation(given: Tensor, codes: Rows, seed: int) -> tuple[Tensor, Rows, Tensor, Rows]:
