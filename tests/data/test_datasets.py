@@ -198,7 +198,14 @@ def test_vehicleid_lists_and_protocols(tmp_path: Path, made: Made) -> None:
     [
         (make_cub, cub.read, "images.txt", 11_788, "test: 5,923 images of 100 classes, published are 5,924 images"),
         (make_sop, sop.read, "Ebay_train.txt", 2, "train: 59,550 images of 11,318 classes, published are 59,551"),
-        (make_vehicleid, vehicleid.read, "train_test_split/train_list.txt", 9, "train: 113,345 images"),
+        pytest.param(
+            make_vehicleid,
+            vehicleid.read,
+            "train_test_split/train_list.txt",
+            9,
+            "train: 113,345 images",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_counts_that_are_not_the_published_ones(
@@ -277,7 +284,7 @@ def test_malformed_lines_are_named(
         (make_cub, "bounding_boxes.txt"),
         (make_cub, "images.txt"),
         (make_sop, "Ebay_test.txt"),
-        (make_vehicleid, "train_test_split/test_list_800.txt"),
+        pytest.param(make_vehicleid, "train_test_split/test_list_800.txt", marks=pytest.mark.slow),
         (make_cars_halves, "cars_test_annos_withlabels.mat"),
     ],
 )

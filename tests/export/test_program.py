@@ -144,6 +144,7 @@ def test_an_index_never_leads_to_a_program(kind: str, hostile: dict[str, Path], 
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_program_of_ours_holds_no_sample_inputs(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
     write_program(encoder, tmp_path / "m.pt2", images)
     with zipfile.ZipFile(tmp_path / "m.pt2") as archive:

@@ -20,7 +20,7 @@ def head(seed: int = 0) -> EmbeddingEnsemble:
     return EmbeddingEnsemble(24, (4, 8, 12))
 
 
-@pytest.mark.parametrize("kind", ["activation", "adversarial"])
+@pytest.mark.parametrize("kind", [pytest.param("activation", marks=pytest.mark.slow), "adversarial"])
 def test_learners_respond_less_to_the_same_images(kind: str) -> None:
     ensemble, given = head(), features()
     before, bias = given.clone(), ensemble.linear.bias.detach().clone()

@@ -43,7 +43,9 @@ def difference(found: Tensor, expected: Tensor) -> float:
     return float((unit(found) - unit(expected)).norm(dim=1).max())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*NAMES[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:4]), *NAMES[4:]]
+)
 def test_features_are_the_backbones(name: str, pictures: Tensor) -> None:
     plain = backbone(name)
     with torch.inference_mode():

@@ -56,7 +56,11 @@ def largest_difference(one: bier.Run, other: bier.Run) -> float:
     "more",
     [
         pytest.param({}, id="boosted"),
-        pytest.param({"loss.name": "proxy_anchor", "diversity.loss": "adversarial"}, id="with proxies and regressors"),
+        pytest.param(
+            {"loss.name": "proxy_anchor", "diversity.loss": "adversarial"},
+            id="with proxies and regressors",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"model.backbone": "efficientnet_lite0", "model.weights": "default", "image.size": 64},
             id="lite0",
@@ -163,7 +167,7 @@ def test_tries_share_the_features(birds: Path, tmp_path: Path, written: list[tup
     assert not [*tmp_path.rglob("values.bin")]
 
 
-@pytest.mark.parametrize("more", [{}, {"model.frozen": True}], ids=["", "frozen"])
+@pytest.mark.parametrize("more", [pytest.param({}, marks=pytest.mark.slow), {"model.frozen": True}], ids=["", "frozen"])
 def test_no_epochs_are_a_whole_run(more: dict[str, Any], birds: Path, tmp_path: Path) -> None:
     run = bier.train(birds, {**TINY, **more, "optimizer.epochs": 0}, tmp_path / "run", quiet=True)
     assert run.finished

@@ -67,6 +67,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(birds: Path, straight: bier.Run,
     assert resumed.metrics.rows == straight.metrics.rows
 
 
+@pytest.mark.slow
 def test_batches_in_parts_and_heads_alone(birds: Path, straight: bier.Run, tmp_path: Path) -> None:
     parts = bier.train(birds, {**LORA, "hardware.images_at_once": 2}, tmp_path / "parts", quiet=True)
     whole = weights(straight)

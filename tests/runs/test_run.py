@@ -84,7 +84,9 @@ class Recorder(Callback):
         self.calls.append("end")
 
 
-@pytest.mark.parametrize("kind", ["frame", "arrow", "pairs"])
+@pytest.mark.parametrize(
+    "kind", ["frame", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("arrow", "pairs"))]
+)
 def test_every_source_of_the_same_rows_trains_the_same_model(
     kind: str, frame: pandas.DataFrame, finished: bier.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +220,7 @@ def test_callbacks_are_called_in_order(birds: Path, finished: bier.Run, tmp_path
     assert same(run, finished), "watching changes nothing"
 
 
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("number", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_bit_for_bit(
     number: int, frame: pandas.DataFrame, finished: bier.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +250,7 @@ def test_a_resumed_run_shows_its_new_model(birds: Path, tmp_path: Path) -> None:
     assert not torch.equal(early, late)
 
 
-@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize("number", [*(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2)), 4])
 def test_a_run_whose_callback_fails_can_be_resumed(
     number: int, birds: Path, finished: bier.Run, tmp_path: Path
 ) -> None:
@@ -309,6 +311,7 @@ def test_a_wish_to_stop_early_outlives_an_interruption(birds: Path, tmp_path: Pa
     assert same(bier.open_run(tmp_path / "run").resume(quiet=True), straight)
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_early_and_was_killed_stays_stopped(birds: Path, tmp_path: Path) -> None:
     class Killed(Callback):
         def on_end(self, run: Running, error: BaseException | None) -> None:

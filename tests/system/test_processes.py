@@ -73,6 +73,7 @@ def hardest(epoch: dict[str, Any]) -> list[Any]:
     return [pair["pictures"] for kind in ("positive", "negative") for pair in epoch["hardest"][kind]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # three trainings, which share two cores with other tests
 def test_two_processes_interrupted_and_resumed_make_the_run_of_one(birds: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"

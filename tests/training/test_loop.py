@@ -193,7 +193,8 @@ def test_interrupted_and_resumed_bit_for_bit(
         runs.resume(folder, console)
 
 
-@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("epoch", [1, 2])
 def test_a_signal_is_heard_while_validating(
     epoch: int, straight: Path, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,8 +401,14 @@ def test_a_folder_with_a_run_is_not_overwritten(straight: Path, birds: Path, con
         pytest.param({"loss__name": "contrastive", "diversity__loss": "activation"}, marks=pytest.mark.slow),
         {"loss__name": "multi_similarity", "diversity__loss": "both"},
         pytest.param({"loss__name": "normalized_softmax", "diversity__loss": "none"}, marks=pytest.mark.slow),
-        {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},
-        {"diversity__initialize": True, "loss__schedule": "stagewise", "diversity__during_training": False},
+        pytest.param(
+            {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"diversity__initialize": True, "loss__schedule": "stagewise", "diversity__during_training": False},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"hardware__precision": "bfloat16", "image__fit": "pad", "model__weighting": "equal"},
             marks=pytest.mark.slow,

@@ -15,7 +15,7 @@ from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
-    from bier.search import Index, IndexInfo, Rows
+    from bier.search import Answer, Index, IndexInfo, Rows
     from bier.search.duplicates import Duplicates, Stored
     from bier.vectors.parts import VectorBatch
 
@@ -228,7 +228,7 @@ def _calibrated(opened: Index, folder: Path) -> str:
 
 @app.command
 def search(
-    folder: IndexFolder,
+    folder: Annotated[str, Parameter(name="INDEX", help="The index's folder, or the address of a running server.")],
     query: Annotated[Path, Parameter(name="QUERY", help="A picture.")],
     *,
     top: Annotated[int, Parameter(help="How many pictures.", validator=Number(gte=1))] = 10,
@@ -258,11 +258,34 @@ def search(
 ) -> int:
     """Find the pictures of an index that are most like one picture.
 
+    A running `bier serve` answers sooner: its model is in memory. Its token is read from BIER_TOKEN.
+
     Ends with 0, with 1 if --min-confidence withholds the answer, and with 2 after a mistake.
     """
-    from bier.cli.answers import in_words, print_answer, print_json, withhold
+    from bier.cli.answers import in_words, withhold
+    from bier.cli.asking import ask, is_server
     from bier.data.box import checked_box
     from bier.errors import ConfigError, SearchError, quoted
+
+    if min_confidence is not None and learners is not None:
+        raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
+    part = checked_box(box, "--box")
+    if is_server(folder):
+        for option, given_here in (("--staged", staged), ("--html", html), ("--model", model)):
+            if given_here:
+                raise ConfigError("is decided by the server", where=option, remedy="leave it out")
+        answer = ask(
+            folder,
+            query,
+            top=top,
+            where=where,
+            learners=learners,
+            rerank=rerank,
+            exact=exact,
+            box=part,
+            judged=min_confidence is not None,
+        )
+        return _printed(withhold(answer, min_confidence), min_confidence, json)
     from bier.search import (
         ConfidentSearch,
         CurrentCalibration,
@@ -282,11 +305,8 @@ def search(
         raise ConfigError("--rerank ranks by all learners", remedy="leave out --rerank or --learners")
     if staged and learners is not None:
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
-    if min_confidence is not None and learners is not None:
-        raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
     if staged and exact:
         raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
-    part = checked_box(box, "--box")
     with open_index(folder) as opened:
         filters = parse_filters(where, opened.info.kinds)
         opened.checked_filters(filters)  # before the model is loaded, which takes seconds
@@ -301,10 +321,7 @@ def search(
         [answer] = ConfidentSearch(searcher, calibration, again).search(vectors, top, filters)
         count = opened.count()
     given = withhold(answer, min_confidence)
-    if json:
-        print_json(given)
-    else:
-        print_answer(given, min_confidence)
+    status = _printed(given, min_confidence, json)
     if html is not None:
         how = ["in stages"] if staged else []
         how += [] if part is None else ["a part"]
@@ -314,7 +331,18 @@ def search(
         write_page(query, given.hits, html, box=part, count=count, how="".join(f" · {part}" for part in how))
         if not json:
             terminal().print(f"page: {html}", soft_wrap=True)
-    return 1 if min_confidence is not None and not given.hits else 0
+    return status
+
+
+def _printed(given: Answer, least: float | None, json: bool) -> int:
+    """Print an answer; the exit status that goes with it."""
+    from bier.cli.answers import print_answer, print_json
+
+    if json:
+        print_json(given)
+    else:
+        print_answer(given, least)
+    return 1 if least is not None and not given.hits else 0
 
 
 @app.command

@@ -86,6 +86,7 @@ def test_settings_and_curves_are_there(birds: Path, tmp_path: Path) -> None:
     assert session["exit"].exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_the_same_run(birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     with pytest.raises(bier.Interrupted):
