@@ -149,7 +149,7 @@ def test_the_walk_finds_the_planted_faults(engineer: Engineer) -> None:
     assert {Path(image).name for image in proposed} == set(planted.labels), "all, as there are fewer than 200"
     before, after = (set(column(folder / "all.csv", name)) for name in ("label", "image"))
     assert set(planted.labels.values()) <= before and set(proposed) <= after
-    assert f"{len(planted.labels)} pictures and 1 classes are new" in said["bier data join"]
+    assert f"{len(planted.labels)} new pictures, 1 new class" in said["bier data join"]
     for page in ("suspects.html", "copies.html", "pairs.html", "next.html"):
         assert "data:image/jpeg" in (folder / page).read_text(encoding="utf-8"), page
     assert (folder / "runs/second/model.safetensors").is_file()

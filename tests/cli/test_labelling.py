@@ -160,7 +160,8 @@ def test_ten_pictures_labelled_with_the_keyboard_are_trained_on(
     code, out, error = run(capsys, "data", "join", world / "run", table, "-o", every)
     assert code == 0, error
     new = len({label for _, label in given} - {folder.name for folder in (world / "birds").iterdir()})
-    assert f"10 pictures and {new} classes are new, 0 labels changed; 40 pictures in {every}" in out
+    classes = "1 new class" if new == 1 else f"{new} new classes"
+    assert f"10 new pictures, {classes}, 0 changed labels; 40 pictures in {every}" in out
     assert len(open_source(every)) == 40
     small = [
         part

@@ -79,6 +79,7 @@ def join(
     A picture of the run that has another label in a new table gets that one.
     """
     from bier.errors import ConfigError, quoted
+    from bier.report.wording import count
     from bier.runs.joining import join as joined
     from bier.runs.joining import write_table
 
@@ -93,8 +94,12 @@ def join(
     write_table(found, out)
     for note in found.notes:
         console.print(note, soft_wrap=True)
+    parts = [
+        count(found.added, "new picture"),
+        count(len(found.new_classes), "new class", "new classes"),
+        count(found.changed, "changed label"),
+    ]
     console.print(
-        f"{found.added:,} pictures and {len(found.new_classes):,} classes are new, {found.changed:,} labels changed; "
-        f"{len(found.rows):,} pictures in {out}\nnext: bier train {quoted(out)}",
+        f"{', '.join(parts)}; {len(found.rows):,} pictures in {out}\nnext: bier train {quoted(out)}",
         soft_wrap=True,
     )
