@@ -6,6 +6,7 @@ Servers start and are asked for their health; what people do on their pages is t
 from __future__ import annotations
 
 import csv
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -95,10 +96,12 @@ class Engineer(Reader):
         write(self.folder / "labels.csv", ("image", "label"), rows)
 
     def mark(self) -> None:
-        """As on the search page: one pair of a class, one of two classes."""
-        first, second, *_ = sorted(path.parent.name for path in self.folder.glob("photos/*/0000.jpg"))
-        pairs = [(f"{first}/0000.jpg", f"{first}/0001.jpg", "good"), (f"{first}/0000.jpg", f"{second}/0001.jpg", "bad")]
-        write(self.folder / "marks.csv", ("query", "result", "verdict"), pairs)
+        """As on the search page: a good pair of each class, and bad ones of two."""
+        names = sorted(path.parent.name for path in self.folder.glob("photos/*/0000.jpg"))
+        good = [(f"{name}/0000.jpg", f"{name}/0001.jpg", "good") for name in names]
+        bad = [(f"{one}/0000.jpg", f"{other}/0002.jpg", "bad") for one, other in itertools.pairwise(names)]
+        rows = [(query, "", "", result, verdict, "2026-01-01T00:00:00Z") for query, result, verdict in [*good, *bad]]
+        write(self.folder / "marks.csv", ("query", "sha256", "box", "result", "verdict", "time"), rows)
 
 
 HANDS: dict[str, Callable[[Engineer], None]] = {

@@ -252,3 +252,24 @@ def test_reranking_is_chosen_on_validation_and_measured_on_test(
     assert f"| run | {best} (chosen) | {100 * content['test'][best]['R@1']:.1f} |" in capsys.readouterr().out
     rerank.print_cost([300])
     assert capsys.readouterr().out.count("| 300 | 10 / 200 |") == 2
+
+
+@pytest.mark.slow
+def test_marks_are_simulated_through_the_code_that_trains(
+    recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = recipe("marks")
+    monkeypatch.setattr(marks, "STEPS", 3)
+    monkeypatch.setattr(marks, "COUNTS", (10, 1000))
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(20).repeat_interleave(6)
+    features = torch.randn(120, 40, generator=generator) + 2 * torch.randn(20, 40, generator=generator)[labels]
+    names = [f"{label}" for label in labels.tolist()]
+    manifest = Manifest.of(Path(), "made", image=[f"{n}.jpg" for n in range(120)], label=names, split=["train"] * 120)
+    world = marks.World(manifest, features, features, labels.numpy())
+    figures = dict(marks.simulate(world, 0, ["pairs", "places"], tmp_path))
+    assert len(figures) == 2 + 2 * 4
+    assert all(0 < figure <= 1 for figure in figures.values())
+    assert figures["uploads with a class, of all, by 10"] < figures["uploads with a class, of all, by 1,000"]
+    found = marks.marks(world, marks.catalogue(manifest.label, 0), lambda given: given, 1000, 0)
+    assert all((names[int(mark.sha256, 16)] == names[int(mark.result[:-4])]) == mark.same for mark in found)

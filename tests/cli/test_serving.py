@@ -161,6 +161,8 @@ def test_mistakes_get_one_message(
     error = message([index, "--port", "0", "--model", str(folder / "other.safetensors")], capsys)
     assert "not of this one" in error
     assert "gone.safetensors" in message([index, "--port", "0", "--model", str(tmp_path / "gone.safetensors")], capsys)
+    uploads = ["--keep-uploads", str(folder / "model.safetensors")]
+    assert "model.safetensors: uploads cannot be kept there" in message([index, "--port", "0", *uploads], capsys)
     assert "is no index" in message([str(tmp_path), "--port", "0"], capsys)
     assert "BIER_TOKEN" in message([index, "--port", "0", "--host", "0.0.0.0"], capsys)
     assert "no such address" in message([index, "--port", "0", "--host", "no.such.host.invalid"], capsys)

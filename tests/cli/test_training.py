@@ -173,6 +173,11 @@ MISTAKES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "unknown backbone": (["train", "{photos}", "--set", "model.backbone=resnet51"], ("resnet51", "→")),
     "no source": (["train"], ("SOURCE",)),
     "not a run": (["train", "--resume", "{tmp}"], ("not the folder of a run",)),
+    "uploads without marks": (["train", "{photos}", "--uploads", "{tmp}"], ("--uploads", "--marks")),
+    "not a file of marks": (
+        ["train", "{photos}", "--marks", "{tmp}/notes.txt"],
+        ("notes.txt", "no column 'query'", "Download marked pairs"),
+    ),
     "model of another kind": (["evaluate", "{tmp}/notes.txt", "{photos}"], ("notes.txt", "→")),
     "no model": (["evaluate", "{tmp}/gone", "{photos}"], ("gone", "no such file")),
     "report of nothing": (["report"], ("no run",)),

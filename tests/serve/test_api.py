@@ -235,7 +235,7 @@ def test_marks_become_pairs(client: httpx.Client, cars: list[Path], tmp_path: Pa
     query, upload, results = name(cars[0]), "ab" * 32, [name(car) for car in cars[1:4]]
     marks = [{"query": query, "result": result, "verdict": "good"} for result in results]
     marks.append({"sha256": upload, "result": results[0], "verdict": "bad"})
-    assert client.post("/api/marks", json={"marks": marks}).json() == {"saved": 4}
+    assert client.post("/api/marks", json={"marks": marks}).json() == {"saved": 4, "wanted": []}
     for result, verdict in zip(results, ("none", "bad"), strict=False):
         client.post("/api/marks", json={"marks": [{"query": query, "result": result, "verdict": verdict}]})
     with open(tmp_path / "marks.jsonl", "a") as file:

@@ -28,6 +28,16 @@ def serve(
         str | None,
         Parameter(help="Rank the first hits again: k-reciprocal, alpha-qe or dba, unless a request says otherwise."),
     ] = None,
+    keep_uploads: Annotated[
+        Path | None,
+        Parameter(
+            help="Keep pictures that were uploaded and marked in this folder, for `bier train --marks`. They may show "
+            "people: docs/serve.md has a note on privacy. [default: none is kept]"
+        ),
+    ] = None,
+    keep_uploads_limit: Annotated[
+        float, Parameter(help="Most megabytes of kept pictures.", validator=Number(gt=0))
+    ] = 1000,
     batch: Annotated[int, Parameter(help="Most pictures in one go of the model.", validator=Number(gte=1))] = 16,
     queue: Annotated[
         int, Parameter(help="Most uploads in hand; one more is told to wait.", validator=Number(gte=1))
@@ -61,6 +71,8 @@ def serve(
         title=index.resolve().name,
         token=token,
         marks=index / "marks.jsonl",
+        uploads=keep_uploads,
+        uploads_bytes=int(keep_uploads_limit * 1e6),
         staged=staged,
         rerank=None if rerank is None else str(RankAgain.asked(rerank, "--rerank").reranking),
         batch=batch,

@@ -62,6 +62,17 @@ def train(
             validator=Number(gte=1),
         ),
     ] = 1,
+    marks: Annotated[
+        Path | None,
+        Parameter(help="Pairs that people marked on the search page, beside labels: what `/api/marks.csv` gives."),
+    ] = None,
+    uploads: Annotated[
+        Path | None,
+        Parameter(help="The folder of `bier serve --keep-uploads`. [default: uploads, beside the file of marks]"),
+    ] = None,
+    marks_win: Annotated[
+        bool, Parameter(help="Where labels contradict a mark, the mark counts; else it is an error.", negative="")
+    ] = False,
     track: Annotated[
         tuple[Literal["mlflow", "wandb"], ...],
         Parameter(help="Also send settings and curves there (extra 'tracking').", negative="", show_default=False),
@@ -76,11 +87,12 @@ def train(
     from bier.records.folder import RunFolder, new_folder
     from bier.report import write_report
     from bier.runs import tries
+    from bier.runs.marks import GivenMarks
     from bier.settings.reading import load
     from bier.system.console import plain_console
     from bier.training.stopping import Interrupted
 
-    own = config is not None or out is not None or bool(set_ or try_)
+    own = any(given is not None for given in (config, out, marks, uploads)) or bool(set_ or try_ or marks_win)
     if processes > 1 and not is_launched():
         _refuse_contradictions(source, resume, own)
         return launch(processes, sys.argv[1:])
@@ -89,13 +101,14 @@ def train(
         folder = everyone.gather_objects(resume or out or new_folder(str(source)))[0]
         console = plain_console(quiet=not everyone.first)
         options: dict[str, Any] = {"processes": everyone, "callbacks": _callbacks(track) if everyone.first else ()}
+        given = GivenMarks.named(marks, uploads, win=marks_win)
         try:
             if resume is not None:
                 metrics = (tries if tries.is_unfinished(resume) else runs).resume(resume, console, **options)
             elif try_:
-                metrics = tries.train(str(source), load(config, set_), try_, folder, console, **options)
+                metrics = tries.train(str(source), load(config, set_), try_, folder, console, marks=given, **options)
             else:
-                metrics = runs.train(str(source), load(config, set_), folder, console, **options)
+                metrics = runs.train(str(source), load(config, set_), folder, console, marks=given, **options)
         except (Interrupted, KeyboardInterrupt):
             console.print(_how_to_go_on(folder, processes), soft_wrap=True)
             sys.exit(STOPPED)

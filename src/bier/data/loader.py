@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from bier.data.images import TestTransform, TrainTransform, read_picture
 from bier.data.manifest import Manifest
-from bier.data.sampler import BatchPlan
+from bier.data.plan import Plan
 from bier.data.workers import as_it_is, from_workers, memory_to_share
 from bier.errors import ImageError
 
@@ -40,7 +40,7 @@ class Batch:
 
 def train_loader(
     manifest: Manifest,
-    plan: BatchPlan,
+    plan: Plan,
     transform: TrainTransform,
     seed: int,
     epoch: int,

@@ -76,6 +76,11 @@ class RunFolder:
         return self.path / "history.jsonl"
 
     @property
+    def marks(self) -> Path:
+        """Where a run takes marks beside labels, a copy of their file."""
+        return self.path / "marks.csv"
+
+    @property
     def metrics(self) -> Path:
         """Figures on the test split of the run's own source (see `bier.records.metrics`)."""
         return self.path / "metrics.json"

@@ -57,6 +57,29 @@ class Refit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MarkedBy:
+    """The marks that a run takes beside labels. Their file is copied into its folder."""
+
+    path: str
+    file: str
+    """SHA-256 of the file; likewise of what it means: pictures, their classes, and pairs."""
+    fingerprint: str
+    uploads: str | None = None
+    """The folder of kept uploads."""
+    win: bool
+    """Whether a mark counts where labels say otherwise."""
+    right: int
+    """Pairs that were marked as the same; likewise as different, and those of them that labels contradict."""
+    wrong: int
+    against_labels: int
+    brought: int
+    """Pictures that came with marks, kept uploads above all; likewise those that got a class."""
+    brought_classed: int
+    left_out: dict[str, int]
+    """Marks that count for nothing, by the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Written when a run begins, and again when it has ended."""
 
@@ -74,6 +97,7 @@ class Provenance:
     parameters: int
     data: TrainedOn
     backbone: BackboneSpec
+    marks: MarkedBy | None = None
     seconds: float | None = None
     """The fields from here on are there when the run has ended."""
     best_epoch: int | None = None

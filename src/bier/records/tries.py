@@ -18,6 +18,10 @@ class Tries:
     """Of pictures: its path."""
     combinations: tuple[tuple[str, ...], ...]
     """The settings of each try, as ``key=value``."""
+    uploads: str | None = None
+    """The folder of kept uploads, where there are marks; their file is copied into the folder of the tries."""
+    marks_win: bool = False
+    """Whether a mark counts where labels say otherwise."""
 
     @staticmethod
     def load(folder: Path) -> Tries:

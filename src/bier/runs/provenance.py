@@ -16,6 +16,7 @@ from torch import nn
 from bier.data import Manifest
 from bier.records.provenance import BackboneSpec, Provenance, TrainedOn
 from bier.records.reading import from_json
+from bier.runs.marks import TakenMarks
 from bier.runs.splits import classes_seen
 from bier.settings.schema import Config
 from bier.system.places import path_of
@@ -24,7 +25,9 @@ from bier.training.job import Job
 VERSIONS = ("bier-dml", "torch", "torchvision", "timm", "numpy", "pillow", "torchcodec", "safetensors")
 
 
-def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> Provenance:
+def provenance_of(
+    source: str, manifest: Manifest, config: Config, job: Job, marks: TakenMarks | None = None
+) -> Provenance:
     """That of a run that begins now."""
     model = job.learning.model
     return Provenance(
@@ -40,6 +43,7 @@ def provenance_of(source: str, manifest: Manifest, config: Config, job: Job) -> 
         parameters=_count(model.parameters()) - _count(model.backbone.adapters),  # of the model that is saved
         data=_trained_on(source, manifest),
         backbone=from_json(BackboneSpec, model.backbone.spec()),
+        marks=None if marks is None else marks.record(),
     )
 
 

@@ -21,6 +21,7 @@ from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance, is_finished
 from bier.report import write_report
 from bier.runs import evaluation, trainer
+from bier.runs.marks import GivenMarks
 from bier.settings.reading import from_table, load
 from bier.settings.schema import Config
 from bier.system.console import plain_console
@@ -38,6 +39,9 @@ def train(
     out: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
     *,
+    marks: str | Path | None = None,
+    uploads: str | Path | None = None,
+    marks_win: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Train a model and evaluate it, as ``bier train`` does.
@@ -49,6 +53,9 @@ def train(
             of a YAML file.
         out: the run's folder; by default ``runs/NAME-TIME``.
         callbacks: watch the run, and may stop it early.
+        marks: pairs that people marked on the search page, beside labels: the file that ``/api/marks.csv`` gives.
+        uploads: the folder of kept uploads; by default ``uploads`` beside the marks.
+        marks_win: where labels contradict a mark, the mark counts; else it is an error.
         quiet: print nothing.
 
     Returns:
@@ -62,7 +69,9 @@ def train(
     config, watching = _config(settings), _callbacks(callbacks)
     in_memory = not isinstance(source, str | Path)
     folder = processes.gather_objects(Path(out) if out else new_folder(memory.NAME if in_memory else str(source)))[0]
-    options: dict[str, Any] = {"processes": processes, "callbacks": watching}
+    files = (None if path is None else Path(path) for path in (marks, uploads))
+    given = GivenMarks.named(*files, win=marks_win)
+    options: dict[str, Any] = {"processes": processes, "callbacks": watching, "marks": given}
     if in_memory:
         open_table(source, config.data)  # a mistake in it is told before anything is written
         with held(folder, processes), _saved(source, folder, processes) as file:

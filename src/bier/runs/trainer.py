@@ -13,6 +13,8 @@ import torch
 from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, with_distractors
+from bier.data.marked_plan import MarkedPlan
+from bier.data.plan import Plan
 from bier.data.several_labels import LabelSets, check_several, label_entries
 from bier.errors import ConfigError, DataError, ModelError, quoted
 from bier.records.baseline import Baseline
@@ -27,6 +29,7 @@ from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
 from bier.runs.habits import with_habits
 from bier.runs.machine import resolved, set_threads
+from bier.runs.marks import GivenMarks, TakenMarks, refuse_others, take_marks
 from bier.runs.opening import opened
 from bier.runs.pooling import choose_pooling
 from bier.runs.provenance import now, provenance_of
@@ -42,7 +45,7 @@ from bier.training.callbacks import Callback
 from bier.training.callbacks.log_file import LogFile
 from bier.training.callbacks.progress_bar import ProgressBar
 from bier.training.callbacks.tensorboard import TensorBoard
-from bier.training.job import Job, Learning, Pictures
+from bier.training.job import Job, Learning, Pictures, Relations
 from bier.training.loop import run
 from bier.training.progress import Progress
 from bier.vectors.strangers import strangers_beside
@@ -59,6 +62,7 @@ def train(
     resume: bool = False,
     evaluate_after: bool = True,
     features: Path | None = None,
+    marks: GivenMarks | None = None,
 ) -> Metrics | None:
     """Train on a source and fill the run's folder; returns the test metrics where the source has test images.
 
@@ -73,6 +77,7 @@ def train(
         evaluate_after: measure the model on test images at the end.
         features: a folder where those of a frozen backbone stay, for other runs; by default in the run's folder, until
             it has ended.
+        marks: pairs that people marked, beside labels; `resume` takes them from the run's folder.
 
     Raises:
         BierError: any of its kinds; ConfigError where another process works in the folder.
@@ -89,6 +94,7 @@ def train(
             resume=resume,
             evaluate_after=evaluate_after,
             features=features,
+            marks=marks,
         )
 
 
@@ -103,6 +109,7 @@ def _train(
     resume: bool,
     evaluate_after: bool,
     features: Path | None,
+    marks: GivenMarks | None,
 ) -> Metrics | None:
     began = time.monotonic()
     console = console if processes.first else plain_console(quiet=True)
@@ -113,27 +120,30 @@ def _train(
     if not resume:
         refuse_to_overwrite(folder)
         processes.wait()  # nobody writes before all have looked
-    job = build_job(manifest, config, folder, hardware)
+    taken = None if marks is None else take_marks(marks, manifest, config.data.label_separator)
+    job = build_job(manifest, config, folder, hardware, taken)
     announce(job, manifest, console)
+    for line in () if taken is None else taken.in_words():
+        console.print(line, soft_wrap=True)
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
     evaluate_after = evaluate_after and has_test(manifest)
     if not resume:
         given, config = config, choose_pooling(job, config, console)
         if config != given:
-            job = build_job(manifest, config, folder, hardware)
-    provenance = _same_data(folder, manifest) if resume else provenance_of(source, manifest, config, job)
+            job = build_job(manifest, config, folder, hardware, taken)
+    provenance = _same_data(folder, manifest, taken) if resume else provenance_of(source, manifest, config, job, taken)
     begun = resume and bool(RunFolder(folder).checkpoints)
     processes.wait()  # nobody writes before all have looked
     if config.model.frozen and config.optimizer.epochs:
-        _write_beginning(folder, config, provenance, processes)  # from here on it can be resumed
+        _write_beginning(folder, config, provenance, processes, marks)  # from here on it can be resumed
         job = frozen.with_features(job, manifest, config, features or RunFolder(folder).features, console)
     measured: float | None = None
     if not begun:
         prepare_head(job, config, console)
         if evaluate_after:
             measured = _measure_baseline(job, manifest, config, console)
-        _write_beginning(folder, config, provenance, processes)
+        _write_beginning(folder, config, provenance, processes, marks)
     elif evaluate_after and Baseline.load(folder) is None:  # an older version began this run
         prepare_head(job, config, plain_console(quiet=True))
         _measure_baseline(job, manifest, config, console)
@@ -163,8 +173,12 @@ def _train(
     return evaluate(folder, None, console, manifest=manifest, processes=processes)
 
 
-def _write_beginning(folder: Path, config: Config, provenance: Provenance, processes: Processes) -> None:
+def _write_beginning(
+    folder: Path, config: Config, provenance: Provenance, processes: Processes, marks: GivenMarks | None
+) -> None:
     if processes.first:
+        if marks is not None:
+            marks.copy(RunFolder(folder).marks)
         write_atomically(RunFolder(folder).config, lambda file: save(config, file))
         provenance.save(folder)
 
@@ -200,7 +214,8 @@ def resume(folder: Path, console: Console, *, processes: Processes = ALONE, **op
         config = load(RunFolder(folder).config)
         if config.model.drop_path is None:  # a run from before there was this setting
             config = config.replace(model__drop_path=0.0)
-        return train(source, config, folder, console, processes=processes, resume=True, **options)
+        marks = GivenMarks.again(folder)
+        return train(source, config, folder, console, processes=processes, resume=True, marks=marks, **options)
 
 
 def _interrupted(folder: Path) -> Provenance:
@@ -218,7 +233,7 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
     counts = ", ".join(
         f"{len(part):,} {name} of {len(part.classes()):,} classes"
         for name, part in (
-            ("training images", pictures.train),
+            ("training images", manifest.only("train")),
             ("for validation", manifest.only("val")),
             ("for testing", test_part(manifest)),
         )
@@ -244,14 +259,17 @@ def _several(pictures: Pictures) -> list[str]:
     """A line for a person where pictures have several labels."""
     if pictures.label_separator is None:
         return []
-    names = LabelSets.of(pictures.train.label, pictures.label_separator).names
+    own = pictures.train.split == "train"  # and did not come with marks
+    names = LabelSets.of(pictures.train.label[own], pictures.label_separator).names
     return [
         f"training pictures have {len(names):,} labels, between {pictures.label_separator!r}: those that share one are "
         "alike. Sets of labels are held out, and not labels"
     ]
 
 
-def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardware) -> Job:
+def build_job(
+    manifest: Manifest, config: Config, folder: Path, hardware: Hardware, marks: TakenMarks | None = None
+) -> Job:
     """All that a run needs, from its settings.
 
     Raises:
@@ -259,7 +277,7 @@ def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardwa
         ConfigError: settings that contradict one another.
     """
     config = with_habits(config)
-    pictures = _pictures(manifest, config, hardware)
+    pictures = _pictures(manifest, config, hardware, marks)
     learning = _learning(pictures, config, hardware)
     build.check_image_size(learning.model, pictures.test_view.size)
     return Job(
@@ -274,7 +292,7 @@ def build_job(manifest: Manifest, config: Config, folder: Path, hardware: Hardwa
     )
 
 
-def _pictures(manifest: Manifest, config: Config, hardware: Hardware) -> Pictures:
+def _pictures(manifest: Manifest, config: Config, hardware: Hardware, marks: TakenMarks | None) -> Pictures:
     training = manifest.only("train")
     if not len(training):
         raise DataError("no training images", where=manifest.source, remedy="lower data.test_classes or mend `split`")
@@ -290,25 +308,29 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware) -> Picture
     size = build.image_size(config, hardware.device)
     if separator is not None:
         check_several(training, separator)
-    entries, classes = label_entries(training, separator)
+    relations: Relations | None = None if separator is None else LabelSets.of(training.label, separator)
+    if marks is not None:
+        training, relations = marks.marked.manifest, marks.relations
     return Pictures(
         train=training,
         validation=with_distractors(manifest, config.data.validation_gallery, config.seed) if len(validation) else None,
-        plan=BatchPlan(
-            classes,
-            config.data.classes_per_batch,
-            config.data.images_per_class,
-            config.seed,
-            hardware.processes.rank,
-            hardware.processes.world,
-            None if separator is None else entries,
-        ),
+        plan=_plan(training, config, hardware.processes, marks),
         train_view=build.train_transform(config, size),
         test_view=build.test_transform(config, size),
         views=build.views(config),
-        relations=None if separator is None else LabelSets.of(training.label, separator),
+        relations=relations,
         label_separator=separator,
     )
+
+
+def _plan(training: Manifest, config: Config, processes: Processes, marks: TakenMarks | None) -> Plan:
+    data, separator = config.data, config.data.label_separator
+    rows, classes = label_entries(training, separator)
+    how = (data.classes_per_batch, data.images_per_class, config.seed, processes.rank, processes.world)
+    if marks is None:
+        return BatchPlan(classes, *how, None if separator is None else rows)
+    known, pairs = marks.marked.classed[rows], marks.apart()
+    return MarkedPlan(classes[known], rows[known], pairs, *how) if len(pairs) else BatchPlan(classes, *how, rows)
 
 
 def _refuse_untrained(config: Config) -> None:
@@ -334,9 +356,9 @@ def _learning(pictures: Pictures, config: Config, hardware: Hardware) -> Learnin
     boost = build.boosting(config, model.head.sizes, len(pictures.train.classes()))
     if pictures.relations is not None and not boost.loss.takes_relations:
         raise ConfigError(
-            f"{config.loss.name} takes one label a picture, and data.label_separator gives several",
+            f"{config.loss.name} takes one label a picture, and neither several (data.label_separator) nor marks",
             where="loss.name",
-            remedy="take a loss of pairs, such as multi_similarity, or leave data.label_separator out",
+            remedy="take a loss of pairs, such as multi_similarity",
         )
     diversity = build.diversity(config, model.head.sizes)
     model.to(hardware.device)
@@ -385,7 +407,7 @@ def _tell_what_is_kept(progress: Progress, console: Console) -> None:
         )
 
 
-def _same_data(folder: Path, manifest: Manifest) -> Provenance:
+def _same_data(folder: Path, manifest: Manifest, marks: TakenMarks | None) -> Provenance:
     provenance = Provenance.load(folder)
     if provenance.data.fingerprint != manifest.fingerprint():
         raise DataError(
@@ -393,4 +415,5 @@ def _same_data(folder: Path, manifest: Manifest) -> Provenance:
             where=provenance.data.path,
             remedy="restore them, or start a new run",
         )
+    refuse_others(provenance.marks, marks)
     return provenance

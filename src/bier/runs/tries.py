@@ -26,6 +26,7 @@ from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance, is_finished
 from bier.records.tries import Tries
 from bier.runs import frozen, trainer
+from bier.runs.marks import GivenMarks
 from bier.runs.splits import held_out
 from bier.runs.trainer import evaluate_if_tested
 from bier.settings.reading import load, override, save
@@ -51,6 +52,7 @@ def train(
     *,
     processes: Processes = ALONE,
     callbacks: Sequence[Callback] = (),
+    marks: GivenMarks | None = None,
 ) -> Metrics | None:
     """Train with every combination of values, and keep the best.
 
@@ -62,6 +64,7 @@ def train(
         console: where to tell of it, on rank 0.
         processes: share the work; each calls this alike.
         callbacks: watch every try.
+        marks: pairs that people marked, beside labels.
 
     Returns:
         the test metrics of the best, where the source has test images.
@@ -83,7 +86,14 @@ def train(
         processes.wait()  # nobody writes before all have looked
         if processes.first:
             write_atomically(RunFolder(folder).config, lambda file: save(config, file))
-            Tries(source=str(path_of(source).resolve()), combinations=tuple(map(tuple, combinations))).save(folder)
+            if marks is not None:
+                marks.copy(RunFolder(folder).marks)
+            Tries(
+                source=str(path_of(source).resolve()),
+                combinations=tuple(map(tuple, combinations)),
+                uploads=None if marks is None or marks.uploads is None else str(marks.uploads.resolve()),
+                marks_win=marks is not None and marks.win,
+            ).save(folder)
         processes.wait()
         return resume(folder, console, processes=processes, callbacks=callbacks)
 
@@ -107,12 +117,13 @@ def _resume(folder: Path, console: Console, processes: Processes, callbacks: Seq
     config = load(RunFolder(folder).config)
     shared = RunFolder(folder).features
     options = {"processes": processes, "callbacks": callbacks, "evaluate_after": False, "features": shared}
+    marks = _marks(folder, request)
     scores: dict[str, float] = {}
     for number, chosen in enumerate(request.combinations, 1):
         name = " ".join(chosen)
         console.rule(f"try {number} of {len(request.combinations)}: {name}", align="left")
         to = RunFolder(folder).one_try(name)
-        scores[name] = _score(request.source, override(config, chosen), to, console, options)
+        scores[name] = _score(request.source, override(config, chosen), to, console, options, marks)
     best = max(scores, key=lambda name: scores[name])
     _keep(folder, best, scores, processes)
     console.print(_table(scores, best))
@@ -138,13 +149,21 @@ def _values(setting: str) -> list[str]:
     return list(values)
 
 
-def _score(source: str, config: Config, folder: Path, console: Console, options: dict[str, Any]) -> float:
+def _marks(folder: Path, request: Tries) -> GivenMarks | None:
+    file = RunFolder(folder).marks
+    uploads = None if request.uploads is None else Path(request.uploads)
+    return GivenMarks(file, uploads, request.marks_win) if file.is_file() else None
+
+
+def _score(
+    source: str, config: Config, folder: Path, console: Console, options: dict[str, Any], marks: GivenMarks | None
+) -> float:
     if not is_finished(folder):
         if RunFolder(folder).checkpoints:  # features are in a folder for all
             trainer.resume(folder, console, **options)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            trainer.train(source, config, folder, console, **options)
+            trainer.train(source, config, folder, console, marks=marks, **options)
     return validation_score(folder)
 
 

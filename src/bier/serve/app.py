@@ -24,6 +24,7 @@ from bier.serve.schemas import Marks, SearchRequest
 from bier.serve.service import Service
 from bier.serve.settings import ServeSettings
 from bier.serve.threads import Threads
+from bier.serve.uploads import KeptUploads
 from bier.vectors.encoder import PictureEncoder
 
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -43,6 +44,7 @@ def create_app(
 
     Raises:
         SearchError: another model filled the index, or it is to answer in stages and holds one learner only.
+        StorageError: uploads are to be kept in a folder that cannot be made.
     """
     check_model(index, encoder)
     settings, metrics = settings or ServeSettings(), Metrics()
@@ -59,6 +61,7 @@ def create_app(
     app.state.following, app.state.settings, app.state.metrics = following, settings, metrics
     app.state.parsing = Threads("parse", 1)
     app.state.marks = None if settings.marks is None else MarksFile(settings.marks)
+    app.state.uploads = None if settings.uploads is None else KeptUploads(settings.uploads, settings.uploads_bytes)
     answer_problems(app)
     app.include_router(api)
     app.include_router(watch)

@@ -56,14 +56,23 @@ class MarksFile:
 
         A cell that a spreadsheet would take for a formula begins with an apostrophe.
         """
-        latest = {(mark.query, mark.sha256, _part(mark), mark.result): mark for mark in self._marks()}
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
-        writer.writerows(_cells(mark) for mark in latest.values() if mark.verdict != "none")
+        writer.writerows(map(_cells, self._standing()))
         return text.getvalue()
 
-    def _marks(self) -> Iterator[StoredMark]:
+    def marked(self, sha256: str) -> bool:
+        """Whether a mark of this upload stands."""
+        return any(mark.sha256 == sha256 for mark in self._standing(sha256))
+
+    def _standing(self, about: str = "") -> list[StoredMark]:
+        """The last verdict on each pair, of lines that hold a text; those taken back are left out."""
+        marks = self._marks(about)
+        latest = {(mark.query, mark.sha256, _part(mark), mark.result): mark for mark in marks}
+        return [mark for mark in latest.values() if mark.verdict != "none"]
+
+    def _marks(self, about: str) -> Iterator[StoredMark]:
         if not self._path.exists():
             return
         try:
@@ -76,6 +85,8 @@ class MarksFile:
                 remedy="look at the file; move it away to begin a new one",
             ) from error
         for number, line in enumerate(lines, start=1):
+            if about.encode() not in line:
+                continue
             try:
                 yield StoredMark.model_validate_json(line)
             except ValidationError:  # half a line, from a power cut, or somebody's own

@@ -25,6 +25,7 @@ from bier.serve.problems import Refusal
 from bier.serve.service import Service, Uploaded, read_name
 from bier.serve.settings import ServeSettings
 from bier.serve.thumbnails import SIDES
+from bier.serve.uploads import KeptUploads
 from bier.system import json_values
 
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
@@ -44,7 +45,7 @@ PROBLEMS = {
     429: "Too many uploads or connections; see Retry-After.",
     503: "The search engine cannot be reached, or too many connections.",
     504: "It took too long.",
-    507: "The disk is full.",
+    507: "The disk is full, or as many uploads are kept as may be.",
 }
 
 
@@ -60,8 +61,16 @@ def _marks(request: Request) -> MarksFile:
     return marks
 
 
+def _uploads(request: Request) -> KeptUploads:
+    uploads: KeptUploads | None = request.app.state.uploads
+    if uploads is None:
+        raise Refusal(404, "this server keeps no uploads", "start it with bier serve INDEX --keep-uploads FOLDER")
+    return uploads
+
+
 ServiceHere = Annotated[Service, Depends(_service)]
 MarksHere = Annotated[MarksFile, Depends(_marks)]
+UploadsHere = Annotated[KeptUploads, Depends(_uploads)]
 Asked = Annotated[schemas.SearchRequest, Depends(parsed(schemas.SearchRequest))]
 Given = Annotated[schemas.Marks, Depends(parsed(schemas.Marks))]
 Files = Annotated[list[UploadFile], File(max_length=MOST_PICTURES)]
@@ -101,6 +110,7 @@ async def info(request: Request, service: ServiceHere) -> schemas.Info:
         calibrated=await service.calibrated(),
         rerank=settings.rerank,
         marks=settings.marks is not None,
+        keeps_uploads=settings.marks is not None and settings.uploads is not None,
         limits=schemas.Limits(
             body=settings.body,
             pixels=settings.pixels,
@@ -207,14 +217,32 @@ async def thumbnail(
 
 
 @api.post("/marks", openapi_extra=described(schemas.Marks))
-async def mark(service: ServiceHere, file: MarksHere, given: Given) -> schemas.Saved:
-    """Save good and bad results as pairs for the next training."""
+async def mark(request: Request, service: ServiceHere, file: MarksHere, given: Given) -> schemas.Saved:
+    """Save good and bad results as pairs for the next training.
+
+    Where the server keeps uploads, `wanted` names those that it does not have yet. An upload whose marks are all taken
+    back is removed.
+    """
     for pair in given.marks:
         if (pair.query is None) == (pair.sha256 is None):
             raise Refusal(422, "a mark needs either query or sha256", "name the example that was searched from")
     ids = {name for pair in given.marks for name in (pair.query, pair.result) if name is not None}
     await service.stored(sorted(ids))
-    return schemas.Saved(saved=await asyncio.to_thread(file.append, given.marks))
+    saved = await asyncio.to_thread(file.append, given.marks)
+    uploads: KeptUploads | None = request.app.state.uploads
+    wanted = [] if uploads is None else await asyncio.to_thread(_wanted, file, uploads, given.marks)
+    return schemas.Saved(saved=saved, wanted=wanted)
+
+
+@api.post("/uploads")
+async def keep(service: ServiceHere, file: MarksHere, uploads: UploadsHere, picture: UploadFile) -> schemas.Kept:
+    """Keep an uploaded picture that a mark names, for training: of its pixels alone, without place, time or camera."""
+    upload = Uploaded(read_name(picture.filename, 0), await picture.read())
+    if not await asyncio.to_thread(file.marked, upload.sha256):
+        raise Refusal(422, f"{upload.name}: no mark names this picture", "mark a result of it first")
+    content = await service.without_metadata(upload)
+    await asyncio.to_thread(uploads.keep, upload.sha256, content)
+    return schemas.Kept(sha256=upload.sha256)
 
 
 @api.get("/marks.csv", response_class=PlainTextResponse, responses=CSV)
@@ -252,6 +280,17 @@ async def _uploaded(files: Sequence[UploadFile], boxes: Sequence[str]) -> list[U
     names = [read_name(file.filename, i) for i, file in enumerate(files)]
     parts = [_box(text, name) for text, name in zip(boxes, names, strict=True)] if boxes else [None] * len(files)
     return [Uploaded(name, await file.read(), part) for name, file, part in zip(names, files, parts, strict=True)]
+
+
+def _wanted(file: MarksFile, uploads: KeptUploads, marks: Sequence[schemas.Mark]) -> list[str]:
+    """Uploads among the marks that are not kept yet; those without a mark are not kept any longer."""
+    wanted = []
+    for sha256 in sorted({mark.sha256 for mark in marks if mark.sha256 is not None}):
+        if not file.marked(sha256):
+            uploads.remove(sha256)
+        elif not uploads.has(sha256):
+            wanted.append(sha256)
+    return wanted
 
 
 def _box(text: str, name: str) -> Box | None:

@@ -179,6 +179,7 @@ class Info(BaseModel):
     calibrated: bool = Field(description="Whether answers have a confidence.")
     rerank: str | None = Field(description="How hits are ranked again where a request does not say.")
     marks: bool = Field(description="Whether marks can be saved.")
+    keeps_uploads: bool = Field(description="Whether pictures that were uploaded and marked are kept for training.")
     limits: Limits
 
 
@@ -200,6 +201,13 @@ class Marks(Strict):
 
 class Saved(BaseModel):
     saved: int
+    wanted: list[str] = Field(
+        description="SHA-256 of marked uploads that the server wants to keep: send them to `/api/uploads`."
+    )
+
+
+class Kept(BaseModel):
+    sha256: str
 
 
 class Health(BaseModel):

@@ -30,10 +30,12 @@ from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
 from bier.serve.settings import ServeSettings
 from bier.serve.threads import Threads
-from bier.serve.thumbnails import Thumbnails
+from bier.serve.thumbnails import SIDES, Thumbnails, jpeg
 from bier.serve.values import Matches, Values
 from bier.vectors.encoder import PictureEncoder
 
+KEPT_QUALITY = 95
+"""Of an upload that is kept as a JPEG: nothing is lost that training would see."""
 Vectors = NDArray[np.float32]
 Where = Mapping[str, Any]
 T = TypeVar("T")
@@ -170,6 +172,11 @@ class Service:
             raise Refusal(
                 404, f"the picture behind {name[:200]!r}: {error.what}", "put it back, or index again"
             ) from error
+
+    async def without_metadata(self, picture: Uploaded) -> bytes:
+        """A JPEG of the whole picture, upright, of its pixels alone; raises `ImageError` if it cannot be read."""
+        made = partial(jpeg, side=SIDES["full"], quality=KEPT_QUALITY)
+        return await self._shrinkers.run(self._decoder.read, picture.content, made, picture.name, self._pixels)
 
     def _prepare(self, picture: Uploaded) -> Tensor:
         view = self.encoder.transform

@@ -23,6 +23,10 @@ class ServeSettings:
     name of its own at this machine would otherwise read a server that asks for no token."""
     marks: Path | None = None
     """The file that good and bad marks are appended to."""
+    uploads: Path | None = None
+    """The folder where pictures are kept that were uploaded and marked; ``None`` keeps none."""
+    uploads_bytes: int = 1_000_000_000
+    """Most bytes of all of them."""
     staged: bool = False
     """Queries of all learners are answered in stages, from a copy of the index in memory, made at the start."""
     rerank: str | None = None

@@ -54,12 +54,13 @@ class Thumbnails:
 def thumbnail(image: str, side: int, decoder: Decoder) -> bytes:
     # A file is not read into memory first: more may stand behind its picture.
     source = picture_bytes(image) if is_reference(image) else located(Path(image))
-    return decoder.read(source, partial(_shrunk, side=side), image)
+    return decoder.read(source, partial(jpeg, side=side), image)
 
 
-def _shrunk(pixels: Tensor, side: int) -> bytes:
+def jpeg(pixels: Tensor, side: int, quality: int = QUALITY) -> bytes:
+    """Pixels uint8 (3, H, W) as a JPEG whose longer side is at most `side`."""
     picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (H, W, 3) uint8
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=QUALITY, optimize=True)
+    picture.save(buffer, format="JPEG", quality=quality, optimize=True)
     return buffer.getvalue()

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.data import Batch, BatchPlan, Manifest, TrainTransform
+from bier.data import Batch, Manifest, TrainTransform
 from bier.data.images import read_picture
 from bier.data.loader import drawn_view, view_loader
+from bier.data.plan import Plan
 from bier.errors import DataError, ImageError
 from bier.method.ensemble import EmbeddingEnsemble, normalize
 from bier.network.backbone import Backbone
@@ -38,7 +39,7 @@ class Frozen:
     validation_features: ViewFeatures | None
     """Of the split ``val``: the centres."""
 
-    def batches(self, plan: BatchPlan, *, seed: int, epoch: int, start_batch: int) -> Iterator[Batch]:
+    def batches(self, plan: Plan, *, seed: int, epoch: int, start_batch: int) -> Iterator[Batch]:
         """Those of `bier.data.train_loader` with as many views, with features for images."""
         labels = torch.from_numpy(self.train.codes())
         for rows in plan.epoch(epoch)[start_batch:]:
@@ -66,7 +67,8 @@ class Frozen:
         """
         assert self.validation_features is not None
         searched = set(manifest.image[manifest.split == "train"])
-        chosen = np.flatnonzero([image in searched for image in self.train.image]) * self.train_features.views
+        own = self.train.split == "train"  # and did not come with marks
+        chosen = np.flatnonzero([image in searched for image in self.train.image] & own) * self.train_features.views
         features = torch.empty(len(manifest), self.train_features.width)
         of_val = torch.from_numpy(manifest.split == "val")
         features[~of_val] = torch.from_numpy(self.train_features.rows(chosen))

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bier.data import BatchPlan, Manifest, TestTransform, TrainTransform, train_loader
+from bier.data import Manifest, TestTransform, TrainTransform, train_loader
 from bier.data.loader import Batch
+from bier.data.plan import Plan
 from bier.method.boosting import OnlineBoosting
 from bier.network.model import RetrievalModel
 from bier.system.hardware import Hardware
@@ -63,7 +64,7 @@ class Pictures:
     train: Manifest
     validation: Manifest | None
     """Held-out classes (split ``val``) and the training pictures that they are searched among."""
-    plan: BatchPlan
+    plan: Plan
     """This process's share of the batches."""
     train_view: TrainTransform
     test_view: TestTransform

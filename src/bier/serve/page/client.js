@@ -70,6 +70,13 @@ export class Client {
     return (await this.fetch("/api/embed", { method: "POST", body })).json();
   }
 
+  /** Have a picture kept that was marked. */
+  async keep(file) {
+    const body = new FormData();
+    body.append("picture", file, file.name || "picture");
+    return (await this.fetch("/api/uploads", { method: "POST", body })).json();
+  }
+
   async picture(id, side, signal) {
     const query = new URLSearchParams({ id, side });
     return (await this.fetch(`/api/thumbnail?${query}`, { signal })).blob();

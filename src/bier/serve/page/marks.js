@@ -1,9 +1,9 @@
 // Results marked as good or bad.
 
-import { element } from "/dom.js";
-import { say, trouble } from "/messages.js";
+import { $, element } from "/dom.js";
+import { complain, say, trouble, wording } from "/messages.js";
 import { named } from "/named.js";
-import { question } from "/question.js";
+import { question, uploads } from "/question.js";
 import { client, server } from "/server.js";
 import { shown } from "/shown.js";
 
@@ -15,8 +15,9 @@ export async function mark(item, kind) {
   if (!server.info.marks) return;
   const key = markKey(item);
   const verdict = marks.get(key) === kind ? "none" : kind;
+  let saved;
   try {
-    await client.post("/api/marks", { marks: question.now.like.map((one) => ({
+    saved = await client.post("/api/marks", { marks: question.now.like.map((one) => ({
       query: one.id ?? null, sha256: one.sha256 ?? null, box: one.box ?? null, result: item.id, verdict,
     })) });
   } catch (error) {
@@ -27,6 +28,18 @@ export async function mark(item, kind) {
   const index = shown.items.indexOf(item);
   if (shown.grid.tiles.has(index)) paintMark(shown.grid.tiles.get(index), item);
   say(verdict === "none" ? `${named(item)}: mark taken back` : `${named(item)}: marked as ${verdict}, saved`);
+  if (saved.wanted.length) await keepUploads(saved.wanted);
+}
+
+/** Send pictures again, for a server that keeps them. The marks are saved whatever becomes of that. */
+async function keepUploads(hashes) {
+  try {
+    for (const sha256 of hashes) if (uploads.has(sha256)) await client.keep(uploads.get(sha256).file);
+  } catch (error) {
+    complain(wording(error), error.remedy ?? "The mark is saved, but its picture is not kept.");
+    return;
+  }
+  say(`${$("status").textContent}. Your picture is kept for training`);
 }
 
 export function paintMark(tile, item) {

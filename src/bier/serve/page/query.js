@@ -4,7 +4,7 @@ import { $, button, element } from "/dom.js";
 import { exampleName } from "/named.js";
 import { choosePart, partPicture } from "/part.js";
 import { go, question, uploads } from "/question.js";
-import { client } from "/server.js";
+import { client, server } from "/server.js";
 
 const PART = "M4 1v11h11M1 4h11v11";
 const CROSS = "M4 4l8 8M12 4l-8 8";
@@ -18,6 +18,7 @@ export function showQuery() {
   list.hidden = !searching;
   document.body.classList.toggle("searching", searching);
   $("invitation").hidden = searching;
+  $("keeping").hidden = !(server.info?.keeps_uploads && like.some((one) => one.sha256));
   $("add").hidden = $("clear").hidden = !searching;
   $("advanced").hidden = !searching;
   for (const radio of $("learners").querySelectorAll("input")) radio.checked = radio.value === (learners ?? "");
