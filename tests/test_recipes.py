@@ -62,6 +62,25 @@ def test_every_head_trains(recipe: Callable[[str], ModuleType]) -> None:
         assert heads.whole(found["rows"])["recall"]["1"] > 0.5, key
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("uneven", [False, True])
+def test_labels_are_asked_for_in_rounds(
+    recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, uneven: bool
+) -> None:
+    asked = recipe("next")
+    monkeypatch.setattr(asked, "HEAD", replace(asked.HEAD, steps=2, sizes=(8, 16)))
+    generator = torch.Generator().manual_seed(0)
+    codes = np.repeat(np.arange(20), 30)
+    features = torch.randn(600, 40, generator=generator) + 2 * torch.randn(20, 40, generator=generator)[codes]
+    given, given_codes, held, held_codes = asked.validation(asked.principal(features, 32), codes, 0)
+    assert set(given_codes) | set(held_codes) == set(range(20)) and len(set(held_codes)) == 8
+    for name, method in asked.METHODS.items():
+        judge = asked.judge_on(held, held_codes)
+        found = asked.simulated(given, given_codes, method, (20, 30, 40), uneven, 0, judge)
+        assert len(found) == 3 and min(found) > 0.2, name
+    assert len(asked.thinned(codes, np.random.default_rng(0))) < 300
+
+
 def measured(recall: float, *, sizes: tuple[int, ...] = (512,)) -> dict[str, Any]:
     """A ``metrics.json`` as far as tables and plots read it."""
 
