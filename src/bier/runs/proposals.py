@@ -203,12 +203,20 @@ def _embed(
     rows = []
     with Waiting(console, f"embedding {len(manifest):,} images", len(manifest)) as waiting:
         for part in np.array_split(np.arange(len(manifest)), math.ceil(len(manifest) / _AT_ONCE)):
-            made = embed(model, manifest.take(part), transform=view, hardware=hardware, progress=waiting.advance)
+            some = manifest.take(part)
+            made = embed(model, some, transform=view, hardware=hardware, progress=waiting.advance, part=True)
             into.append(retrieval_vectors(model, made))
             rows.append(part[made.index])
             for error in made.failed:
                 console.print(f"left out: {error.where}: {error.what}", soft_wrap=True)
-    return np.concatenate(rows)
+    readable = np.concatenate(rows)
+    if not len(readable):
+        raise DataError(
+            f"none of the {len(manifest):,} pictures can be read",
+            where=manifest.source,
+            remedy="look at the files with 'bier data check'",
+        )
+    return readable
 
 
 def _judge(asked: Vectors, labelled: Labelled, learned: Calibration, model: RetrievalModel) -> Judgement:
