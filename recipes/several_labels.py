@@ -61,7 +61,8 @@ def shared_labels(world: World, seed: int) -> EmbeddingEnsemble:
 @torch.no_grad()
 def figures(world: World, head: EmbeddingEnsemble, cells: list[str]) -> dict[str, float]:
     """Recall@1 and MAP@R of the test pictures, by species and by shared labels."""
-    vectors, found = head(world.test_features), {}
+    vectors = head(world.test_features)
+    found: dict[str, float] = {}
     for name, relevance in (("the same species", None), ("a shared label", shared_label(cells, separator=SEPARATOR))):
         result = evaluate_retrieval(vectors, world.test_labels, recall_at=(1,), relevance=relevance)
         assert result.map_at_r is not None
