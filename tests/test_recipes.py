@@ -62,6 +62,25 @@ def test_every_head_trains(recipe: Callable[[str], ModuleType]) -> None:
         assert heads.whole(found["rows"])["recall"]["1"] > 0.5, key
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("uneven", [False, True])
+def test_labels_are_asked_for_in_rounds(
+    recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, uneven: bool
+) -> None:
+    asked = recipe("next")
+    monkeypatch.setattr(asked, "HEAD", replace(asked.HEAD, steps=2, sizes=(8, 16)))
+    generator = torch.Generator().manual_seed(0)
+    codes = np.repeat(np.arange(20), 30)
+    features = torch.randn(600, 40, generator=generator) + 2 * torch.randn(20, 40, generator=generator)[codes]
+    given, given_codes, held, held_codes = asked.validation(asked.principal(features, 32), codes, 0)
+    assert set(given_codes) | set(held_codes) == set(range(20)) and len(set(held_codes)) == 8
+    for name, method in asked.METHODS.items():
+        judge = asked.judge_on(held, held_codes)
+        found = asked.simulated(given, given_codes, method, (20, 30, 40), uneven, 0, judge)
+        assert len(found) == 3 and min(found) > 0.2, name
+    assert len(asked.thinned(codes, np.random.default_rng(0))) < 300
+
+
 def measured(recall: float, *, sizes: tuple[int, ...] = (512,)) -> dict[str, Any]:
     """A ``metrics.json`` as far as tables and plots read it."""
 
@@ -235,6 +254,31 @@ def test_reranking_is_chosen_on_validation_and_measured_on_test(
     assert capsys.readouterr().out.count("| 300 | 10 / 200 |") == 2
 
 
+def made_world(marks: ModuleType) -> Any:
+    """Features of twenty classes of six pictures that do not exist."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(20).repeat_interleave(6)
+    features = torch.randn(120, 40, generator=generator) + 2 * torch.randn(20, 40, generator=generator)[labels]
+    names = [f"bird_{label}_kind{label % 5}" for label in labels.tolist()]
+    manifest = Manifest.of(Path(), "made", image=[f"{n}.jpg" for n in range(120)], label=names, split=["train"] * 120)
+    return marks.World(manifest, features, features, labels.numpy())
+
+
+@pytest.mark.slow
+def test_shared_labels_are_compared_with_whole_cells(
+    recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks, several = recipe("marks"), recipe("several_labels")
+    monkeypatch.setattr(marks, "STEPS", 3)
+    world = several.few(made_world(marks), 4, 0)
+    assert len(world.train) == len(world.features) == 80
+    cells = several.cells_of(made_world(marks).train)
+    assert cells[0] == "bird_0_kind0|kind0"
+    for head in (several.whole_cells(world, 0), several.shared_labels(world, 0)):
+        figures = several.figures(world, head, cells)
+        assert figures["the same species, Recall@1"] <= figures["a shared label, Recall@1"] <= 1
+
+
 @pytest.mark.slow
 def test_marks_are_simulated_through_the_code_that_trains(
     recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -242,12 +286,8 @@ def test_marks_are_simulated_through_the_code_that_trains(
     marks = recipe("marks")
     monkeypatch.setattr(marks, "STEPS", 3)
     monkeypatch.setattr(marks, "COUNTS", (10, 1000))
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(20).repeat_interleave(6)
-    features = torch.randn(120, 40, generator=generator) + 2 * torch.randn(20, 40, generator=generator)[labels]
-    names = [f"{label}" for label in labels.tolist()]
-    manifest = Manifest.of(Path(), "made", image=[f"{n}.jpg" for n in range(120)], label=names, split=["train"] * 120)
-    world = marks.World(manifest, features, features, labels.numpy())
+    world = made_world(marks)
+    manifest, names = world.train, world.train.label.tolist()
     figures = dict(marks.simulate(world, 0, ["pairs", "places"], tmp_path))
     assert len(figures) == 2 + 2 * 4
     assert all(0 < figure <= 1 for figure in figures.values())

@@ -12,7 +12,8 @@ import pytest
 
 from bier.errors import DataError, SearchError
 from bier.search import Index, IndexInfo, create_index
-from bier.search.map_file import FILE, IndexMap, mark, read_map, write_map
+from bier.search.base import vector_mark
+from bier.search.map_file import FILE, IndexMap, read_map, write_map
 from bier.search.mapping import map_index, map_now
 from bier.vectors import planar
 
@@ -34,7 +35,7 @@ def vectors(seed: int) -> np.ndarray:
 
 
 def drawn() -> IndexMap:
-    return IndexMap(24, IDS, [float(i) for i in range(24)], [0.5] * 24, list(map(mark, vectors(0))))
+    return IndexMap(24, IDS, [float(i) for i in range(24)], [0.5] * 24, list(map(vector_mark, vectors(0))))
 
 
 def test_an_index_becomes_a_map_that_is_read_as_it_was_written(index: Index) -> None:
@@ -84,4 +85,4 @@ def test_a_map_that_cannot_be_used_is_said(index: Index) -> None:
         file.write_text(harmed)
         with pytest.raises(SearchError, match=words) as caught:
             read_map(index.folder, INFO)
-        assert caught.value.remedy == "draw it anew: bier index map INDEX"
+        assert caught.value.remedy == "draw the map anew: bier index map INDEX"

@@ -13,7 +13,8 @@ import pytest
 from pages import NARROW, expect, keep, until
 
 from bier.search import Index, IndexInfo, create_index
-from bier.search.map_file import IndexMap, mark, write_map
+from bier.search.base import vector_mark
+from bier.search.map_file import IndexMap, write_map
 from bier.vectors.encoder import Encoder
 
 Serve = Callable[..., httpx.Client]
@@ -53,7 +54,7 @@ def mapped(folder: Path, cars: list[Path], encoder: Encoder, count: int, groups:
         ],
     )
     x, y = places.round(3).T.tolist()
-    write_map(index.folder, info, IndexMap(count, ids, x, y, list(map(mark, vectors))))
+    write_map(index.folder, info, IndexMap(count, ids, x, y, list(map(vector_mark, vectors))))
     return index
 
 

@@ -118,3 +118,9 @@ def test_bfloat16_touches_the_backbone_only(tmp_path: Path) -> None:
     assert not torch.equal(half.features, embed(net, manifest, transform=VIEW).features)
     assert half.features.dtype == torch.float32
     torch.testing.assert_close(list(half.learners), [normalize(f) for f in net.head.learners(half.features)])
+
+
+def test_of_a_part_none_need_be_readable(tmp_path: Path) -> None:
+    made = embed(model(), manifest_of(tmp_path, 2, broken=(0, 1)), transform=VIEW, part=True)
+    assert len(made) == 0 and len(made.failed) == 2
+    assert [tuple(z.shape) for z in made.learners] == [(0, 2), (0, 4)]

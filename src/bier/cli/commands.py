@@ -1,6 +1,17 @@
 """All commands; a file for each group of them, which register themselves."""
 
-from bier.cli import backbones, calibrating, embedding, exporting, quality, searching, serving, training, untrained  # noqa: F401
+from bier.cli import (  # noqa: F401
+    backbones,
+    calibrating,
+    embedding,
+    exporting,
+    labelling,
+    quality,
+    searching,
+    serving,
+    training,
+    untrained,
+)
 from bier.cli.app import app, run
 
 __all__ = ["app", "run"]

@@ -218,12 +218,23 @@ def metrics_of(
 
 
 def embed_manifest(
-    model: RetrievalModel, manifest: Manifest, transform: TestTransform, hardware: Hardware, console: Console
+    model: RetrievalModel,
+    manifest: Manifest,
+    transform: TestTransform,
+    hardware: Hardware,
+    console: Console,
+    *,
+    part: bool = False,
 ) -> Embeddings:
     """`embed`, and say what could not be read."""
     with Waiting(console, f"embedding {len(manifest):,} images", len(manifest)) as waiting:
         vectors = embed(
-            model, manifest, transform=transform, hardware=hardware, progress=waiting.share(hardware.processes.world)
+            model,
+            manifest,
+            transform=transform,
+            hardware=hardware,
+            progress=waiting.share(hardware.processes.world),
+            part=part,
         )
     for error in vectors.failed:
         console.print(f"left out: {error.where}: {error.what}", soft_wrap=True)

@@ -77,7 +77,7 @@ def _fill(vectors: VectorFile, manifest: Manifest, config: Config, console: Cons
     rows = []
     for top in range(0, len(order), MOST_PICTURES):
         part = np.sort(order[top : top + MOST_PICTURES])
-        made = embed_manifest(model, manifest.take(part), view, hardware, console)
+        made = embed_manifest(model, manifest.take(part), view, hardware, console, part=top > 0)
         if top == 0:
             if len(made) < 2:
                 raise DataError("only one picture can be read", where=manifest.source, remedy="give two or more")

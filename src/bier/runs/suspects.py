@@ -10,21 +10,16 @@ from pathlib import Path
 from rich.console import Console
 
 from bier.data import Manifest, TestTransform
-from bier.errors import DataError, quoted
+from bier.errors import DataError
 from bier.evaluate.suspects import judge
 from bier.network.model_file import load_model
-from bier.records.folder import RunFolder
 from bier.records.pictures import Picture
-from bier.records.provenance import Provenance
 from bier.runs import build
 from bier.runs.evaluation import embed_manifest
 from bier.runs.judged import retrieval_vectors
-from bier.runs.machine import portable, set_threads
-from bier.runs.opening import opened
-from bier.settings.reading import load
-from bier.settings.schema import Config
+from bier.runs.machine import set_threads
+from bier.runs.opening import opened_of
 from bier.system.files import write_text
-from bier.system.places import exists, path_of
 
 COLUMNS = ("image", "label", "better", "suspicion", "neighbours")
 
@@ -67,9 +62,7 @@ def suspects(run: Path, source: str | None, console: Console) -> Suspects:
         ModelError: the folder holds no run.
         DataError: the pictures are gone, there are none for training, or all are of one class.
     """
-    trained_on = Provenance.load(run).data
-    config = portable(load(RunFolder(run).config))
-    manifest = _manifest(run, source or trained_on.path, source is None, config, console)
+    config, manifest = opened_of(run, source, console, "bier data suspects")
     wanted = manifest.only("train", "val")
     if not len(wanted):
         raise DataError(
@@ -104,16 +97,6 @@ def write_csv(found: Suspects, file: Path) -> None:
     writer.writerow(COLUMNS)
     writer.writerows(suspect.row for suspect in found.found)
     write_text(file, text.getvalue())
-
-
-def _manifest(run: Path, source: str, own: bool, config: Config, console: Console) -> Manifest:
-    if own and not exists(path_of(source)):
-        raise DataError(
-            "the pictures of this run are no longer there",
-            where=source,
-            remedy=f"say where they are now: bier data suspects {quoted(run)} --source PICTURES",
-        )
-    return opened(source, config.data, console)
 
 
 def _suspect(seen: Manifest, row: int, near: list[int], suspicion: float) -> Suspect:

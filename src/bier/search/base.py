@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -103,6 +104,11 @@ class Hit:
     metadata: dict[str, Any]
     reranked: float | None = None
     """By what re-ranking has ordered it, the higher the nearer (see `bier.method.reranking`); None where it has not."""
+
+
+def vector_mark(vector: Vectors) -> int:
+    """CRC-32, by which a stored vector is told from another that took its place."""
+    return zlib.crc32(vector.tobytes())
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bier.confidence.calibration import Calibration, check_calibration
-from bier.errors import SearchError
 from bier.search.base import Index, IndexInfo
+from bier.search.sealed import Sealed
 from bier.search.writers import index_error
-from bier.system.files import WhileUnchanged, write_json
-from bier.system.json_files import read_object
-from bier.system.json_values import number, object_of, one_of, record, text, whole
+from bier.system.files import WhileUnchanged
+from bier.system.json_values import number, object_of, whole
 from bier.vectors.encoder import PictureEncoder
 
 FILE = "calibration.json"
-FORMAT = "bier-index-calibration-1"
-REMEDY = "repeat `bier calibrate`, or take the calibration away: bier calibrate INDEX --remove"
 
 
 @dataclass(frozen=True)
@@ -41,12 +35,11 @@ def write_calibration(folder: Path, info: IndexInfo, learned: IndexCalibration) 
         StorageError: the folder cannot be written.
     """
     content = {
-        "model": info.model,
         "pictures": learned.pictures,
         "figures": dict(learned.figures),
         "calibration": learned.calibration.to_json(),
     }
-    write_json(folder / FILE, {"format": FORMAT, **content, "checksum": _checksum(content)})
+    _SEALED.write(folder, info.model, content)
 
 
 def read_calibration(folder: Path, info: IndexInfo) -> IndexCalibration | None:
@@ -56,21 +49,15 @@ def read_calibration(folder: Path, info: IndexInfo) -> IndexCalibration | None:
         SearchError: it is damaged, or of another model.
         StorageError: it cannot be read.
     """
-    file = folder / FILE
-    try:
-        content = _CONTENT(read_object(file), "")
-        learned = Calibration.from_json(content["calibration"])
-    except FileNotFoundError:
+    content = _SEALED.read(folder, info.model)
+    if content is None:
         return None
+    try:
+        learned = Calibration.from_json(content["calibration"])
     except ValueError as error:
-        raise SearchError(f"cannot be used ({error})", where=file, remedy=REMEDY) from error
-    except OSError as error:
-        raise index_error(file, error) from error
-    del content["format"]
-    if content.pop("checksum") != _checksum(content):
-        raise SearchError("is damaged: its checksum is another", where=file, remedy=REMEDY)
-    if (content["model"], learned.sizes) != (info.model, info.sizes):
-        raise SearchError("is of another model than the index", where=file, remedy=REMEDY)
+        raise _SEALED.refused(folder, f"cannot be used ({error})") from error
+    if learned.sizes != info.sizes:
+        raise _SEALED.refused(folder, "is of another model than the index")
     return IndexCalibration(learned, content["pictures"], content["figures"])
 
 
@@ -115,17 +102,9 @@ class CurrentCalibration:
         return self._models if own is None else own.calibration
 
 
-def _checksum(content: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
-
-
-_CONTENT = record(
-    {
-        "format": one_of(FORMAT),
-        "model": text(),
-        "pictures": whole(0, 10**12),
-        "figures": object_of(number(-1e6, 1e6)),
-        "calibration": check_calibration,
-        "checksum": whole(0, 2**32),
-    }
+_SEALED = Sealed(
+    FILE,
+    "bier-index-calibration-1",
+    {"pictures": whole(0, 10**12), "figures": object_of(number(-1e6, 1e6)), "calibration": check_calibration},
+    remedy="repeat `bier calibrate`, or take the calibration away: bier calibrate INDEX --remove",
 )

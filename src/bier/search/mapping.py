@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bier.search.base import Index, Record, Vectors
-from bier.search.map_file import IndexMap, mark
+from bier.search.base import Index, Record, Vectors, vector_mark
+from bier.search.map_file import IndexMap
 from bier.vectors.planar import check_count, planar, sample
 
 
@@ -31,7 +31,7 @@ def map_index(index: Index, seed: int = 0, progress: Callable[[int], object] = l
     vectors = np.stack([vector for _, vector in drawn])
     places = planar(vectors, seed, where=index.folder, progress=progress).astype(float).round(3)
     ids = [name for name, _ in drawn]
-    return IndexMap(index.count(), ids, places[:, 0].tolist(), places[:, 1].tolist(), list(map(mark, vectors)))
+    return IndexMap(index.count(), ids, places[:, 0].tolist(), places[:, 1].tolist(), list(map(vector_mark, vectors)))
 
 
 def _drawn(index: Index, seed: int) -> list[tuple[str, Vectors]]:
@@ -70,7 +70,7 @@ def map_now(index: Index, drawn: IndexMap) -> MapNow:
     """What has become of the pictures of a map; a picture of a sample that is new cannot be told from one not drawn."""
     known = index.get(drawn.ids)
     pairs = zip(drawn.marks, known, strict=True)
-    changed = sum(record is not None and mark(record.vector) != crc for crc, record in pairs)
+    changed = sum(record is not None and vector_mark(record.vector) != crc for crc, record in pairs)
     there = sum(record is not None for record in known)
     new = index.count() - there if not drawn.sampled else max(0, index.count() - drawn.pictures)
     return MapNow(drawn, known, changed, new)

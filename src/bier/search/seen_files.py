@@ -7,7 +7,6 @@ vector, so a note that is out of date is not believed.
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from bier.data.fields import Kinds
 from bier.data.references import file_of
 from bier.errors import StorageError
-from bier.search.base import Rows, Vectors
+from bier.search.base import Rows, vector_mark
 from bier.system.files import state_of
 from bier.vectors.sources import Entry, Source
 
@@ -42,7 +41,7 @@ class SeenFiles:
         """Which rows of the index are of files that are still in the state (n) in which they were embedded."""
         known = self._notes(rows.ids)
         return [
-            state is not None and known.get(name) == (*state, checksum(vector))
+            state is not None and known.get(name) == (*state, vector_mark(vector))
             for name, vector, state in zip(rows.ids, rows.vectors, states, strict=True)
         ]
 
@@ -53,7 +52,7 @@ class SeenFiles:
             StorageError: the file cannot be written.
         """
         notes = [
-            (name, *states[name], checksum(vector))
+            (name, *states[name], vector_mark(vector))
             for name, vector in zip(rows.ids, rows.vectors, strict=True)
             if name in states
         ]
@@ -83,11 +82,6 @@ class SeenFiles:
                 where=self.file,
                 remedy="make room on the disk; or remove the file, and all pictures are embedded again once",
             ) from error
-
-
-def checksum(vector: Vectors) -> int:
-    """Of a stored vector."""
-    return zlib.crc32(vector.tobytes())
 
 
 class Watched:

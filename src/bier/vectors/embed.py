@@ -49,6 +49,7 @@ def embed(
     hardware: Hardware | None = None,
     batch_size: int = 64,
     progress: Callable[[int], object] | None = None,
+    part: bool = False,
 ) -> Embeddings:
     """Learners' outputs and backbone features of every readable picture, in the manifest's order.
 
@@ -62,6 +63,7 @@ def embed(
             vectors. None given: where the model is, in float32.
         batch_size: pictures at once; it changes speed and memory only.
         progress: called after each batch with the number of pictures done, readable or not.
+        part: these are some of the pictures, of which none need be readable.
 
     Raises:
         DataError: no picture at all, or none that can be read, or a vector with NaN or infinity (by picture).
@@ -79,8 +81,9 @@ def embed(
             hardware=replace(hardware, processes=ALONE),
             batch_size=batch_size,
             progress=progress,
+            part=True,
         )
-        return _joined(own, mine, processes)
+        return _some(_joined(own, mine, processes), manifest, part)
     model.to(hardware.device)
     sizes = [model.backbone.features, *model.head.sizes]
     outputs = [torch.empty(len(manifest), size) for size in sizes]
@@ -102,14 +105,19 @@ def embed(
             count = rows.stop
             if progress is not None:
                 progress(len(batch.index) + len(batch.failed))
-    if not count:
+    kept = [output[:count] for output in outputs]
+    return _some(Embeddings(tuple(kept[1:]), kept[0], index[:count], failed), manifest, part)
+
+
+def _some(found: Embeddings, manifest: Manifest, part: bool) -> Embeddings:
+    if not len(found) and not part:
+        first = found.failed[0].what if found.failed else "missing"
         raise DataError(
-            f"none of the {len(manifest):,} pictures can be read; the first: {failed[0].what if failed else 'missing'}",
+            f"none of the {len(manifest):,} pictures can be read; the first: {first}",
             where=manifest.source,
             remedy="look at the files with 'bier data check'",
         )
-    kept = [output[:count] for output in outputs]
-    return Embeddings(tuple(kept[1:]), kept[0], index[:count], failed)
+    return found
 
 
 def _joined(own: Embeddings, rows: NDArray[np.int64], processes: Processes) -> Embeddings:

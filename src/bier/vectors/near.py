@@ -78,6 +78,10 @@ class VectorFile:
         content = self._file.read(4 * (min(stop, self._count) - start) * self._width)
         return np.frombuffer(content, dtype=np.float32).reshape(-1, self._width)
 
+    def some(self, rows: Rows) -> Vectors:
+        """Vectors (k, D) of k rows."""
+        return np.concatenate([self.rows(0, 0), *(self.rows(row, row + 1) for row in rows.tolist())])
+
 
 def close_pairs(vectors: VectorFile, threshold: float) -> Iterator[Pairs]:
     """Every pair of two rows whose cosine reaches the threshold, tile by tile."""

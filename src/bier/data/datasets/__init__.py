@@ -24,7 +24,7 @@ from bier.settings.schema import DataConfig
 from bier.system import places
 from bier.system.registry import Registry
 
-__all__ = ["open_faulty", "open_source", "open_table"]
+__all__ = ["open_faulty", "open_labels", "open_source", "open_table"]
 
 READERS: Registry[Reader] = Registry("format", __name__, "bier.datasets")
 """A file here, or an entry point ``bier.datasets`` of another package, adds one."""
@@ -84,6 +84,18 @@ def open_faulty(source: str | Path, config: DataConfig | None = None) -> tuple[M
             faults.append((None, error.what))
     manifest = _warned(manifest, config)
     return manifest if config.crop_to_bbox else replace(manifest, bbox=None), faults
+
+
+def open_labels(source: str | Path) -> Manifest:
+    """The pictures and labels of a source as they are, also where nothing can be learned from them alone.
+
+    Raises:
+        DataError: there is no such source, it is malformed, or it is empty.
+    """
+    path, manifest = _read(source, DataConfig(), None)
+    if not len(manifest):
+        raise DataError("there are no labels", where=path, remedy="give a table with rows of image and label")
+    return manifest
 
 
 def _read(source: str | Path, config: DataConfig, faulty: RowFaults | None) -> tuple[Path, Manifest]:
