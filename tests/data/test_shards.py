@@ -214,7 +214,7 @@ def test_a_check_names_them_all_and_reads_the_rest(tmp_path: Path) -> None:
     text = "\n".join(describe_faults(faults))
     for part in (
         "c.tar: the tar file is damaged from here on",
-        "1 pictures stand before",
+        "pictures before: 1",
         "b.tar: '000000.png' is in a.tar too",
         "1 of 14 pictures have no label file: a.tar:boot-1.png",
     ):
@@ -237,9 +237,13 @@ def test_a_broken_shard_is_named(tmp_path: Path, damage: str) -> None:
             "empty": b"",
         }[damage]
     )
-    with pytest.raises(DataError, match=r"b\.tar: .*(damaged|compressed).*; [03] pictures stand before"):
+    with pytest.raises(DataError, match=r"b\.tar: .*(damaged|compressed).*; pictures before: [03]\n"):
         open_source(source)
     assert [entry.fault is not None for entry in open_catalogue(source).pictures((0, 0))][-1]
+    (source / "a.tar").unlink()
+    if damage in ("compressed", "empty"):
+        with pytest.raises(DataError, match=r"no pictures in the tar files: b\.tar: the tar file is"):
+            check_source(source)
 
 
 def test_a_shard_without_an_end_is_told(tmp_path: Path) -> None:

@@ -88,13 +88,14 @@ def read(path: Path, faulty: RowFaults | None = None, class_depth: int | None = 
     shards = [_Shard(name, _read_tar(root / name), split) for name, split in zip(names, splits, strict=True)]
     for shard in shards:
         for fault in shard.tar.faults:
-            before = len(shard.tar.pictures)
-            what = f"{fault}; {before:,} pictures stand before"
+            what = f"{fault}; pictures before: {len(shard.tar.pictures):,}"
             _refuse(what, root / shard.name, "copy it again, or leave it out", faulty)
     texts = _are_labelled_by_texts(shards)
     pictures = _named_once(_pictures(shards, texts), root, faulty)
     if not pictures:
-        raise DataError("there are no pictures in the tar files", where=path, remedy="check what is in them: tar -tf")
+        told = f": {faulty.found[0][1]}" if faulty is not None and faulty.found else ""
+        what = f"there are no pictures in the tar files{told}"
+        raise DataError(what, where=path, remedy="check what is in them: tar -tf")
     labelled = texts or any(shard.tar.labels for shard in shards)
     choose = _by_files if labelled else _by_folders
     rows, notes = choose(path, pictures, class_depth, faulty)
