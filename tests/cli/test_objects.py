@@ -51,6 +51,7 @@ def test_from_a_table_to_an_answer_and_back_in_step(
     assert (code, "0 added, 0 replaced, 0 described anew, 1 removed, 3 unchanged" in out) == (0, True)
 
 
+@pytest.mark.slow
 def test_objects_and_whole_pictures_do_not_mix_unnoticed(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,7 @@ def table(tmp_path: Path) -> Path:
     return street(tmp_path / "photos")
 
 
-@pytest.fixture(params=["exact", "lancedb"])
+@pytest.fixture(params=["exact", pytest.param("lancedb", marks=pytest.mark.slow)])
 def index(request: pytest.FixtureRequest, tmp_path: Path, table: Path) -> Iterator[Index]:
     """Made as `bier index --objects` makes it."""
     info = IndexInfo(ENCODER.fingerprint, ENCODER.sizes, ENCODER.scales, fields=("image", "label", *KINDS), types=KINDS)

@@ -32,7 +32,7 @@ def entries(source: Path) -> list[tuple[str, object, object]]:
     return [(entry.id, entry.box, entry.fields["bbox"]) for entry in found]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_vectors_are_those_of_the_boxes_bit_for_bit(tmp_path: Path, workers: int) -> None:
     source = street(tmp_path)
     info = embed_catalogue(ENCODER, source, tmp_path / "out", objects=True, workers=workers)
