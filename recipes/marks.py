@@ -86,11 +86,11 @@ def _features(manifest: Manifest) -> Tensor:
     return torch.cat([backbone(batch.images) for batch in image_loader(manifest, view, workers=1)])
 
 
-def catalogue(labels: NDArray[np.object_], seed: int) -> NDArray[np.bool_]:
+def catalogue(labels: NDArray[np.object_], seed: int, each: int = CATALOGUE) -> NDArray[np.bool_]:
     """Which pictures have labels: a few of each class, drawn at random."""
     random, known = np.random.default_rng(seed), np.zeros(len(labels), dtype=bool)
     for label in sorted(set(labels)):
-        known[random.permutation(np.flatnonzero(labels == label))[:CATALOGUE]] = True
+        known[random.permutation(np.flatnonzero(labels == label))[:each]] = True
     return known
 
 
@@ -146,12 +146,15 @@ def with_marks(world: World, marked: Marked, rows: Rows, seed: int, *, places: b
 
 
 def train(
-    features: Tensor, labels: NDArray[np.int64], plan: Plan, relations: Relations, seed: int
+    features: Tensor, labels: NDArray[np.int64], plan: Plan, relations: Relations, seed: int, rows: Rows | None = None
 ) -> EmbeddingEnsemble:
-    """A head from learned whitening, with the loss and the schedule that `bier train` takes by default."""
+    """A head from learned whitening, with the loss and the schedule that `bier train` takes by default.
+
+    Features are (n, d). Labels are (n,), or (e,) of the pictures at ``rows`` (e,) where these have several.
+    """
     torch.manual_seed(seed)
     head = EmbeddingEnsemble(features.shape[1], learner_sizes(512, 3))
-    whiten(head, features, torch.from_numpy(labels), seed=seed)
+    whiten(head, features if rows is None else features[rows], torch.from_numpy(labels), seed=seed)
     boost = OnlineBoosting(MultiSimilarity(), "stagewise")
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=2e-4)
     rate = optimization.rate_schedule(OptimizerConfig(warmup=0.1), STEPS)

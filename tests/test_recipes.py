@@ -254,6 +254,31 @@ def test_reranking_is_chosen_on_validation_and_measured_on_test(
     assert capsys.readouterr().out.count("| 300 | 10 / 200 |") == 2
 
 
+def made_world(marks: ModuleType) -> Any:
+    """Features of twenty classes of six pictures that do not exist."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(20).repeat_interleave(6)
+    features = torch.randn(120, 40, generator=generator) + 2 * torch.randn(20, 40, generator=generator)[labels]
+    names = [f"bird_{label}_kind{label % 5}" for label in labels.tolist()]
+    manifest = Manifest.of(Path(), "made", image=[f"{n}.jpg" for n in range(120)], label=names, split=["train"] * 120)
+    return marks.World(manifest, features, features, labels.numpy())
+
+
+@pytest.mark.slow
+def test_shared_labels_are_compared_with_whole_cells(
+    recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks, several = recipe("marks"), recipe("several_labels")
+    monkeypatch.setattr(marks, "STEPS", 3)
+    world = several.few(made_world(marks), 4, 0)
+    assert len(world.train) == len(world.features) == 80
+    cells = several.cells_of(made_world(marks).train)
+    assert cells[0] == "bird_0_kind0|kind0"
+    for head in (several.whole_cells(world, 0), several.shared_labels(world, 0)):
+        figures = several.figures(world, head, cells)
+        assert figures["the same species, Recall@1"] <= figures["a shared label, Recall@1"] <= 1
+
+
 @pytest.mark.slow
 def test_marks_are_simulated_through_the_code_that_trains(
     recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -261,12 +286,8 @@ def test_marks_are_simulated_through_the_code_that_trains(
     marks = recipe("marks")
     monkeypatch.setattr(marks, "STEPS", 3)
     monkeypatch.setattr(marks, "COUNTS", (10, 1000))
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(20).repeat_interleave(6)
-    features = torch.randn(120, 40, generator=generator) + 2 * torch.randn(20, 40, generator=generator)[labels]
-    names = [f"{label}" for label in labels.tolist()]
-    manifest = Manifest.of(Path(), "made", image=[f"{n}.jpg" for n in range(120)], label=names, split=["train"] * 120)
-    world = marks.World(manifest, features, features, labels.numpy())
+    world = made_world(marks)
+    manifest, names = world.train, world.train.label.tolist()
     figures = dict(marks.simulate(world, 0, ["pairs", "places"], tmp_path))
     assert len(figures) == 2 + 2 * 4
     assert all(0 < figure <= 1 for figure in figures.values())
