@@ -37,6 +37,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     return import_module
 
 
+@pytest.mark.slow
 def test_every_contender_of_the_results_builds(recipe: Callable[[str], ModuleType]) -> None:
     results = recipe("results")
     assert len(results.CONTENDERS) == sum(len(group) for group in results.GROUPS.values()), "two contenders of one name"

@@ -42,7 +42,7 @@ WAITING = {"vit_small_patch14_dinov2.lvd142m": 56}
 """Not marked. With random weights its features are nearly the same for all pictures; the whitening magnifies rounding,
 and ONNX differs by 5e-4 where 1e-4 is allowed."""
 ALL = {**WENT, **WAITING}
-QUICK = {"test_vit": 48}
+TINIEST = {"test_vit": 48}
 PARITY = 1e-5
 """Largest difference of any entry of an exported model's vectors."""
 
@@ -67,8 +67,8 @@ def call(*words: object) -> None:
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        *QUICK.items(),
-        *(pytest.param(*item, marks=[pytest.mark.slow, pytest.mark.timeout(900)]) for item in ALL.items()),
+        pytest.param(*item, marks=[pytest.mark.slow, pytest.mark.timeout(900)])
+        for item in (*TINIEST.items(), *ALL.items())
     ],
 )
 def test_the_whole_way(name: str, size: int, birds: Path, tmp_path: Path) -> None:

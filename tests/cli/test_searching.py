@@ -47,7 +47,7 @@ def photos(photographs: Path, tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("engine", ["lancedb", "exact"])
+@pytest.mark.parametrize("engine", ["lancedb", pytest.param("exact", marks=pytest.mark.slow)])
 def test_from_photographs_to_answers(photos, model, tmp_path, capsys, monkeypatch, engine):
     monkeypatch.setenv("COLUMNS", "200")
     index = tmp_path / "index"

@@ -150,7 +150,7 @@ def test_cub(tmp_path: Path, made: Made) -> None:
 @pytest.mark.parametrize(
     ("make", "first"),
     [
-        (make_cars_joint, "car_ims/000001.jpg"),
+        pytest.param(make_cars_joint, "car_ims/000001.jpg", marks=pytest.mark.slow),
         pytest.param(make_cars_halves, "cars_train/000001.jpg", marks=pytest.mark.slow),
     ],
 )
@@ -197,7 +197,14 @@ def test_vehicleid_lists_and_protocols(tmp_path: Path, made: Made) -> None:
     ("make", "read", "file", "line", "wrong"),
     [
         (make_cub, cub.read, "images.txt", 11_788, "test: 5,923 images of 100 classes, published are 5,924 images"),
-        (make_sop, sop.read, "Ebay_train.txt", 2, "train: 59,550 images of 11,318 classes, published are 59,551"),
+        pytest.param(
+            make_sop,
+            sop.read,
+            "Ebay_train.txt",
+            2,
+            "train: 59,550 images of 11,318 classes, published are 59,551",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             make_vehicleid,
             vehicleid.read,

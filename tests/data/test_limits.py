@@ -147,6 +147,7 @@ def test_no_bomb_takes_memory_or_time(tmp_path: Path) -> None:
         assert "limit" in end or "damaged" in end, name
 
 
+@pytest.mark.slow
 @needs_proc
 def test_what_stands_behind_a_small_picture_is_not_read(tmp_path: Path) -> None:
     paths = [tmp_path / "behind.jpg", tmp_path / "behind.png", tmp_path / "behind.webp"]

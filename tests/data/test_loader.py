@@ -185,6 +185,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_for_the_main_process_only(manifest: Manifest) -> None:
     command = [sys.executable, "-c", FOREVER, str(manifest.path(0))]
     process = subprocess.Popen(

@@ -21,6 +21,7 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
     return (code if isinstance(code, int) else 0), out, error
 
 
+@pytest.mark.slow
 def test_int8_from_a_run_alone(int8_export: tuple[Path, str]) -> None:
     path, text = int8_export
     assert "parity before int8: 30 pictures in batches of 1, 3, 8: vectors differ by at most" in text

@@ -50,6 +50,7 @@ def recall_at_1(backbone: Backbone, manifest: Manifest, size: int) -> float:
     return (labels[nearest] == labels).float().mean().item()
 
 
+@pytest.mark.slow
 def test_lite0_knows_birds_and_random_weights_do_not(photographs: Path) -> None:
     manifest = birds(photographs)
     assert len(manifest) == 500

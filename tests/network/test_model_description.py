@@ -210,6 +210,7 @@ def mutate(description: Any, random: random.Random) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_mutated_descriptions_end_in_a_message(model: RetrievalModel, content: dict[str, Any], tmp_path: Path) -> None:
     chance, path = random.Random(SEED), tmp_path / "m.safetensors"
     good = {"format": MODEL_FORMAT, "content": content}

@@ -46,7 +46,7 @@ def named() -> dict[str, Counter[str]]:
 def test_the_folder_knows_all_files_of_a_run(real_run: Path) -> None:
     there = {path.name for path in real_run.iterdir()} - {"tries"}
     assert there <= FILES
-    asked_for = {FOLDER.table.name, FOLDER.report.name}
+    asked_for = {path.name for path in (FOLDER.table, FOLDER.report, FOLDER.marks, FOLDER.map)}
     gone = {*(path.name for path in (FOLDER.checkpoint, FOLDER.previous_checkpoint, FOLDER.lock, FOLDER.features))}
     assert FILES - there == gone | asked_for, "checkpoints, lock and features go when a run has ended"
 

@@ -41,7 +41,7 @@ def test_an_average_that_validation_prefers_is_the_model(
     assert Provenance.load(tmp_path / "as trained").refit is None
     scores = iter([0.5, 0.4, 0.7, 0.6])
     monkeypatch.setattr(finish, "POWERS", (0.5,))
-    monkeypatch.setattr(finish, "validation_scores", lambda *arguments: ({"map_at_r": next(scores)}, {}))
+    monkeypatch.setattr(finish, "validation_scores", lambda *arguments, **options: ({"map_at_r": next(scores)}, {}))
     bier.train(birds, SETTINGS, tmp_path / "averaged")
     taken = Provenance.load(tmp_path / "averaged").refit
     assert taken is not None
@@ -54,7 +54,7 @@ def test_the_trained_head_stays_where_no_average_is_better(
     birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bier.train(birds, {**SETTINGS, "model.refit": False}, tmp_path / "as trained", quiet=True)
-    monkeypatch.setattr(finish, "validation_scores", lambda *arguments: ({"map_at_r": 0.5}, {}))
+    monkeypatch.setattr(finish, "validation_scores", lambda *arguments, **options: ({"map_at_r": 0.5}, {}))
     bier.train(birds, SETTINGS, tmp_path / "run", quiet=True)
     taken = Provenance.load(tmp_path / "run").refit
     assert taken is not None

@@ -60,6 +60,7 @@ class InterruptSecond(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_the_best_is_kept_and_is_a_run_like_any_other(birds: Path, tmp_path: Path, console: Console) -> None:
     folder = tmp_path / "run"
     with pytest.raises(Interrupted):

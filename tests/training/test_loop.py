@@ -285,7 +285,7 @@ def test_a_killed_process_is_resumed_bit_for_bit(
     assert same(folder, straight)
 
 
-@pytest.mark.parametrize("freeze", [0, pytest.param(9, marks=pytest.mark.slow)], ids=["whole network", "head alone"])
+@pytest.mark.parametrize("freeze", [pytest.param(0, marks=pytest.mark.slow), 9], ids=["whole network", "head alone"])
 def test_a_batch_in_parts_makes_the_same_update(
     freeze: int, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,7 @@ class RunFolder:
     @property
     def marks(self) -> Path:
         """Where a run takes marks beside labels, a copy of their file."""
-        return self.path / "marks.csv"
+        return self.path / "marks-taken.csv"
 
     @property
     def metrics(self) -> Path:
@@ -93,7 +93,7 @@ class RunFolder:
     @property
     def map(self) -> Path:
         """Where the test pictures lie (see `bier.records.run_map`)."""
-        return self.path / "map.json"
+        return self.path / "test-map.json"
 
     def other_metrics(self, source: str, split: str) -> Path:
         """Figures on another source or split."""

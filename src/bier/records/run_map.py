@@ -1,4 +1,4 @@
-"""``map.json`` in a run's folder: where its test pictures lie on a map of two dimensions."""
+"""``test-map.json`` in a run's folder: where its test pictures lie on a map of two dimensions."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def evaluate(
 
     They go to ``metrics.json`` in the run's folder, or beside it under the source's name if it is another source.
     ``also`` names metrics beside the usual ones, ``missing`` what queries without a positive count as.
-    ``draw_map`` adds ``map.json`` with the places of a run's own test pictures on a plane, for the report.
+    ``draw_map`` adds ``test-map.json`` with the places of a run's own test pictures on a plane, for the report.
     ``rerank`` names ways to rank the first hits again, each of which gets a row (see `bier.method.reranking.parse`).
 
     Raises:

@@ -67,7 +67,7 @@ def assert_equal(found: Sequence[Any], expected: Sequence[Any]) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("at_r", [False, True])
+@pytest.mark.parametrize("at_r", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "torch"])
 @pytest.mark.parametrize(
     "ladder", [*(pytest.param([one], marks=pytest.mark.slow) for one in (FLOAT32, BFLOAT16)), [BFLOAT16, FLOAT32]]

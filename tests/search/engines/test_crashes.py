@@ -300,7 +300,7 @@ def flip(file, place):
 
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="needs prlimit")
-@pytest.mark.parametrize("engine", ["exact", "lancedb"])
+@pytest.mark.parametrize("engine", ["exact", pytest.param("lancedb", marks=pytest.mark.slow)])
 def test_a_full_disk_loses_nothing(tmp_path, engine):
     # A limit on the size of files fails as a full disk does, in the middle of writing.
     folder = filled(tmp_path / "index", engine)
