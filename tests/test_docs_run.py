@@ -65,6 +65,11 @@ PRODUCTS = """image,price,sold,added,tags
 boots/00001.jpg,19.9,no,2024-06-01,"[""new""]"
 boots/00002.jpg,12,yes,2024-06-02,"[""sale""]"
 """
+OBJECTS = """image,label,bbox
+street/00001.jpg,car,10 20 40 30
+street/00001.jpg,dog,0 0 20 16
+street/00002.jpg,yard,
+"""
 WALKED = "data-quality.md"
 """Has planted faults to find: tests/test_data_quality.py."""
 RUN = [page for page in PAGES if page.name != WALKED and any(reason(command) is None for command in commands(page))]
@@ -94,6 +99,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(world / "catalogue", ["new", "old"])
     draw(world / "shop", ["boots"])
     (world / "shop/products.csv").write_text(PRODUCTS, encoding="utf-8")
+    draw(world / "street", ["street"])
+    (world / "street/objects.csv").write_text(OBJECTS, encoding="utf-8")
     draw(world / "labelled", [f"{number:03}" for number in range(1, 61)])
     draw(world / "other-photos", [f"x{number}" for number in range(8)])
     (world / "shards").mkdir()

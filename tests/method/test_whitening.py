@@ -96,3 +96,17 @@ def test_without_labels_the_leading_directions_are_kept() -> None:
     leading = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -10:]
     kept = torch.linalg.qr(head.linear.weight.detach().double().T).Q
     assert torch.linalg.svdvals(kept.T @ leading).min() > 0.999
+
+
+def test_where_divide_and_conquer_fails_it_is_whitened_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, other = EmbeddingEnsemble(40, (8, 12)), EmbeddingEnsemble(40, (8, 12))
+    features, labels = photographs(60, seed=0)
+    whiten(head, features, labels)
+
+    def fail(symmetric: torch.Tensor) -> None:
+        raise torch.linalg.LinAlgError("failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigh", fail)
+    whiten(other, features, labels)
+    metrics = [each.linear.weight.T @ each.linear.weight for each in (head, other)]  # signs of directions are free
+    torch.testing.assert_close(metrics[0], metrics[1], atol=1e-5, rtol=1e-4)

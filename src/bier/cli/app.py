@@ -53,6 +53,7 @@ LabelSeparator = Annotated[
     str | None,
     Parameter(help="What stands between the labels of a picture: they become the field labels. [default: one label]"),
 ]
+Objects = Annotated[bool, Parameter(help="One row for each box of a table, and not for each picture.", negative="")]
 TrustCode = Annotated[
     bool, Parameter(help="Load a torch program (.pt2) as --model. It is code: only your own.", negative="")
 ]

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bier.cli.app import ClassDepth, LabelSeparator, TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, output, terminal
 from bier.system.waiting import LINE_SECONDS
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def embed(
     ] = None,
     class_depth: ClassDepth = None,
     label_separator: LabelSeparator = None,
+    objects: Objects = False,
     precision: Annotated[
         Literal["float32", "bfloat16"], Parameter(help="bfloat16 is faster and changes vectors slightly.")
     ] = "float32",
@@ -73,6 +74,7 @@ def embed(
             workers=hardware.workers,
             class_depth=class_depth,
             label_separator=label_separator,
+            objects=objects,
             progress=progress.show,
             remark=lambda line: console.print(line, soft_wrap=True),
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import ClassDepth, LabelSeparator, TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, output, terminal
 from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def fill_index(
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
     class_depth: ClassDepth = None,
     label_separator: LabelSeparator = None,
+    objects: Objects = False,
     recall: Annotated[
         float | None, Parameter(help="Recall@10 wanted of searches among many pictures; 1: exact. [default: 0.98]")
     ] = None,
@@ -56,7 +57,7 @@ def fill_index(
 
     console = terminal()
     unread: list[str] = []
-    given = _source(source, model, device, trust_code, class_depth, label_separator, prefix, unread)
+    given = _source(source, model, device, trust_code, class_depth, label_separator, objects, prefix, unread)
     with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
@@ -123,6 +124,7 @@ def sync(
     prefix: Annotated[str, Parameter(help="What the ids of this source begin with.")] = "",
     class_depth: ClassDepth = None,
     label_separator: LabelSeparator = None,
+    objects: Objects = False,
     model: ModelPath = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
     trust_code: TrustCode = False,
@@ -133,7 +135,7 @@ def sync(
     """
     from bier.cli.syncing import synchronise
 
-    synchronise(source, out, prefix, class_depth, label_separator, model, device, trust_code)
+    synchronise(source, out, prefix, class_depth, label_separator, objects, model, device, trust_code)
 
 
 @index.command
@@ -347,7 +349,7 @@ def search(
             raise SearchError("has no calibration, so no confidence is known", where=folder, remedy=remedy)
         searcher = StagedSearch(opened) if staged else Exactly(opened) if exact else opened
         [answer] = ConfidentSearch(searcher, calibration, again).search(vectors, top, filters)
-        count = opened.count()
+        count, kinds = opened.count(), opened.info.kinds
     given = withhold(answer, min_confidence)
     status = _printed(given, min_confidence, json)
     if html is not None:
@@ -356,7 +358,9 @@ def search(
         how += [] if learners is None else [f"learners {learners}"]
         how += [] if again is None else [f"first hits ranked again by {again.reranking}"]
         how += [text for text in [in_words(answer)] if text]
-        write_page(query, given.hits, html, box=part, count=count, how="".join(f" · {part}" for part in how))
+        write_page(
+            query, given.hits, html, box=part, count=count, how="".join(f" · {part}" for part in how), kinds=kinds
+        )
         if not json:
             terminal().print(f"page: {html}", soft_wrap=True)
     return status
@@ -412,12 +416,12 @@ def _write_copies(found: Duplicates, folder: Path, html: Path | None, ids: Path 
     from bier.system.files import write_text
 
     def picture(stored: Stored) -> Picture:
-        return Picture(image=stored.image, label=stored.id)
+        return Picture(image=stored.image, label=stored.id, bbox=stored.box)
 
     console, copies = terminal(), found.to_remove()
     if html is not None:
         shown = [ShownCopy(picture(copy.keep), picture(copy.other), copy.similarity) for copy in copies]
-        write_copies(shown, html, source=folder.name)
+        write_copies(shown, html, source=folder.name, cropped=True)
         console.print(f"page: {html}", soft_wrap=True)
     if ids is not None:
         write_text(ids, "".join(f"{copy.other.id}\n" for copy in copies))
@@ -446,6 +450,7 @@ def _source(
     trust_code: bool,
     class_depth: int | None,
     label_separator: str | None,
+    objects: bool,
     prefix: str,
     unread: list[str],
 ) -> _Given:
@@ -465,12 +470,14 @@ def _source(
         for option, value in (("--class-depth", class_depth), ("--label-separator", label_separator)):
             if value is not None:
                 raise ConfigError("vectors have their labels already", where=option, remedy="give it to `bier embed`")
+        if objects:
+            raise ConfigError("vectors are of objects or not", where="--objects", remedy="give it to `bier embed`")
         return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
     hardware = Hardware.resolve(device, where="--device")
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
-    catalogue = Watched(open_catalogue(source, class_depth, label_separator), prefix)
+    catalogue = Watched(open_catalogue(source, class_depth, label_separator, objects=objects), prefix)
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     info = _with_fields(info, catalogue.kinds)
     console = terminal()
@@ -533,6 +540,12 @@ def _about_fields(opened: Index, given: _Given, source: str) -> list[str]:
     kinds = given.read_as(there)
     for name, kind in kinds.items():
         wanted = there.get(name, kind)
+        if kind == "box" and name not in there:
+            raise SearchError(
+                f"are of objects, and the index {opened.folder} is of whole pictures",
+                where=source,
+                remedy="make a new index of objects",
+            )
         if kind != wanted and (kind, wanted) != ("whole", "decimal"):
             raise SearchError(
                 f"the column {name!r} is {kind}, and the index {opened.folder} has {wanted} for it",

@@ -14,6 +14,7 @@ def synchronise(
     prefix: str,
     class_depth: int | None,
     label_separator: str | None,
+    objects: bool,
     model: Path | None,
     device: Literal["auto", "cpu", "cuda", "mps"],
     trust_code: bool,
@@ -31,7 +32,7 @@ def synchronise(
         raise ConfigError(
             "holds vectors, and no pictures", where=source, remedy="use `bier index` with --prune for vectors"
         )
-    catalogue = open_catalogue(source, class_depth, label_separator)
+    catalogue = open_catalogue(source, class_depth, label_separator, objects=objects)
     hardware = Hardware.resolve(device, where="--device")
     console = terminal()
 

@@ -35,5 +35,18 @@ def checked_box(box: Sequence[float] | None, name: object = None) -> Box | None:
     return tuple(np.asarray(box, dtype=np.float32).tolist())
 
 
+def box_text(box: Box) -> str:
+    """A box as indexes hold it, such as ``10,20,40,30``; `read_box` reads the same float32 numbers from it."""
+    return ",".join(np.format_float_positional(np.float32(side) + 0, trim="-") for side in box)
+
+
+def read_box(text: str) -> Box | None:
+    """The box of such a text; None if it is none."""
+    try:
+        return checked_box([float(side) for side in text.split(",")])
+    except (ValueError, ImageError):
+        return None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

@@ -12,14 +12,17 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-Kind = Literal["text", "whole", "decimal", "yes/no", "date", "texts"]
+from bier.data.box import box_text, read_box
+
+Kind = Literal["text", "whole", "decimal", "yes/no", "date", "texts", "box"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Kinds = Mapping[str, Kind]
 """Field to kind."""
 
 Scalar = str | int | float | bool
 Value = Scalar | list[str] | None
-"""``whole`` has 64 bits. A ``date`` is ISO text, with a time of UTC if it has one. ``None``: nothing is known."""
+"""``whole`` has 64 bits. A ``date`` is ISO text, with a time of UTC if it has one. A ``box`` is a text of
+`bier.data.box.box_text`. ``None``: nothing is known."""
 
 LONGEST_VALUE = 8192
 """Bytes of a text in UTF-8, or of all texts of a list."""
@@ -34,6 +37,7 @@ SUCH_AS: Mapping[Kind, str] = {
     "yes/no": "yes or no (true or false in Python and JSON)",
     "date": "a date, such as 2024-05-31 or 2024-05-31T18:30:00",
     "texts": f"texts of at most {LONGEST_VALUE:,} bytes together, without NUL",
+    "box": "a box, such as 10,20,40,30: left, top, width and height in pixels",
 }
 """What a value of a kind is, in words."""
 
@@ -139,6 +143,11 @@ def _texts(value: Any) -> list[str] | None:
     return list(value) if good and sum(map(size, value)) <= LONGEST_VALUE else None
 
 
+def _box(value: Any) -> str | None:
+    box = read_box(value) if isinstance(value, str) else None
+    return None if box is None else box_text(box)
+
+
 _CHECKS: Mapping[Kind, Callable[[Any], Value]] = {
     "text": _text,
     "whole": _whole,
@@ -146,6 +155,7 @@ _CHECKS: Mapping[Kind, Callable[[Any], Value]] = {
     "yes/no": _yes,
     "date": _date,
     "texts": _texts,
+    "box": _box,
 }
 
 

@@ -67,7 +67,7 @@ def read_image(
     name = _name_of(source, name)
     box = None if bbox is None or np.isnan(np.asarray(bbox, dtype=float)).any() else np.asarray(bbox, dtype=float)
     image = _read(source, name, max_pixels, lambda opened: decode(opened, view if box is None else None))
-    return image if box is None else _cut(image, box, name)
+    return image if box is None else cut(image, box.tolist(), name)
 
 
 def read_picture(
@@ -149,15 +149,20 @@ def _reason(error: BaseException) -> str:
     return f"damaged picture ({str(error) or type(error).__name__})"
 
 
-def _cut(image: Tensor, bbox: np.ndarray, name: str) -> Tensor:
+def cut(image: Tensor, box: Sequence[float], name: str) -> Tensor:
+    """What is in a box of a picture (3, H, W) that was read whole; see `read_image`.
+
+    Raises:
+        ImageError: the box lies outside.
+    """
     height, width = image.shape[-2:]
-    x, y, w, h = bbox.tolist()
+    x, y, w, h = box
     left, top = max(0, int(x)), max(0, int(y))
     right, bottom = min(width, round(x + w)), min(height, round(y + h))
     if left >= right or top >= bottom:
-        box = f"x {x:g}, y {y:g}, width {w:g}, height {h:g}"
+        sides = f"x {x:g}, y {y:g}, width {w:g}, height {h:g}"
         raise ImageError(
-            f"box ({box}) outside the picture of {width} x {height}",
+            f"box ({sides}) outside the picture of {width} x {height}",
             where=name,
             remedy=BOX_REMEDY,
         )

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from bier.data.box import Box
-from bier.data.images import read_image, read_picture
+from bier.data.images import read_picture
 from bier.errors import ImageError
 
 QUALITY = 80
@@ -35,10 +35,6 @@ class Thumbnails:
             except (ImageError, OSError, ValueError):  # ValueError: a path that no system can have
                 self._made[key] = None
         return self._made[key]
-
-    def of(self, content: bytes) -> str:
-        """The data: URI of the picture in some bytes; raises `ImageError` as `read_image`."""
-        return _encode(read_image(content), self.side)
 
 
 def _encode(pixels: Tensor, side: int) -> str:

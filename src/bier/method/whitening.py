@@ -9,6 +9,7 @@ Without labels, directions in which any images differ count less: whitening by p
 
 from __future__ import annotations
 
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -58,7 +59,7 @@ def whiten(
     scatter = _second_moment(x) if labels is None else _scatter_within(x, labels.cpu())
     metric = _inverse_root(scatter, power, shrinkage)
     dimensions = min(head.linear.out_features, head.in_features)
-    directions = torch.linalg.eigh(_second_moment(x @ metric)).eigenvectors.flip(1)[:, :dimensions]
+    directions = _eigh(_second_moment(x @ metric))[1].flip(1)[:, :dimensions]
     weight = (metric @ directions @ _frame(dimensions, head.linear.out_features, seed)).T  # (D, in)
     weight /= weight.square().sum(dim=1).mean().sqrt()  # output units of norm 1, as optimisers expect
     head.linear.weight.copy_(weight)
@@ -79,13 +80,25 @@ def _second_moment(x: Tensor) -> Tensor:
 
 def _inverse_root(scatter: Tensor, power: float, shrinkage: float) -> Tensor:
     """``S^(-power/2)``, symmetric, of a shrunk scatter; the identity where nothing varies."""
-    values, vectors = torch.linalg.eigh(scatter)
+    values, vectors = _eigh(scatter)
     values = values.clamp_min(0)
     if values.sum() == 0:
         return torch.eye(len(values), dtype=values.dtype)
     values = values.lerp(values.mean(), shrinkage)
     root: Tensor = (vectors * values.pow(-power / 2)) @ vectors.T
     return root
+
+
+def _eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (d,), the smallest first, and eigenvectors (d, d).
+
+    Divide and conquer may fail where many eigenvalues are nearly 0, as of fewer pictures than dimensions. QR does not.
+    """
+    try:
+        values, vectors = torch.linalg.eigh(symmetric)
+    except torch.linalg.LinAlgError:
+        values, vectors = map(torch.from_numpy, scipy.linalg.eigh(symmetric.numpy(), driver="ev"))
+    return values, vectors
 
 
 def _frame(rows: int, columns: int, seed: int) -> Tensor:

@@ -25,13 +25,14 @@ class ShownCopy:
     similarity: float
 
 
-def write_copies(copies: Sequence[ShownCopy], out: Path, *, source: str) -> None:
+def write_copies(copies: Sequence[ShownCopy], out: Path, *, source: str, cropped: bool = False) -> None:
     """Each copy beside the picture to keep.
 
     Args:
         copies: the most similar first; the page shows `SHOWN` of them.
         out: the HTML file.
         source: what the pictures are of.
+        cropped: show what is in their boxes, where they have any.
 
     Raises:
         StorageError: the file cannot be written.
@@ -41,5 +42,6 @@ def write_copies(copies: Sequence[ShownCopy], out: Path, *, source: str) -> None
         "copies": copies[:SHOWN],
         "found": len(copies),
         "source": source,
+        "cropped": cropped,
     }
     write_text(out, environment(_SIDE).get_template("copies.html").render(shown))

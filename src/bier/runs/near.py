@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bier.data import Manifest
 from bier.data.check import Fault, near_copy
+from bier.data.images import read_picture
 from bier.errors import DataError
 from bier.method.whitening import whiten
 from bier.runs import build
@@ -55,7 +56,7 @@ def near_copies(manifest: Manifest, config: Config, console: Console) -> NearCop
         with Waiting(console, "comparing pixels", unit="pairs") as waiting:
             found = seen_copies(
                 vectors,
-                lambda place: manifest.reference(int(rows[place])),
+                lambda place: read_picture(manifest.reference(int(rows[place]))),
                 LEAST,
                 lambda done, _: waiting.show(done),
             )
@@ -63,7 +64,7 @@ def near_copies(manifest: Manifest, config: Config, console: Console) -> NearCop
     faults = [near_copy(manifest, *pair) for pair in zip(pairs.one.tolist(), pairs.other.tolist(), strict=True)]
     return NearCopies(
         [fault for fault in faults if fault is not None],
-        to_remove(pairs, manifest.reference, len(manifest)),
+        to_remove(pairs, lambda row: read_picture(manifest.reference(row)), len(manifest)),
     )
 
 

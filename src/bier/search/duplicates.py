@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from bier.data.box import Box
+from bier.data.images import read_picture
 from bier.errors import SearchError
 from bier.search.base import Index
 from bier.vectors.copies import seen_copies, to_remove
 from bier.vectors.near import Pairs, VectorFile, forest, groups
+from bier.vectors.objects import box_of
 
 SAME = 0.98
 """Cosine from which two pictures are the same, where pixels are not looked at."""
@@ -24,6 +29,12 @@ class Stored:
     id: str
     image: str
     label: str
+    box: Box | None = None
+    """The part of the picture that it is; none: all of it."""
+
+    def read(self) -> Tensor:
+        """Its pixels uint8 (3, H, W); raises `ImageError`."""
+        return read_picture(self.image, self.box)
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class Duplicates:
 
     def to_remove(self) -> list[Duplicate]:
         """Every picture of a group but the largest one, the most similar first; pictures are read for it."""
-        found = to_remove(self._pairs, lambda row: self._pictures[row].image, len(self._pictures))
+        found = to_remove(self._pairs, lambda row: self._pictures[row].read(), len(self._pictures))
         return [Duplicate(self._pictures[copy.keep], self._pictures[copy.other], copy.similarity) for copy in found]
 
 
@@ -94,7 +105,7 @@ def duplicates(
     with _stored(index) as (pictures, vectors):
         if not look:
             return Duplicates(pictures, forest(vectors, threshold))
-        return Duplicates(pictures, seen_copies(vectors, lambda row: pictures[row].image, threshold, progress))
+        return Duplicates(pictures, seen_copies(vectors, lambda row: pictures[row].read(), threshold, progress))
 
 
 @contextmanager
@@ -104,5 +115,6 @@ def _stored(index: Index) -> Iterator[tuple[list[Stored], VectorFile]]:
         for rows in index.scan():
             vectors.append(rows.vectors)
             for name, known in zip(rows.ids, rows.metadata, strict=True):
-                pictures.append(Stored(name, known.get("image") or "", known.get("label") or ""))
+                box = box_of(known, index.info.kinds)
+                pictures.append(Stored(name, known.get("image") or "", known.get("label") or "", box))
         yield pictures, vectors

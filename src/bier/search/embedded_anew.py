@@ -14,6 +14,7 @@ from bier.search.fill import gathered
 from bier.search.seen_files import SeenFiles, Watched
 from bier.vectors.catalogue import embedded
 from bier.vectors.encoder import PictureEncoder
+from bier.vectors.objects import box_of
 from bier.vectors.sources import Entry
 
 _UNKNOWN = -1
@@ -136,17 +137,18 @@ class _Stored:
                 state = _state(row)
                 if self._known.get(row.id) != state:
                     self.asked[row.id] = state
-                    yield _entry(row)
+                    yield _entry(row, self.kinds)
 
     def remarks(self) -> list[str]:
         return []
 
 
-def _entry(row: Record) -> Entry:
+def _entry(row: Record, kinds: Kinds) -> Entry:
     others = {name: value for name, value in row.metadata.items() if name not in ("image", "label")}
     image = row.metadata.get("image")
     fault = None if image else "the index does not say where the picture is"
-    return Entry(row.id, image or row.id, row.metadata.get("label"), (0, 0), fault, others)
+    box = box_of(row.metadata, kinds)
+    return Entry(row.id, image or row.id, row.metadata.get("label"), (0, 0), fault, others, box)
 
 
 def _state(row: Record) -> int:

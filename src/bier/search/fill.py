@@ -78,7 +78,7 @@ def fill(
             in the index, and rows before it are stored.
     """
     check_recall(index, recall)
-    filled, watch = Filled(), watch or SourceWatch(prefix)
+    filled, watch = Filled(), watch or SourceWatch(prefix, index.info.kinds)
     for rows in gathered(batches, prefix, index.info.fields):
         before = index.get(rows.ids)
         changed = []

@@ -8,18 +8,25 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bier.data.box import Box
+from bier.data.fields import Kinds
 from bier.data.fields import shown as in_words
-from bier.data.references import picture_bytes
 from bier.data.thumbnails import Thumbnails
-from bier.errors import ImageError
 from bier.search.base import Hit
 from bier.system.files import write_text
+from bier.vectors.objects import box_of
 
 _SIDE = 240
 
 
 def write_page(
-    query: Path, hits: Sequence[Hit], out: Path, *, box: Box | None = None, count: int, how: str = ""
+    query: Path,
+    hits: Sequence[Hit],
+    out: Path,
+    *,
+    box: Box | None = None,
+    count: int,
+    how: str = "",
+    kinds: Kinds | None = None,
 ) -> None:
     """Query and hits as thumbnails with labels and scores; a picture that is gone is said to be missing.
 
@@ -30,18 +37,12 @@ def write_page(
         box: the part of the query that was searched for.
         count: pictures in the index.
         how: how it was searched, in words.
+        kinds: of the index's fields; of an object, the part of its picture is shown.
 
     Raises:
         StorageError: the file cannot be written.
     """
     thumbnails = Thumbnails(_SIDE)
-
-    def thumbnail(image: str) -> str | None:
-        try:
-            return thumbnails.of(picture_bytes(image))
-        except ImageError:
-            return None
-
     found = [
         {
             "id": hit.id,
@@ -49,7 +50,7 @@ def write_page(
             "fields": _fields(hit),
             "url": _link(hit),
             "score": hit.score,
-            "thumbnail": thumbnail(hit.metadata.get("image") or ""),
+            "thumbnail": thumbnails(hit.metadata.get("image") or "", box_of(hit.metadata, kinds or {})),
         }
         for hit in hits
     ]

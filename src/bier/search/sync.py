@@ -103,7 +103,7 @@ class _Changed(Watched):
         progress: Callable[[int], object],
     ) -> None:
         super().__init__(source, prefix)
-        self.watch = SourceWatch(prefix)
+        self.watch = SourceWatch(prefix, index.info.kinds)
         self._index, self._seen, self._synced, self._progress = index, seen, synced, progress
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:

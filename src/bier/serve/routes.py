@@ -237,10 +237,13 @@ async def map_values(
 
 @api.get("/thumbnail", response_class=Response, responses=JPEG)
 async def thumbnail(
-    service: ServiceHere, id: Annotated[schemas.Id, Query()], side: Literal["320", "960", "full"] = "320"
+    service: ServiceHere,
+    id: Annotated[schemas.Id, Query()],
+    side: Literal["320", "960", "full"] = "320",
+    whole: Annotated[bool, Query(description="Of an object: all of its picture, and not its part alone.")] = False,
 ) -> Response:
     """A copy of a picture, upright and without metadata; `side` is the longer one in pixels, `full` as it is."""
-    content = await service.thumbnail(id, SIDES[side])
+    content = await service.thumbnail(id, SIDES[side], whole=whole)
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 

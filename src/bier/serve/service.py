@@ -36,6 +36,7 @@ from bier.serve.threads import Threads
 from bier.serve.thumbnails import SIDES, Thumbnails, jpeg
 from bier.serve.values import Matches, Values
 from bier.vectors.encoder import PictureEncoder
+from bier.vectors.objects import box_of
 
 KEPT_QUALITY = 95
 """Of an upload that is kept as a JPEG: nothing is lost that training would see."""
@@ -175,16 +176,17 @@ class Service:
     async def count(self) -> int:
         return await self._asked(self.index.count)
 
-    async def thumbnail(self, name: str, side: int) -> bytes:
-        """A JPEG."""
+    async def thumbnail(self, name: str, side: int, *, whole: bool = False) -> bytes:
+        """A JPEG; of an object, of its part of the picture, or of the ``whole`` picture."""
         [record] = await self.stored([name])
         image = str(record.metadata.get("image") or "")
-        kept = self._thumbnails.kept(image, side)
+        box = None if whole else box_of(record.metadata, self.index.info.kinds)
+        kept = self._thumbnails.kept(image, side, box)
         self._metrics.thumbnails.labels("memory" if kept is not None else "picture").inc()
         if kept is not None:
             return kept
         try:
-            return await self._shrinkers.run(self._thumbnails.make, image, side)
+            return await self._shrinkers.run(self._thumbnails.make, image, side, box)
         except ImageError as error:
             raise Refusal(
                 404, f"the picture behind {name[:200]!r}: {error.what}", "put it back, or index again"

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bier.data import TestTransform
-from bier.data.images import read_picture
+from bier.data.images import cut, read_picture
 from bier.data.workers import from_workers, memory_to_share
 from bier.errors import DataError, ImageError, nearest
 from bier.system.files import tidy
@@ -55,6 +55,7 @@ def embed_catalogue(
     workers: int = 0,
     class_depth: int | None = None,
     label_separator: str | None = None,
+    objects: bool = False,
     progress: Progress | None = None,
     remark: Callable[[str], object] | None = None,
 ) -> VectorsInfo:
@@ -73,15 +74,17 @@ def embed_catalogue(
         workers: processes that decode; 0 decodes in this one.
         class_depth: how many folders deep the classes of a folder lie; 1 by default.
         label_separator: what stands between the labels of a picture, which become the field ``labels`` of texts.
+        objects: embed what is in each box of a table, and not whole pictures; the field ``bbox`` says which part.
         progress: called after each batch with what is done (the unfinished part included), how many pictures there
             are, if that is known, and how many were in the batch.
         remark: called at the end with lines about the source, such as what was passed over.
 
     Raises:
-        DataError: there is no such source, an id occurs twice, ``out`` holds something else, no picture can be read.
+        DataError: there is no such source, it has no boxes for ``objects``, an id occurs twice, ``out`` holds something
+            else, no picture can be read.
         StorageError: the disk is full; parts that are there stay, and the next call goes on after them.
     """
-    catalogue, out = open_catalogue(source, class_depth, label_separator), as_path(out)
+    catalogue, out = open_catalogue(source, class_depth, label_separator, objects=objects), as_path(out)
     begun = _begin(encoder, catalogue, out, type, learners, batch_size)
     parts = [read_part(path) for path in part_files(out)]
     failed = [failure for part in parts for failure in part.failed]
@@ -241,6 +244,8 @@ class _Decoder(Dataset[_Decoded]):
 
     def __init__(self, transform: TestTransform, share: bool) -> None:
         self.transform, self.share = transform, share
+        self._whole = "", torch.empty(0)
+        """The picture that was cut last: the next object is often in it, too."""
 
     def __getitem__(self, pictures: list[Entry]) -> _Decoded:
         size = self.transform.size
@@ -249,18 +254,21 @@ class _Decoder(Dataset[_Decoded]):
         failed: list[tuple[str, str]] = []
         for position, picture in enumerate(pictures):
             try:
-                images[len(kept)] = self.transform(_read(picture, self.transform)).numpy()
+                images[len(kept)] = self.transform(self._read(picture)).numpy()
                 kept.append(position)
             except ImageError as error:
-                failed.append((picture.image, error.what))
+                failed.append((picture.place, error.what))
         found = images[: len(kept)]
         return pictures, torch.from_numpy(found) if self.share else found, kept, failed
 
-
-def _read(picture: Entry, view: TestTransform) -> Tensor:
-    if picture.fault is not None:
-        raise ImageError(picture.fault, where=picture.id)
-    return read_picture(picture.image, name=picture.id, view=view)
+    def _read(self, picture: Entry) -> Tensor:
+        if picture.fault is not None:
+            raise ImageError(picture.fault, where=picture.id)
+        if picture.box is None:
+            return read_picture(picture.image, name=picture.id, view=self.transform)
+        if self._whole[0] != picture.image:
+            self._whole = picture.image, read_picture(picture.image, name=picture.id)
+        return cut(self._whole[1], picture.box, picture.id)
 
 
 def _decoded(pictures: Iterator[Entry], transform: TestTransform, batch_size: int, workers: int) -> Iterator[_Decoded]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from torch import Tensor
 
-from bier.data.images import read_picture
 from bier.data.overlap import COPY, Sketch, overlap, sketch
 from bier.errors import ImageError
 from bier.vectors.near import Pairs, VectorFile, groups, nearest_pairs
@@ -29,8 +29,8 @@ class Copy:
     """How near ``other`` is to the nearest picture of its group: the cosine of vectors, or the overlap of pixels."""
 
 
-Picture = Callable[[int], str]
-"""From a row to a path or a reference."""
+Picture = Callable[[int], Tensor]
+"""From a row to its pixels uint8 (3, H, W); raises `ImageError` if they cannot be read."""
 
 
 def seen_copies(
@@ -43,7 +43,7 @@ def seen_copies(
 
     Args:
         vectors: of the pictures.
-        picture: where each is; those that cannot be read are no copies.
+        picture: reads each; those that cannot be read are no copies.
         least: cosine from which two pictures are compared.
         progress: called with pairs that were compared, and how many there are.
     """
@@ -53,7 +53,7 @@ def seen_copies(
     @lru_cache(_SKETCHES)
     def drawn(row: int) -> Sketch | None:
         try:
-            return sketch(read_picture(picture(row)))
+            return sketch(picture(row))
         except ImageError:
             return None
 
@@ -73,13 +73,13 @@ def to_remove(pairs: Pairs, picture: Picture, count: int) -> list[Copy]:
     copies = []
     for rows in groups(pairs, count):
         members = rows.tolist()
-        keep = max(members, key=lambda row: (_pixels(picture(row)), -row))
+        keep = max(members, key=lambda row: (_pixels(picture, row), -row))
         copies += [Copy(keep, row, float(nearest[row])) for row in members if row != keep]
     return sorted(copies, key=lambda copy: (-copy.similarity, copy.keep, copy.other))
 
 
-def _pixels(image: str) -> int:
+def _pixels(picture: Picture, row: int) -> int:
     try:
-        return read_picture(image)[0].numel()
+        return picture(row)[0].numel()
     except ImageError:
         return 0

@@ -265,7 +265,7 @@ def _check_columns(schema: Any, info: VectorsInfo) -> None:
     if not all(field.type == arrow.string() and field.nullable for field in texts):
         raise ValueError("a column of texts is something else")
     for name, kind in info.fields.items():
-        if kind_of(schema.field(name).type) != ("text" if kind == "date" else kind):
+        if kind_of(schema.field(name).type) != ("text" if kind in ("date", "box") else kind):
             raise ValueError(f"the field {name!r} is something else")
     numbers = arrow.from_numpy_dtype(np.dtype(info.type))
     if getattr(vector, "list_size", 0) != info.dimensions or vector.value_type != numbers:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bier.data import open_source
+from bier.data.box import Box, box_text, read_box
 from bier.data.columns import Column
 from bier.data.datasets import FOLDER, SHARDS, class_level, kind_of, parquet_source, reading, saved_dataset, table
 from bier.data.datasets.folder import about_links, but_others, sort_out
@@ -30,6 +31,7 @@ from bier.errors import DataError
 from bier.system import places
 from bier.system.files import state_of
 from bier.system.places import is_url, path_of
+from bier.vectors.objects import OBJECTS, box_texts, check_alike, no_boxes, with_box, with_boxes
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,13 @@ class Entry:
     """Why there is no use in opening it."""
     fields: Mapping[str, Value] = field(default_factory=dict)
     """What else the source says of it."""
+    box: Box | None = None
+    """The part of the picture that is meant; none: all of it."""
+
+    @property
+    def place(self) -> str:
+        """What a list of failures calls it."""
+        return self.image if self.box is None else with_box(self.image, box_text(self.box))
 
 
 class Source(Protocol):
@@ -65,7 +74,7 @@ class Source(Protocol):
         """Read fields as an index has them, where the source itself says nothing of kinds.
 
         Raises:
-            DataError: a value is not of that kind; it is named.
+            DataError: a value is not of that kind; it is named. Or one is of objects, and the other of whole pictures.
         """
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]: ...
@@ -84,7 +93,11 @@ LABELS = "labels"
 
 
 def open_catalogue(
-    source: str | Path | Sequence[str | Path], class_depth: int | None = None, label_separator: str | None = None
+    source: str | Path | Sequence[str | Path],
+    class_depth: int | None = None,
+    label_separator: str | None = None,
+    *,
+    objects: bool = False,
 ) -> Source:
     """The source behind one or several paths; see `embed_catalogue`."""
     paths = [source] if isinstance(source, str | Path) else list(source)
@@ -92,26 +105,33 @@ def open_catalogue(
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
         _refuse_depth(class_depth, files[0])
         _refuse_separator(label_separator, files[0])
+        _refuse_objects(objects, files[0])
         return _Shards(files, Path(os.path.commonpath([file.parent for file in files])))
     with reading(files[0]):
-        return _open(files[0], class_depth, label_separator)
+        return _open(files[0], class_depth, label_separator, objects)
 
 
-def _open(path: Path, class_depth: int | None, separator: str | None) -> Source:
+def _open(path: Path, class_depth: int | None, separator: str | None, objects: bool) -> Source:
     kind = kind_of(path) if path.exists() else ""
     if kind in (FOLDER, SHARDS):
+        _refuse_objects(objects, path)
         return _folder(path, class_depth, separator)
     _refuse_depth(class_depth, path)
     labels = LabelColumns(separator=separator)
+    but = ["bbox"] if objects else []  # these boxes are more than a field
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
-        return _Table(parquet_source.read(path, needed=["image"], fields=True, labels=labels), separator)
+        return _Table(
+            parquet_source.read(path, needed=["image"], fields=True, but=but, labels=labels), separator, objects
+        )
     if kind == "datasets":
-        return _Table(saved_dataset.read(path, needed=["image"], fields=True, labels=labels), separator)
+        return _Table(
+            saved_dataset.read(path, needed=["image"], fields=True, but=but, labels=labels), separator, objects
+        )
     if kind == "csv":
         file = path / table.LABELS if path.is_dir() else path
-        return _Table(table.read_csv(file, needed=["image"], fields=True, labels=labels), separator)
-    return _Table(open_source(path), separator)  # which names what is wrong with it
+        return _Table(table.read_csv(file, needed=["image"], fields=True, but=but, labels=labels), separator, objects)
+    return _Table(open_source(path), separator, objects)  # which names what is wrong with it
 
 
 def _refuse_depth(class_depth: int | None, path: Path) -> None:
@@ -127,6 +147,11 @@ def _refuse_separator(separator: str | None, path: Path) -> None:
             where=LABEL_SEPARATOR,
             remedy="leave it out, or give a table of the pictures",
         )
+
+
+def _refuse_objects(objects: bool, path: Path) -> None:
+    if objects:
+        raise no_boxes(path.name)
 
 
 def _with_labels(fields: tuple[Column, ...], manifest: Manifest, separator: str | None) -> tuple[Column, ...]:
@@ -146,9 +171,11 @@ def _with_labels(fields: tuple[Column, ...], manifest: Manifest, separator: str 
 
 
 class _Table:
-    """The pictures of a manifest, whole, whatever boxes it has."""
+    """The pictures of a manifest: whole, whatever boxes it has, or the ``objects`` in its boxes."""
 
-    def __init__(self, manifest: Manifest, separator: str | None = None) -> None:
+    def __init__(self, manifest: Manifest, separator: str | None = None, objects: bool = False) -> None:
+        self.objects = objects
+        self.boxes = box_texts(manifest) if objects else [None] * len(manifest)
         self.manifest, self.name = manifest, manifest.source
         self.total: int | None = len(manifest)
         root = str(manifest.root) if is_url(manifest.root) else os.path.abspath(manifest.root)
@@ -157,16 +184,21 @@ class _Table:
         self.images = [image for image, _ in found]
         about: list[object] = [manifest.fingerprint(), *(state for _, state in found)]
         self.columns = _with_labels(manifest.fields, manifest, separator)
+        if objects:
+            self.columns = with_boxes(self.columns, self.boxes, manifest.source)
         about += [[column.name, column.kind, column.values] for column in self.columns]
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
-        if len(set(manifest.image)) < len(manifest):
-            _refuse_first_twice(manifest)
+        names = [with_box(str(image), box) for image, box in zip(manifest.image, self.boxes, strict=True)]
+        if len(set(names)) < len(names):
+            _refuse_first_twice(names, manifest, objects)
 
     @property
     def kinds(self) -> Kinds:
         return {column.name: column.kind for column in self.columns}
 
     def read_as(self, kinds: Kinds) -> None:
+        has_boxes = self.manifest.bbox is not None
+        check_alike(self.name, has_boxes=has_boxes, objects=self.objects, kinds=kinds)
         rows = self.manifest.row.tolist()
         self.columns = tuple(
             column.read_as(kinds.get(column.name, column.kind), rows, self.name) for column in self.columns
@@ -176,11 +208,23 @@ class _Table:
         for row in range(start[1], len(self.manifest)):
             name, label = short_name(str(self.manifest.image[row])), self.manifest.title(row) or None
             fields = {column.name: column.values[row] for column in self.columns}
-            yield _printable(Entry(name, self.images[row], label, (0, row + 1), fields=fields))
+            whole = Entry(name, self.images[row], label, (0, row + 1), fields=fields)
+            yield _printable(_part(whole, self.boxes[row]))
 
     def remarks(self) -> list[str]:
         mixed = [column.in_words() for column in self.columns if column.mixed is not None]
         return [*self.manifest.remarks(), *([f"fields of text: {', '.join(mixed)}"] if mixed else [])]
+
+
+def _part(whole: Entry, text: str | None) -> Entry:
+    """The object in a box of a picture."""
+    if text is None:
+        return whole
+    box = read_box(text)
+    name = with_box(whole.id, text)
+    if box is None:  # numbers without a float32
+        return replace(whole, id=name, image=with_box(whole.image, text), fault=f"{text} is no box in pixels")
+    return replace(whole, id=name, box=box)
 
 
 def _look(image: str, root: str) -> tuple[str, tuple[int, int] | None]:
@@ -319,16 +363,17 @@ class _Shards:
         return above, layout_of(sorted(tops))
 
 
-def _refuse_first_twice(manifest: Manifest) -> None:
+def _refuse_first_twice(names: Sequence[str], manifest: Manifest, objects: bool) -> None:
     rows: dict[str, int] = {}
-    for image, row in zip(manifest.image, manifest.row.tolist(), strict=True):
-        if rows.setdefault(str(image), row) != row:
-            _refuse_twice(str(image), manifest.source, rows[str(image)], row)
+    also = "" if objects or manifest.bbox is None else f"; or give {OBJECTS}, to embed what is in each box"
+    for name, row in zip(names, manifest.row.tolist(), strict=True):
+        if rows.setdefault(name, row) != row:
+            _refuse_twice(name, manifest.source, rows[name], row, also)
 
 
-def _refuse_twice(name: str, where: str, first: int, second: int) -> None:
+def _refuse_twice(name: str, where: str, first: int, second: int, also: str = "") -> None:
     raise DataError(
         f"the id {name!r} occurs twice, in rows {first} and {second}",
         where=where,
-        remedy="remove one of them: an id stands for one picture",
+        remedy=f"remove one of them: an id stands for one picture{also}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bier.data.datasets.annotations import RowFaults
@@ -25,6 +25,7 @@ def read(
     needed: Sequence[str] = NEEDED,
     *,
     fields: bool = False,
+    but: Collection[str] = (),
     labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """The rows of one file, or of all files below a folder; there the names of files may say the split.
@@ -34,6 +35,7 @@ def read(
         faulty: as for `bier.data.datasets.table.read_parquet`, as are the others.
         needed: likewise.
         fields: likewise.
+        but: likewise.
         labels: likewise.
 
     Raises:
@@ -41,14 +43,16 @@ def read(
             files, or as for `bier.data.datasets.table.read_parquet`.
     """
     if not path.is_dir():
-        return read_parquet(path, faulty, needed, fields=fields, labels=labels)
+        return read_parquet(path, faulty, needed, fields=fields, but=but, labels=labels)
     names = sorted((name for name in walk(path).files if suffix_of(name) == SUFFIX), key=natural)
     if not names:
         raise DataError("there are no Parquet files in this folder", where=path, remedy="give a folder with some")
     parts = []
     for name, split in zip(names, splits_of(path, names), strict=True):
         found = RowFaults(path / name)
-        table = read_parquet(path / name, None if faulty is None else found, needed, fields=fields, labels=labels)
+        table = read_parquet(
+            path / name, None if faulty is None else found, needed, fields=fields, but=but, labels=labels
+        )
         parts.append(Part(name, table, split))
         collect(name, found, faulty)
     return joined(path, parts)

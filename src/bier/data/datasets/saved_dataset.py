@@ -7,7 +7,7 @@ classes. Several splits are folders of that kind beside ``dataset_dict.json``, w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def read(
     needed: Sequence[str] = NEEDED,
     *,
     fields: bool = False,
+    but: Collection[str] = (),
     labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """The rows of all splits in one table.
@@ -44,6 +45,7 @@ def read(
         faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
         needed: as for `bier.data.datasets.table.read_parquet`, as are the others.
         fields: likewise.
+        but: likewise.
         labels: likewise.
 
     Raises:
@@ -58,7 +60,7 @@ def read(
             found = RowFaults(place / name)
             columns = _columns(place / name, info)
             table = from_columns(
-                columns, place / name, None if faulty is None else found, needed, fields=fields, labels=labels
+                columns, place / name, None if faulty is None else found, needed, fields=fields, but=but, labels=labels
             )
             parts.append(Part(f"{folder}/{name}" if folder else name, table, split))
             collect(parts[-1].name, found, faulty)

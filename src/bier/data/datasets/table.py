@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -67,6 +67,7 @@ def read_csv(
     needed: Sequence[str] = NEEDED,
     *,
     fields: bool = False,
+    but: Collection[str] = (),
     labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """A CSV file, with a header line; commas, semicolons, tabs or ``|`` between the cells.
@@ -76,6 +77,7 @@ def read_csv(
         faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
         needed: columns without which there is no use in it; a missing label is an empty one.
         fields: read all columns, for an index.
+        but: of these columns no fields are made.
         labels: where its labels are.
 
     Raises:
@@ -98,7 +100,8 @@ def read_csv(
     columns = {
         name: [cells[position].strip() for _, cells in sound] for position, name in enumerate(names) if name in known
     }
-    found_fields = _fields_of_cells(found.header, names, [cells for _, cells in sound], file) if fields else []
+    rows = [cells for _, cells in sound]
+    found_fields = _fields_of_cells(found.header, names, rows, file, but) if fields else []
     table = Table(file, [number for number, _ in sound], names, columns, [], needed, found_fields, labels)
     return _manifest(table, faults, lenient=faulty is not None)
 
@@ -109,6 +112,7 @@ def read_parquet(
     needed: Sequence[str] = NEEDED,
     *,
     fields: bool = False,
+    but: Collection[str] = (),
     labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """A Parquet file: one that ``Manifest.save`` wrote, or any other with the columns above. Rows count from 1.
@@ -120,6 +124,7 @@ def read_parquet(
         faulty: as for `read_csv`.
         needed: likewise.
         fields: likewise.
+        but: likewise.
         labels: likewise; a column ``label`` of lists holds several labels in a row.
 
     Raises:
@@ -137,7 +142,7 @@ def read_parquet(
                     lambda names: opened.read(columns=names),
                     lambda column, kind: find_pictures(opened, column, kind, file),
                 )
-                return from_columns(columns, file, faulty, needed, fields=fields, labels=labels)
+                return from_columns(columns, file, faulty, needed, fields=fields, but=but, labels=labels)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
     return Manifest.load(file)
@@ -162,6 +167,7 @@ def from_columns(
     needed: Sequence[str] = NEEDED,
     *,
     fields: bool = False,
+    but: Collection[str] = (),
     labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """A table in a file, as `read_parquet`; all arguments but the first are as there.
@@ -179,7 +185,7 @@ def from_columns(
     pictures = table.pictures(image, kinds["image"])
     read = [own for own, name in zip(schema.names, names, strict=True) if name in known]
     content = table.read([own for own in read if pictures is None or own != image])
-    found, notes = _fields_of_arrow(table, names, file) if fields else ([], [])
+    found, notes = _fields_of_arrow(table, names, file, but) if fields else ([], [])
     return _from_arrow(content, file, faulty, names, pictures, needed, found, notes, labels)
 
 
@@ -229,18 +235,20 @@ def _from_arrow(
 
 
 def _fields_of_cells(
-    header: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], file: Path
+    header: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], file: Path, but: Collection[str]
 ) -> list[Column]:
-    fields = _field_places(header, names, file)
+    fields = _field_places(header, names, file, but)
     return [Column.of_cells(name, [cells[place].strip() for cells in rows]) for name, place in fields.items()]
 
 
-def _fields_of_arrow(table: Columns, names: Sequence[str], file: Path) -> tuple[list[Column], list[str]]:
+def _fields_of_arrow(
+    table: Columns, names: Sequence[str], file: Path, but: Collection[str]
+) -> tuple[list[Column], list[str]]:
     """Fields, and lines about columns that cannot be any. Only columns of which there is use are read."""
     schema = table.schema
     found: list[Column] = []
     notes = []
-    for name, place in _field_places(schema.names, names, file).items():
+    for name, place in _field_places(schema.names, names, file, but).items():
         heading, kind = schema.names[place], schema.field(place).type
         column = None if kind_of(kind) is None else Column.of_arrow(name, table.read([heading]).column(0))
         if column is None:
@@ -250,13 +258,13 @@ def _fields_of_arrow(table: Columns, names: Sequence[str], file: Path) -> tuple[
     return found, notes
 
 
-def _field_places(header: Sequence[str], names: Sequence[str], file: Path) -> dict[str, int]:
-    """What the columns but image and label are called as fields, and where they stand.
+def _field_places(header: Sequence[str], names: Sequence[str], file: Path, but: Collection[str]) -> dict[str, int]:
+    """What the columns but image, label and these are called as fields, and where they stand.
 
     Pictures have the label that a person calls it by, so where there is a column ``name``, the column ``label`` becomes
     a field ``class``.
     """
-    places = [place for place, name in enumerate(names) if name not in NEEDED]
+    places = [place for place, name in enumerate(names) if name not in NEEDED and name not in but]
     fields = dict(zip(field_names([header[place] for place in places], file), places, strict=True))
     if "name" in names and "label" in names and "class" not in fields:
         fields["class"] = names.index("label")

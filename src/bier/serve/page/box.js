@@ -5,6 +5,19 @@ const SMALLEST = 0.02; // of each side
 const GRIP = 24; // pixels of the screen around a corner
 const STILL = 5; // pixels of the screen: less is a click
 
+export const edgesOf = ([left, top, width, height]) => [left, top, left + width, top + height];
+
+/** Put an element over a part of a picture; hide it without one. */
+export function place(element, edges, [width, height]) {
+  element.hidden = !edges;
+  if (!edges) return;
+  const [left, top, right, bottom] = edges;
+  Object.assign(element.style, {
+    left: `${(100 * left) / width}%`, top: `${(100 * top) / height}%`,
+    width: `${(100 * (right - left)) / width}%`, height: `${(100 * (bottom - top)) / height}%`,
+  });
+}
+
 export class Box {
   /** @param area what the picture fills and the pointer moves on
    *  @param picture the img
@@ -31,7 +44,7 @@ export class Box {
   set value(box) {
     this.first = null;
     this.held = null;
-    this.show(box && [box[0], box[1], box[0] + box[2], box[1] + box[3]]);
+    this.show(box && this.inside(edgesOf(box)));
   }
 
   get size() {
@@ -40,20 +53,15 @@ export class Box {
 
   show(edges) {
     this.edges = edges;
-    this.place(this.frame, edges);
-    this.place(this.corner, this.first && [...this.first, ...this.first]);
+    place(this.frame, edges, this.size);
+    place(this.corner, this.first && [...this.first, ...this.first], this.size);
     this.changed();
   }
 
-  place(element, edges) {
-    element.hidden = !edges;
-    if (!edges) return;
+  /** A box from elsewhere may reach beyond the picture. */
+  inside([left, top, right, bottom]) {
     const [width, height] = this.size;
-    const [left, top, right, bottom] = edges;
-    Object.assign(element.style, {
-      left: `${(100 * left) / width}%`, top: `${(100 * top) / height}%`,
-      width: `${(100 * (right - left)) / width}%`, height: `${(100 * (bottom - top)) / height}%`,
-    });
+    return [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)];
   }
 
   /** Where the pointer is: in the picture's pixels, never outside. */

@@ -77,15 +77,16 @@ export class Client {
     return (await this.fetch("/api/uploads", { method: "POST", body })).json();
   }
 
-  async picture(id, side, signal) {
-    const query = new URLSearchParams({ id, side });
+  /** @param whole of an object: all of its picture */
+  async picture(id, side, whole, signal) {
+    const query = new URLSearchParams({ id, side, whole });
     return (await this.fetch(`/api/thumbnail?${query}`, { signal })).blob();
   }
 
   async thumbnail(id, signal) {
     let url = this.thumbnails.get(id);
     this.thumbnails.delete(id);
-    url ??= URL.createObjectURL(await this.picture(id, 320, signal));
+    url ??= URL.createObjectURL(await this.picture(id, 320, false, signal));
     this.thumbnails.set(id, url);
     if (this.thumbnails.size > THUMBNAILS) {
       const [oldest, dropped] = this.thumbnails.entries().next().value;

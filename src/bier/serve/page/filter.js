@@ -17,8 +17,8 @@ let waiting = null;
 
 const input = $("filter-value"), list = $("filter-list"), field = $("filter-field");
 
-/** Fields that can be filtered by; a link is no filter. */
-export const filterFields = () => server.info.fields.filter((name) => name !== "url");
+/** Fields that can be filtered by; a link is no filter, nor is the place of an object. */
+export const filterFields = () => server.info.fields.filter((name) => name !== "url" && server.info.types[name] !== "box");
 
 export function offerFilters() {
   const fields = filterFields();

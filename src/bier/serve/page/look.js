@@ -1,8 +1,9 @@
 // A closer look at one picture: larger, with all that is known of it.
 
+import { edgesOf, place } from "/box.js";
 import { $, element, number } from "/dom.js";
 import { trouble } from "/messages.js";
-import { fieldName, linkOf, named, shownValue } from "/named.js";
+import { boxOf, fieldName, linkOf, named, shownValue } from "/named.js";
 import { from, question } from "/question.js";
 import { refinements } from "/refine.js";
 import { client } from "/server.js";
@@ -43,14 +44,23 @@ export function listenToLook() {
 }
 
 async function picture(side) {
-  const blob = await client.picture(seen.id, side);
+  const full = side === "full";
+  const blob = await client.picture(seen.id, side, full);
   URL.revokeObjectURL(url);
   url = URL.createObjectURL(blob);
   $("look-picture").src = url;
   $("look-picture").alt = named(seen);
   await $("look-picture").decode();
-  $("look").classList.toggle("full", side === "full");
-  $("look-full").setAttribute("aria-pressed", String(side === "full"));
+  $("look").classList.toggle("full", full);
+  $("look-full").setAttribute("aria-pressed", String(full));
+  showObject(full ? boxOf(seen) : null);
+}
+
+/** Where an object is in its picture, all of which is then in sight. */
+function showObject(box) {
+  const { naturalWidth, naturalHeight } = $("look-picture");
+  $("look").classList.toggle("fitted", box !== null);
+  place($("look-box"), box && edgesOf(box), [naturalWidth, naturalHeight]);
 }
 
 function fields(item) {

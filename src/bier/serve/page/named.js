@@ -1,6 +1,7 @@
 // What pictures, fields and filters are called.
 
 import { uploads } from "/question.js";
+import { server } from "/server.js";
 
 export const named = (item) => item.label ?? item.id.split("/").pop();
 
@@ -22,6 +23,13 @@ export function filterName(field, { value, part, range }) {
 
 /** All filters in words. */
 export const filterNames = (where) => Object.entries(where).map(([field, one]) => filterName(field, one)).join(", ");
+
+/** Left, top, width and height of an object in its picture, from its field or the end of its id; null without one. */
+export function boxOf({ id, metadata }) {
+  if (server.info.types.bbox !== "box") return null;
+  const text = metadata ? metadata.bbox : id?.match(/#(-?[\d.]+(?:,-?[\d.]+){3})$/)?.[1];
+  return text ? text.split(",").map(Number) : null;
+}
 
 /** The address that a picture leads to; none if it is not of the web: others may run a program. */
 export function linkOf(item) {

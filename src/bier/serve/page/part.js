@@ -3,12 +3,13 @@
 import { Box } from "/box.js";
 import { $, element } from "/dom.js";
 import { trouble } from "/messages.js";
-import { exampleName } from "/named.js";
+import { boxOf, exampleName } from "/named.js";
 import { question, replace } from "/question.js";
 import { wholePicture } from "/uploads.js";
 
 const box = new Box($("part-area"), $("part-picture"), $("part-box"), $("part-corner"), describe);
 let example = null;
+let object = null; // where it is in its picture, if it is a part of it anyway
 
 /** Let a part of an example be chosen; what is searched for changes when it is. */
 export async function choosePart(one) {
@@ -22,11 +23,13 @@ export async function choosePart(one) {
     return;
   }
   example = one;
+  object = boxOf(one);
+  $("part-all").textContent = object ? "The object" : "Whole picture";
   $("part-picture").alt = exampleName(one);
   $("part").addEventListener("close", () => { URL.revokeObjectURL(url); example = null; }, { once: true });
   $("part").showModal();
   $("part-area").focus();
-  box.value = one.box ?? null;
+  box.value = one.box ?? object;
 }
 
 /** The part of an example as a small picture. */
@@ -77,5 +80,5 @@ function describe() {
   const part = box.value;
   $("part-search").disabled = !part;
   if (part) $("part-text").textContent = `${part[2]} × ${part[3]} pixels, from ${part[0]}, ${part[1]}`;
-  else $("part-text").textContent = box.first ? "Now click the opposite corner." : "No box yet: all of the picture is searched for.";
+  else $("part-text").textContent = box.first ? "Now click the opposite corner." : `No box yet: ${object ? "the object" : "all of the picture"} is searched for.`;
 }

@@ -78,7 +78,7 @@ export function forgetVectors() {
 export function wholePicture(one) {
   if (one.sha256) return uploads.get(one.sha256).file;
   if (!wholes.has(one.id)) {
-    wholes.set(one.id, client.picture(one.id, "full"));
+    wholes.set(one.id, client.picture(one.id, "full", true));
     wholes.get(one.id).catch(() => wholes.delete(one.id));
     if (wholes.size > WHOLES) wholes.delete(wholes.keys().next().value);
   }
