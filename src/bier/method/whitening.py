@@ -96,7 +96,7 @@ def _eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
     """
     try:
         values, vectors = torch.linalg.eigh(symmetric)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:  # torch.linalg.LinAlgError, which has no types
         values, vectors = map(torch.from_numpy, scipy.linalg.eigh(symmetric.numpy(), driver="ev"))
     return values, vectors
 
