@@ -103,6 +103,7 @@ class CurrentCalibration:
 
 
 _SEALED = Sealed(
+    "calibration",
     FILE,
     "bier-index-calibration-1",
     {"pictures": whole(0, 10**12), "figures": object_of(number(-1e6, 1e6)), "calibration": check_calibration},

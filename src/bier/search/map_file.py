@@ -69,6 +69,7 @@ def _column(entry: Any) -> Any:
 
 
 _SEALED = Sealed(
+    "map",
     FILE,
     "bier-index-map-1",
     {

@@ -20,6 +20,8 @@ from bier.system.json_values import one_of, record, text, whole
 class Sealed:
     """One kind of such files."""
 
+    what: str
+    """What it is, for messages."""
     name: str
     """Of the file."""
     format: str
@@ -63,7 +65,7 @@ class Sealed:
 
     def refused(self, folder: Path, what: str) -> SearchError:
         """The error of a file that cannot be used."""
-        return SearchError(what, where=folder / self.name, remedy=self.remedy)
+        return SearchError(f"the {self.what} {what}", where=folder / self.name, remedy=self.remedy)
 
 
 def _checksum(content: Mapping[str, Any]) -> int:

@@ -11,12 +11,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from bier.data import label_cells
 from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.reader import Reader
-from bier.data.label_cells import parts
-from bier.data.label_cells import warning as several_labels_warning
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.data.references import look_up
 from bier.errors import DataError, nearest
@@ -132,7 +131,7 @@ def _usable(manifest: Manifest, path: Path, config: DataConfig) -> Manifest:
 
 
 def _warned(manifest: Manifest, config: DataConfig) -> Manifest:
-    told = None if config.label_separator else several_labels_warning(manifest.label.tolist())
+    told = None if config.label_separator else label_cells.warning(manifest.label.tolist())
     return manifest if told is None else replace(manifest, notes=(*manifest.notes, told))
 
 
@@ -175,7 +174,7 @@ def _refuse_missing(path: Path) -> None:
 def _refuse_useless(manifest: Manifest, path: Path, separator: str | None) -> None:
     counts = Counter(manifest.label)
     if separator is not None:
-        counts = Counter(label for cell in manifest.label for label in parts(cell, separator))
+        counts = Counter(label for cell in manifest.label for label in label_cells.parts(cell, separator))
     if not counts:
         raise DataError("there are no pictures", where=path, remedy="add rows, or class folders with pictures")
     if len(counts) == 1:
