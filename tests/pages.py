@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def until(page: Any, condition: str) -> None:
     deadline = time.monotonic() + 30
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(50)
+
+
+def wait_until(page: Any, condition: Callable[[], bool]) -> None:
+    """The same for what is told here and not in the page."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
         page.wait_for_timeout(50)
 
 

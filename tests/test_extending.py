@@ -100,6 +100,7 @@ def run(python: Bier, photos: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
+@pytest.mark.slow
 def test_a_dataset_a_backbone_a_loss_and_a_callback_from_outside(run: Path) -> None:
     provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["data"]["source"] == "catalogue.jsonl"

@@ -146,6 +146,7 @@ def test_from_a_published_layout_to_a_table(name: str, photographs: Path, tmp_pa
     assert recipe("--set", name, "--out", out, "--table").stdout.splitlines()[-len(rows) :] == rows
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = recipe("--data", tmp_path, "--set", "sop", "--out", tmp_path / "out")
     assert done.returncode == 1

@@ -82,18 +82,21 @@ def test_no_name_is_in_the_reference_twice() -> None:
     assert sorted(names) == sorted(set(names))
 
 
+@pytest.mark.slow
 def test_no_public_name_is_shown_as_the_module_of_that_name(site: Path) -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
     assert pages.count('class="doc doc-object doc-function"') > 50, "the reference holds no functions"
     assert "doc-module" not in pages
 
 
+@pytest.mark.slow
 def test_every_page_is_built_and_programs_are_left_out(site: Path) -> None:
     pages = {page.relative_to(ROOT / "docs").with_suffix(".html") for page in (ROOT / "docs").rglob("*.md")}
     assert pages <= {page.relative_to(site) for page in site.rglob("*.html")}
     assert not list(site.rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_pages_load_nothing_from_outside(site: Path) -> None:
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
@@ -102,6 +105,7 @@ def test_pages_load_nothing_from_outside(site: Path) -> None:
         assert 'class="mermaid"' not in text, f"{page}: the theme would fetch a program that draws this"
 
 
+@pytest.mark.slow
 def test_styles_and_drawings_load_nothing_from_outside(site: Path) -> None:
     files = [file for kind in ("css", "svg") for file in site.rglob(f"*.{kind}")]
     assert {"site.css", "results-curves.svg"} <= {file.name for file in files}
@@ -140,6 +144,7 @@ def address(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_browser_asks_nobody_else_and_finds_a_name(browser: Any, address: str) -> None:
     page = browser.new_page()
     asked: list[str] = []

@@ -101,6 +101,7 @@ def test_pictures_of_the_index_itself_search_the_others(shop, tmp_path, capsys):
     assert 0 < float(right) < 1, "each has found itself"
 
 
+@pytest.mark.slow
 def test_what_nothing_can_be_learned_from_is_one_message(shop, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     index, unlabelled, single = (tmp_path / name for name in ("index", "unlabelled", "single"))

@@ -26,6 +26,7 @@ def filled(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_index_gets_a_map_and_three_pictures_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shop = filled(tmp_path / "shop", 12)
     code, out, _ = run(capsys, "index", "map", shop)

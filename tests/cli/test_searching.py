@@ -162,6 +162,7 @@ def test_vectors_that_were_embedded_before_are_indexed_alike(photos, model, tmp_
     assert out.splitlines()[1].split()[:2] == ["1.0000", query.parent.name]
 
 
+@pytest.mark.slow
 def test_two_sources_in_one_index_do_not_take_each_others_ids(photos, model, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     index, other = tmp_path / "index", tmp_path / "other"
@@ -179,6 +180,7 @@ def test_two_sources_in_one_index_do_not_take_each_others_ids(photos, model, tmp
     assert f"0 added, {len(list(moved.glob('*.jpg')))} replaced" in out
 
 
+@pytest.mark.slow
 def test_pictures_that_have_gone_are_told_and_removed_when_asked(photos, model, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     index = tmp_path / "index"

@@ -292,7 +292,7 @@ def test_malformed_lines_are_named(
         (make_cub, "images.txt"),
         (make_sop, "Ebay_test.txt"),
         pytest.param(make_vehicleid, "train_test_split/test_list_800.txt", marks=pytest.mark.slow),
-        (make_cars_halves, "cars_test_annos_withlabels.mat"),
+        pytest.param(make_cars_halves, "cars_test_annos_withlabels.mat", marks=pytest.mark.slow),
     ],
 )
 def test_a_missing_annotation_file_is_named_with_what_the_directory_should_hold(

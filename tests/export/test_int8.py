@@ -30,12 +30,14 @@ def test_its_cost_is_what_the_file_costs(encoder: Encoder, photos: Path, int8_ex
     assert cosines.median() > 0.97
 
 
+@pytest.mark.slow
 def test_its_vectors_are_kept_apart(encoder: Encoder, int8_export: tuple[Path, str]) -> None:
     described = OnnxEncoder.load(int8_export[0]).description
     assert described["model"] == encoder.fingerprint
     assert described["fingerprint"] not in ("", encoder.fingerprint), "an index of float32 vectors refuses it"
 
 
+@pytest.mark.slow
 def test_the_backbone_is_int8_and_the_head_is_not(onnx_file: Path, int8_export: tuple[Path, str]) -> None:
     path = int8_export[0]
     onnx.checker.check_model(onnx.load(path), full_check=True)

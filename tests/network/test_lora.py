@@ -56,6 +56,7 @@ def pictures(backbone: Backbone) -> Tensor:
         pytest.param("swin_tiny_patch4_window7_224", 12 * 4 + 3, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_saved_model_is_an_ordinary_one(
     name: str, layers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

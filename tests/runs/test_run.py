@@ -302,6 +302,7 @@ def test_a_callback_stops_a_run_early(birds: Path, finished: bier.Run, tmp_path:
     assert not (run.folder / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_wish_to_stop_early_outlives_an_interruption(birds: Path, tmp_path: Path) -> None:
     wish = At(1, Running.stop_early)
     straight = bier.train(birds, TINY, tmp_path / "straight", [wish], quiet=True)

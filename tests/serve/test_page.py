@@ -253,6 +253,7 @@ def test_the_page_asks_for_the_token(serve: Serve, visit: Open, tmp_path: Path) 
     expect(page.locator("#pictures .hit img").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_of_ten_thousand_pictures_a_hundred_are_elements(
     serve: Serve, visit: Open, fill: Callable[..., Index], cars: list[Path], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from pages import NARROW, expect, keep, order, until
+from pages import NARROW, expect, keep, order, until, wait_until
 from PIL import Image
 
 from bier.confidence.calibration import Calibration, Chance, Fit
@@ -72,6 +72,7 @@ def test_results_stand_on_the_first_screen(serve: Serve, visit: Open, cars: list
             assert small == [], "a finger needs 44 pixels"
 
 
+@pytest.mark.slow
 def test_a_filter_by_a_part_of_a_label(serve: Serve, visit: Open, shop: Path, tmp_path: Path) -> None:
     page = visit(serve(index=open_index(shop)), viewport=LAPTOP)
     expect(page.locator("#status")).to_have_text("60 pictures")
@@ -188,7 +189,7 @@ def test_a_part_is_drawn_with_the_mouse(serve: Serve, visit: Open, cars: list[Pa
     page.keyboard.press("Enter")
     expect(page.locator(".example canvas")).to_be_visible()
     name = page.locator(".example").get_attribute("title")
-    assert name not in order(page), "an example is no result"
+    wait_until(page, lambda: name not in order(page))  # an example is no result
 
 
 @pytest.mark.slow

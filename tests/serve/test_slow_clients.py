@@ -139,6 +139,7 @@ def test_too_many_connections_are_told_when_to_come_back(serve: Serve, connect: 
     assert b"retry-after: 1" in refused.lower()
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_takes_ends_the_connection(serve: Serve) -> None:
     client = serve(patience=1)
     asked = 1000  # more than the system keeps for a connection

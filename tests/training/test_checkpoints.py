@@ -112,6 +112,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(stopped: Path, straig
 @pytest.mark.parametrize(
     "damage", ["cut", *(pytest.param(other, marks=pytest.mark.slow) for other in ("emptied", "deleted"))]
 )
+@pytest.mark.slow
 def test_a_checkpoint_that_is_half_there(damage: str, stopped: Path, straight: bytes, console: Console) -> None:
     files = RunFolder(stopped)
     content = files.checkpoint.read_bytes()
@@ -138,6 +139,7 @@ def test_when_both_are_damaged_one_error_names_both(stopped: Path, console: Cons
         runs.resume(stopped, console)
 
 
+@pytest.mark.slow
 def test_random_flips_are_noticed(stopped: Path) -> None:
     path = RunFolder(stopped).checkpoint
     noticed = 0
@@ -152,6 +154,7 @@ def test_random_flips_are_noticed(stopped: Path) -> None:
     assert noticed == FLIPS
 
 
+@pytest.mark.slow
 def test_a_new_run_keeps_nothing_of_one_that_was_thrown_away(stopped: Path, birds: Path, console: Console) -> None:
     files = RunFolder(stopped)
     files.provenance.unlink()

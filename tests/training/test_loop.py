@@ -103,6 +103,7 @@ def test_held_out_classes_are_searched_among_training_pictures(straight: Path, b
     assert among, "no training picture is nearest to any: the test would pass without them"
 
 
+@pytest.mark.slow
 def test_the_loss_falls(birds: Path, tmp_path: Path, console: Console) -> None:
     runs.train(str(birds), CONFIG.replace(model__start="random"), tmp_path / "run", console, evaluate_after=False)
     first, last = history(tmp_path / "run")
@@ -225,6 +226,7 @@ def test_a_signal_is_heard_while_validating(
     assert same(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 def test_a_signal_at_the_very_end_leaves_a_run_to_go_on_with(
     straight: Path, birds: Path, tmp_path: Path, console: Console
 ) -> None:
@@ -285,7 +287,8 @@ def test_a_killed_process_is_resumed_bit_for_bit(
     assert same(folder, straight)
 
 
-@pytest.mark.parametrize("freeze", [pytest.param(0, marks=pytest.mark.slow), 9], ids=["whole network", "head alone"])
+@pytest.mark.parametrize("freeze", [0, 9], ids=["whole network", "head alone"])
+@pytest.mark.slow
 def test_a_batch_in_parts_makes_the_same_update(
     freeze: int, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +337,7 @@ def test_a_loss_that_is_not_a_number_stops_before_the_update(
     runs.resume(tmp_path / "run", console)  # the checkpoint before it is good
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(
     straight: Path, birds: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,25 +401,17 @@ def test_a_folder_with_a_run_is_not_overwritten(straight: Path, birds: Path, con
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"loss__name": "triplet"}, marks=pytest.mark.slow),
-        pytest.param({"loss__name": "contrastive", "diversity__loss": "activation"}, marks=pytest.mark.slow),
+        {"loss__name": "triplet"},
+        {"loss__name": "contrastive", "diversity__loss": "activation"},
         {"loss__name": "multi_similarity", "diversity__loss": "both"},
-        pytest.param({"loss__name": "normalized_softmax", "diversity__loss": "none"}, marks=pytest.mark.slow),
-        pytest.param(
-            {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {"diversity__initialize": True, "loss__schedule": "stagewise", "diversity__during_training": False},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {"hardware__precision": "bfloat16", "image__fit": "pad", "model__weighting": "equal"},
-            marks=pytest.mark.slow,
-        ),
+        {"loss__name": "normalized_softmax", "diversity__loss": "none"},
+        {"loss__name": "proxy_anchor", "model__learners": 1, "model__sizes": None, "model__dimensions": 16},
+        {"diversity__initialize": True, "loss__schedule": "stagewise", "diversity__during_training": False},
+        {"hardware__precision": "bfloat16", "image__fit": "pad", "model__weighting": "equal"},
     ],
     ids=lambda changes: "-".join(str(value) for value in changes.values()),
 )
+@pytest.mark.slow
 def test_every_kind_of_run_trains(changes: dict[str, Any], birds: Path, tmp_path: Path, console: Console) -> None:
     config = CONFIG.replace(optimizer__epochs=1, **changes)
     metrics = runs.train(str(birds), config, tmp_path / "run", console)

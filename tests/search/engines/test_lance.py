@@ -105,6 +105,7 @@ def test_an_index_of_an_earlier_version_gets_its_checksums_from_the_next_writer(
         assert index.check_files() == len(contents(folder / "pictures.lance")) - 1  # all but the hint
 
 
+@pytest.mark.slow
 def test_tidying_up_forgets_files_that_are_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance, "timedelta", lambda hours=0: timedelta(0))
     with open_index(folder) as index:

@@ -71,6 +71,7 @@ def curve(session: dict[str, Any], name: str) -> dict[int, float]:
     return {row["step"]: row[name] for row in session["history"] if name in row}
 
 
+@pytest.mark.slow
 def test_settings_and_curves_are_there(birds: Path, tmp_path: Path) -> None:
     run = bier.train(birds, TINY, tmp_path / "my-run", [bier.WeightsAndBiases(mode="offline", tags=["x"])], quiet=True)
     (session,) = records(run)
