@@ -103,9 +103,15 @@ class Engineer(Reader):
         rows = [(query, "", "", result, verdict, "2026-01-01T00:00:00Z") for query, result, verdict in [*good, *bad]]
         write(self.folder / "marks.csv", ("query", "sha256", "box", "result", "verdict", "time"), rows)
 
+    def select(self) -> None:
+        """As with the lasso on the map."""
+        names = sorted(path.parent.name for path in self.folder.glob("photos/*/0000.jpg"))
+        (self.folder / "ids.txt").write_text("".join(f"{name}/0000.jpg\n" for name in names[:2]), encoding="utf-8")
+
 
 HANDS: dict[str, Callable[[Engineer], None]] = {
     "bier data join": Engineer.label,
+    "bier index remove shop-index --ids ids.txt": Engineer.select,
     "bier train photos/ --marks": Engineer.mark,
 }
 
