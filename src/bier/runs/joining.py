@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from bier.data.manifest import natural
 from bier.data.references import is_reference
 from bier.errors import DataError, quoted
 from bier.runs.opening import opened_of
-from bier.system.files import write_text
+from bier.system.files import write_csv
 
 _TOLD_BY_SPLITS = ("self", "query-gallery")
 _ORDER = ("train", "val", "test", "gallery", "query")
@@ -87,11 +85,8 @@ def join(run: Path, tables: Sequence[str], source: str | None, console: Console)
 
 def write_table(joined: Joined, file: Path) -> None:
     """As CSV, which any source may be; raises StorageError."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(joined.rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(joined.rows)
-    write_text(file, text.getvalue())
+    header = list(joined.rows[0])
+    write_csv(file, header, ([row[name] for name in header] for row in joined.rows))
 
 
 def _new_labels(tables: Sequence[str]) -> dict[str, str]:

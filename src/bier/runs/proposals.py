@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +26,7 @@ from bier.runs import build
 from bier.runs.judged import retrieval_vectors
 from bier.runs.machine import set_threads
 from bier.runs.opening import opened_of
-from bier.system.files import write_text
+from bier.system import files
 from bier.system.hardware import Hardware
 from bier.system.waiting import Waiting
 from bier.vectors.choosing import Choice, Labelled, choose
@@ -143,11 +141,7 @@ def proposals(
 
 def write_csv(found: Proposals, file: Path) -> None:
     """A line for each proposal, in order; raises StorageError."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(proposal.row for proposal in found.chosen)
-    write_text(file, text.getvalue())
+    files.write_csv(file, COLUMNS, (proposal.row for proposal in found.chosen))
 
 
 def _without_labels(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from bier.runs.evaluation import embed_manifest
 from bier.runs.judged import retrieval_vectors
 from bier.runs.machine import set_threads
 from bier.runs.opening import opened_of
-from bier.system.files import write_text
+from bier.system import files
 
 COLUMNS = ("image", "label", "better", "suspicion", "neighbours")
 
@@ -92,11 +90,7 @@ def suspects(run: Path, source: str | None, console: Console) -> Suspects:
 
 def write_csv(found: Suspects, file: Path) -> None:
     """A line for each suspect; names of neighbours are separated by ``|``. Raises StorageError."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(suspect.row for suspect in found.found)
-    write_text(file, text.getvalue())
+    files.write_csv(file, COLUMNS, (suspect.row for suspect in found.found))
 
 
 def _suspect(seen: Manifest, row: int, near: list[int], suspicion: float) -> Suspect:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -93,6 +95,13 @@ def _is_beginning(room: Path) -> bool:
 def write_text(path: Path, text: str) -> None:
     """Text as UTF-8, atomically; what is not valid Unicode (a path may not be) becomes a question mark."""
     write_atomically(path, lambda file: file.write_bytes(text.encode("utf-8", "replace")))
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table as `write_text` writes text, with a line for the header and one for each row."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
 
 
 def write_json(path: Path, content: object) -> None:

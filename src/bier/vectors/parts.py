@@ -10,8 +10,6 @@ have checksums, and so has what it says. Both are compared when they are read, a
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,7 +24,7 @@ from numpy.typing import NDArray
 from bier.data.columns import RESERVED, kind_of
 from bier.data.fields import KINDS, Kinds, arrow_type
 from bier.errors import DataError
-from bier.system.files import write_atomically, write_json, write_text
+from bier.system.files import write_atomically, write_csv, write_json
 from bier.system.json_files import parse_object, read_object
 from bier.system.places import as_path, opened
 from bier.vectors.layout import check_layout, wrong_length
@@ -244,9 +242,7 @@ def _failure(row: Any) -> tuple[str, str]:
 
 def write_failed(folder: Path, failed: Sequence[tuple[str, str]]) -> None:
     """``failed.csv``: image and what is wrong with it."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("image", "what"), *failed])
-    write_text(folder / FAILED, text.getvalue())
+    write_csv(folder / FAILED, ("image", "what"), failed)
 
 
 def quantize(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
