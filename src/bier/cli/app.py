@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
@@ -57,6 +58,11 @@ Objects = Annotated[bool, Parameter(help="One row for each box of a table, and n
 TrustCode = Annotated[
     bool, Parameter(help="Load a torch program (.pt2) as --model. It is code: only your own.", negative="")
 ]
+
+
+def left_out(console: Console) -> Callable[[str, str], None]:
+    """Tells of each picture that cannot be read, and why."""
+    return lambda picture, why: console.print(f"left out: {picture}: {why}", soft_wrap=True)
 
 
 def terminal() -> Console:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bier.cli.app import ClassDepth, TrustCode, app, terminal
+from bier.cli.app import ClassDepth, TrustCode, app, left_out, terminal
 from bier.cli.searching import IndexFolder, ModelPath
 
 if TYPE_CHECKING:
@@ -45,9 +45,6 @@ def calibrate(
         raise ConfigError("give labelled pictures, or --remove", where="bier calibrate", remedy=remedy)
     console = terminal()
 
-    def failed(image: str, what: str) -> None:
-        console.print(f"left out: {image}: {what}", soft_wrap=True)
-
     with open_index(folder) as opened:
         if labelled is None:
             with only_writer(opened.folder):
@@ -61,7 +58,7 @@ def calibrate(
                 opened,
                 encoder,
                 labelled,
-                failed=failed,
+                failed=left_out(console),
                 progress=waiting.advance,
                 workers=hardware.workers,
                 class_depth=class_depth,

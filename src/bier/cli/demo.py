@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bier import runs
+from bier.cli.app import left_out
 from bier.data.openmoji import render_openmoji
 from bier.errors import ConfigError, quoted
 from bier.records.folder import REPORT, RunFolder
@@ -140,11 +141,8 @@ def _index(source: str, encoder: Encoder, folder: Path, place: Path, console: Co
     begun = place.with_name(place.name + ".part")
     shutil.rmtree(begun, ignore_errors=True)
 
-    def failed(image: str, what: str) -> None:
-        console.print(f"left out: {image}: {what}", soft_wrap=True)
-
     with Waiting(console, "indexing", catalogue.total) as waiting, create_index(begun, info) as index:
-        fill(index, embedded(encoder, catalogue, failed), waiting.advance)
+        fill(index, embedded(encoder, catalogue, left_out(console)), waiting.advance)
     begun.rename(place)
 
 

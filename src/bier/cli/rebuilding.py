@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bier.cli.app import terminal
+from bier.cli.app import left_out, terminal
 from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
@@ -28,15 +28,12 @@ def switch_model(folder: Path, model: Path, device: Literal["auto", "cpu", "cuda
     encoder = load_encoder(model, hardware.device, trust_code=trust_code)
     console = terminal()
 
-    def failed(image: str, what: str) -> None:
-        console.print(f"left out: {image}: {what}", soft_wrap=True)
-
     with Waiting(console, "embedding", count) as waiting:
         rebuilt = rebuild_index(
             folder,
             encoder,
             absolute(model),
-            failed=failed,
+            failed=left_out(console),
             progress=waiting.advance,
             tell=console.print,
             workers=hardware.workers,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, left_out, output, terminal
 from bier.cli.index_words import searches
 
 if TYPE_CHECKING:
@@ -481,10 +481,11 @@ def _source(
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
     info = _with_fields(info, catalogue.kinds)
     console = terminal()
+    tell = left_out(console)
 
     def failed(image: str, what: str) -> None:
         unread.append(image)
-        console.print(f"left out: {image}: {what}", soft_wrap=True)
+        tell(image, what)
 
     def told() -> Iterator[VectorBatch]:
         yield from embedded(encoder, catalogue, failed, workers=hardware.workers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from bier.cli.app import terminal
+from bier.cli.app import left_out, terminal
 
 
 def synchronise(
@@ -36,9 +36,6 @@ def synchronise(
     hardware = Hardware.resolve(device, where="--device")
     console = terminal()
 
-    def failed(image: str, what: str) -> None:
-        console.print(f"left out: {image}: {what}", soft_wrap=True)
-
     with open_index(folder) as opened:
         if LABELS in opened.info.fields and LABELS not in catalogue.kinds:
             raise ConfigError(
@@ -54,7 +51,7 @@ def synchronise(
                 encoder,
                 catalogue,
                 prefix=prefix,
-                failed=failed,
+                failed=left_out(console),
                 progress=waiting.advance,
                 tell=console.print,
                 workers=hardware.workers,
