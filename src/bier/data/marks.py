@@ -12,6 +12,8 @@ from bier.errors import DataError, ImageError
 
 NEEDED = ("query", "sha256", "result", "verdict")
 COLUMNS = (*NEEDED, "box", "time")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""How cells begin that a spreadsheet would compute."""
 VERDICTS = {"good": True, "bad": False}
 REMEDY = "give the file that the search page's 'Download marked pairs' saves, or GET /api/marks.csv"
 
@@ -51,7 +53,7 @@ def read_marks(file: Path) -> list[Mark]:
     faults, marks = RowFaults(file), []
     for row, _, cells in found.rows:
         try:
-            marks.append(_mark(row, dict(zip(names, map(_unquoted, cells), strict=False))))
+            marks.append(_mark(row, dict(zip(names, map(unquoted, cells), strict=False))))
         except ValueError as error:
             faults.add(row, str(error))
     faults.refuse(REMEDY)
@@ -86,6 +88,11 @@ def _box(text: str) -> Box | None:
         raise ValueError(f"{text[:80]!r} is no box") from None
 
 
-def _unquoted(cell: str) -> str:
-    """Without the apostrophe that keeps a spreadsheet from taking a cell for a formula."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@", "\t", "\r", "\n") and cell[1:] else cell
+def quoted(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: such a one begins with an apostrophe."""
+    return f"'{cell}" if cell.startswith(FORMULAS) else cell
+
+
+def unquoted(cell: str) -> str:
+    """The cell that `quoted` was given."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULAS) else cell

@@ -17,13 +17,12 @@ from typing import BinaryIO
 
 from pydantic import ConfigDict, ValidationError
 
+from bier.data.marks import quoted
 from bier.errors import StorageError
 from bier.serve.schemas import Mark
 from bier.system.files import storage_errors
 
 COLUMNS = ("query", "sha256", "box", "result", "verdict", "time")
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet's formula may begin with."""
 
 logger = logging.getLogger("bier.serve")
 
@@ -99,7 +98,7 @@ def _part(mark: StoredMark) -> str | None:
 
 def _cells(mark: StoredMark) -> dict[str, str | None]:
     cells: dict[str, str | None] = {**mark.model_dump(), "box": _part(mark)}
-    return {name: "'" + cell if cell and cell.startswith(FORMULAS) else cell for name, cell in cells.items()}
+    return {name: cell and quoted(cell) for name, cell in cells.items()}
 
 
 def _append(content: bytes, path: Path) -> None:
