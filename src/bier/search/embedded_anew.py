@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bier.data.fields import Kinds
+from bier.data.references import file_of
 from bier.search.base import Index, Record
 from bier.search.fill import gathered
 from bier.search.seen_files import SeenFiles, Watched
+from bier.system.files import state_of
 from bier.vectors.catalogue import embedded
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.objects import box_of
@@ -148,7 +150,8 @@ def _entry(row: Record, kinds: Kinds) -> Entry:
     image = row.metadata.get("image")
     fault = None if image else "the index does not say where the picture is"
     box = box_of(row.metadata, kinds)
-    return Entry(row.id, image or row.id, row.metadata.get("label"), (0, 0), fault, others, box)
+    state = state_of(file_of(image)) if image else None
+    return Entry(row.id, image or row.id, row.metadata.get("label"), (0, 0), fault, others, box, state)
 
 
 def _state(row: Record) -> int:

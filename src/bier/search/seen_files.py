@@ -12,10 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bier.data.fields import Kinds
-from bier.data.references import file_of
 from bier.errors import StorageError
 from bier.search.base import Rows, vector_mark
-from bier.system.files import state_of
 from bier.vectors.sources import Entry, Source
 
 FILE = "files.sqlite"
@@ -110,12 +108,12 @@ class Watched:
 
     def pictures(self, start: tuple[int, int]) -> Iterator[Entry]:
         for entry in self.source.pictures(start):
-            self.note(entry, state(entry))
+            self.note(entry)
             yield entry
 
-    def note(self, entry: Entry, found: State | None) -> None:
-        """This picture is about to be read, and its file is in this state."""
-        if found is not None:
+    def note(self, entry: Entry) -> None:
+        """This picture is about to be read."""
+        if (found := state(entry)) is not None:
             self.states[self.prefix + entry.id] = found
 
     def stored(self, seen: SeenFiles, rows: Rows) -> None:
@@ -126,5 +124,5 @@ class Watched:
 
 
 def state(entry: Entry) -> State | None:
-    """Of the file that a picture is in; none where there is no telling."""
-    return None if entry.fault is not None else state_of(file_of(entry.image))
+    """Of the file that a picture is in; none where there is no telling, or no use in opening it."""
+    return None if entry.fault is not None else entry.state

@@ -112,7 +112,6 @@ class _Changed(Watched):
             yield from self._to_embed(some)
 
     def _to_embed(self, entries: list[Entry]) -> Iterator[Entry]:
-        states = {entry.id: state(entry) for entry in entries}
         found = self._index.get([self.prefix + entry.id for entry in entries])
         known = [(entry, row) for entry, row in zip(entries, found, strict=True) if row is not None]
         rows = Rows(
@@ -120,7 +119,7 @@ class _Changed(Watched):
             np.array([row.vector for _, row in known], np.float32).reshape(-1, self._index.info.dimensions),
             [row.metadata for _, row in known],
         )
-        same_file = self._seen.unchanged(rows, [states[entry.id] for entry, _ in known])
+        same_file = self._seen.unchanged(rows, [state(entry) for entry, _ in known])
         kept = [
             place
             for place, ((entry, row), same) in enumerate(zip(known, same_file, strict=True))
@@ -130,7 +129,7 @@ class _Changed(Watched):
         names = {rows.ids[place] for place in kept}
         for entry in entries:
             if self.prefix + entry.id not in names:
-                self.note(entry, states[entry.id])
+                self.note(entry)
                 yield entry
 
     def _describe(self, entries: list[Entry], rows: Rows) -> None:

@@ -50,6 +50,8 @@ class Entry:
     """What else the source says of it."""
     box: Box | None = None
     """The part of the picture that is meant; none: all of it."""
+    state: tuple[int, int] | None = None
+    """Size and time of its file, from before it is read; none where there is no telling."""
 
     @property
     def place(self) -> str:
@@ -181,8 +183,8 @@ class _Table:
         root = str(manifest.root) if is_url(manifest.root) else os.path.abspath(manifest.root)
         look_up(manifest.image, path_of(root))
         found = [_look(image, root) for image in manifest.image]
-        self.images = [image for image, _ in found]
-        about: list[object] = [manifest.fingerprint(), *(state for _, state in found)]
+        self.images, self.states = [image for image, _ in found], [state for _, state in found]
+        about: list[object] = [manifest.fingerprint(), *self.states]
         self.columns = _with_labels(manifest.fields, manifest, separator)
         if objects:
             self.columns = with_boxes(self.columns, self.boxes, manifest.source)
@@ -208,7 +210,7 @@ class _Table:
         for row in range(start[1], len(self.manifest)):
             name, label = short_name(str(self.manifest.image[row])), self.manifest.title(row) or None
             fields = {column.name: column.values[row] for column in self.columns}
-            whole = Entry(name, self.images[row], label, (0, row + 1), fields=fields)
+            whole = Entry(name, self.images[row], label, (0, row + 1), fields=fields, state=self.states[row])
             yield _printable(_part(whole, self.boxes[row]))
 
     def remarks(self) -> list[str]:
@@ -310,7 +312,8 @@ class _Shards:
         self.files = files
         self.names = [file.relative_to(root).as_posix() for file in files]
         self.name = self.names[0] if len(files) == 1 else f"{root.name} ({len(files):,} tar files)"
-        about = [(name, state_of(file)) for name, file in zip(self.names, files, strict=True)]
+        self.states = [state_of(file) for file in files]
+        about = list(zip(self.names, self.states, strict=True))
         self.fingerprint = sha256(json.dumps(about).encode()).hexdigest()
         self.total: int | None = None
         self.kinds: Kinds = {}
@@ -340,7 +343,8 @@ class _Shards:
                 _refuse_twice(f"{name}:{member.name}", str(file), seen[member.name], count)
             label = labels.get(member.name) if tar.labels else self._folder_label(member.name)
             image = tar_uri(file, member.name, member.offset, member.size)
-            yield _printable(Entry(f"{name}:{member.name}", image, label, (number, count)))
+            entry = Entry(f"{name}:{member.name}", image, label, (number, count), state=self.states[number])
+            yield _printable(entry)
         for fault in tar.faults:
             yield Entry(name, str(file), None, (number, len(tar.pictures) + 1), fault)
 
