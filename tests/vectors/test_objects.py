@@ -12,7 +12,7 @@ import pytest
 from colours import Colours
 from objects import BOXES, HEADER, IDS, ROWS, listed, street
 
-from bier.data.datasets.table import read_csv
+from bier.data.datasets.table import Wanted, read_csv
 from bier.errors import DataError
 from bier.vectors import catalogue
 from bier.vectors.catalogue import embed_catalogue
@@ -59,7 +59,7 @@ def test_every_way_to_write_boxes_gives_the_same_ids(tmp_path: Path) -> None:
     source = street(tmp_path)
     expected = list(zip(IDS, BOXES, ["0,0,20,16", "20,0,20,16", None, "5.5,15,20.25,30"], strict=True))
     assert entries(source) == expected
-    read_csv(source, needed=["image"]).save(tmp_path / "saved.parquet")
+    read_csv(source, wanted=Wanted(needed=["image"])).save(tmp_path / "saved.parquet")
     lists = [None if box is None else list(box) for box in BOXES]
     images = [name.partition("#")[0] for name in IDS]
     pandas.DataFrame({"image": images, "label": "a", "bbox": lists}).to_parquet(tmp_path / "lists.parquet")

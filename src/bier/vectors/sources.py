@@ -119,20 +119,16 @@ def _open(path: Path, class_depth: int | None, separator: str | None, objects: b
         _refuse_objects(objects, path)
         return _folder(path, class_depth, separator)
     _refuse_depth(class_depth, path)
-    labels = LabelColumns(separator=separator)
     but = ["bbox"] if objects else []  # these boxes are more than a field
+    wanted = table.Wanted(["image"], fields=True, but=but, labels=LabelColumns(separator=separator))
     # Tables not through open_source: pictures that are searched need no second one of their class.
     if kind == "parquet":
-        return _Table(
-            parquet_source.read(path, needed=["image"], fields=True, but=but, labels=labels), separator, objects
-        )
+        return _Table(parquet_source.read(path, wanted=wanted), separator, objects)
     if kind == "datasets":
-        return _Table(
-            saved_dataset.read(path, needed=["image"], fields=True, but=but, labels=labels), separator, objects
-        )
+        return _Table(saved_dataset.read(path, wanted=wanted), separator, objects)
     if kind == "csv":
         file = path / table.LABELS if path.is_dir() else path
-        return _Table(table.read_csv(file, needed=["image"], fields=True, but=but, labels=labels), separator, objects)
+        return _Table(table.read_csv(file, wanted=wanted), separator, objects)
     return _Table(open_source(path), separator, objects)  # which names what is wrong with it
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from bier.data import label_cells
 from bier.data.datasets import memory, table
 from bier.data.datasets.annotations import RowFaults
-from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import UNDECIDED, Manifest, split_by_class
 from bier.data.references import look_up
@@ -59,7 +58,7 @@ def open_table(source: Any, config: DataConfig | None = None) -> Manifest:
     """
     config = config or DataConfig()
     place = Path(memory.NAME)
-    manifest = table.from_arrow(memory.as_arrow(source), place, labels=LabelColumns.of(config))
+    manifest = table.from_arrow(memory.as_arrow(source), place, wanted=table.Wanted.of(config))
     return replace(_usable(manifest, place, config), source=memory.NAME)
 
 

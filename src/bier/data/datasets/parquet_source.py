@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bier.data.datasets.annotations import RowFaults
-from bier.data.datasets.label_columns import ONE_LABEL, LabelColumns
 from bier.data.datasets.parts import Part, collect, holds_parts, joined, splits_of
 from bier.data.datasets.reader import Reader
-from bier.data.datasets.table import NEEDED, read_parquet
+from bier.data.datasets.table import FOR_TRAINING, Wanted, read_parquet
 from bier.data.datasets.walk import walk
 from bier.data.formats import is_readable, suffix_of
 from bier.data.manifest import Manifest, natural
@@ -19,40 +17,27 @@ from bier.system.places import is_url
 SUFFIX = ".parquet"
 
 
-def read(
-    path: Path,
-    faulty: RowFaults | None = None,
-    needed: Sequence[str] = NEEDED,
-    *,
-    fields: bool = False,
-    but: Collection[str] = (),
-    labels: LabelColumns = ONE_LABEL,
-) -> Manifest:
+def read(path: Path, faulty: RowFaults | None = None, wanted: Wanted = FOR_TRAINING) -> Manifest:
     """The rows of one file, or of all files below a folder; there the names of files may say the split.
 
     Args:
         path: of the file or folder.
-        faulty: as for `bier.data.datasets.table.read_parquet`, as are the others.
-        needed: likewise.
-        fields: likewise.
-        but: likewise.
-        labels: likewise.
+        faulty: as for `bier.data.datasets.table.read_parquet`.
+        wanted: likewise.
 
     Raises:
         DataError: there is no such file, only some of the names say a split, a class or a field is another in different
             files, or as for `bier.data.datasets.table.read_parquet`.
     """
     if not path.is_dir():
-        return read_parquet(path, faulty, needed, fields=fields, but=but, labels=labels)
+        return read_parquet(path, faulty, wanted)
     names = sorted((name for name in walk(path).files if suffix_of(name) == SUFFIX), key=natural)
     if not names:
         raise DataError("there are no Parquet files in this folder", where=path, remedy="give a folder with some")
     parts = []
     for name, split in zip(names, splits_of(path, names), strict=True):
         found = RowFaults(path / name)
-        table = read_parquet(
-            path / name, None if faulty is None else found, needed, fields=fields, but=but, labels=labels
-        )
+        table = read_parquet(path / name, None if faulty is None else found, wanted)
         parts.append(Part(name, table, split))
         collect(name, found, faulty)
     return joined(path, parts)
@@ -64,6 +49,4 @@ def _is_parquet(path: Path) -> bool:
     return holds_parts(path, SUFFIX) and not any(is_readable(entry.name) for entry in path.iterdir())
 
 
-MEMBERS = {
-    "parquet": Reader(_is_parquet, lambda path, config, faulty: read(path, faulty, labels=LabelColumns.of(config)))
-}
+MEMBERS = {"parquet": Reader(_is_parquet, lambda path, config, faulty: read(path, faulty, Wanted.of(config)))}

@@ -7,18 +7,16 @@ classes. Several splits are folders of that kind beside ``dataset_dict.json``, w
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from bier.data.arrow_cells import mapped, of_column
 from bier.data.datasets.annotations import RowFaults
 from bier.data.datasets.arrow_columns import bytes_field
-from bier.data.datasets.label_columns import ONE_LABEL, LabelColumns
 from bier.data.datasets.parquet_pictures import Pictures
 from bier.data.datasets.parts import Part, collect, joined
 from bier.data.datasets.reader import Reader
-from bier.data.datasets.table import NEEDED, Columns, from_columns
+from bier.data.datasets.table import FOR_TRAINING, Columns, Wanted, from_columns
 from bier.data.datasets.walk import found_files
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest
 from bier.data.references import ARROW, parquet_uri
@@ -29,24 +27,13 @@ from bier.system.places import is_url
 SPLITS, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 
 
-def read(
-    path: Path,
-    faulty: RowFaults | None = None,
-    needed: Sequence[str] = NEEDED,
-    *,
-    fields: bool = False,
-    but: Collection[str] = (),
-    labels: LabelColumns = ONE_LABEL,
-) -> Manifest:
+def read(path: Path, faulty: RowFaults | None = None, wanted: Wanted = FOR_TRAINING) -> Manifest:
     """The rows of all splits in one table.
 
     Args:
         path: of the folder.
         faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
-        needed: as for `bier.data.datasets.table.read_parquet`, as are the others.
-        fields: likewise.
-        but: likewise.
-        labels: likewise.
+        wanted: what is read of it.
 
     Raises:
         DataError: a file is missing, damaged or cut off, a split has an unknown name, the streams are not all of the
@@ -59,9 +46,7 @@ def read(
         for name in _streams(place):
             found = RowFaults(place / name)
             columns = _columns(place / name, info)
-            table = from_columns(
-                columns, place / name, None if faulty is None else found, needed, fields=fields, but=but, labels=labels
-            )
+            table = from_columns(columns, place / name, None if faulty is None else found, wanted)
             parts.append(Part(f"{folder}/{name}" if folder else name, table, split))
             collect(parts[-1].name, found, faulty)
             found_files(len(table))
@@ -144,8 +129,4 @@ def _is_saved_dataset(path: Path) -> bool:
     return (path / SPLITS).is_file() or ((path / STATE).is_file() and (path / INFO).is_file())
 
 
-MEMBERS = {
-    "datasets": Reader(
-        _is_saved_dataset, lambda path, config, faulty: read(path, faulty, labels=LabelColumns.of(config))
-    )
-}
+MEMBERS = {"datasets": Reader(_is_saved_dataset, lambda path, config, faulty: read(path, faulty, Wanted.of(config)))}

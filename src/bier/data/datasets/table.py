@@ -31,6 +31,7 @@ from bier.data.datasets.plain_csv import LONGEST_PATH, read_plain
 from bier.data.datasets.reader import Reader
 from bier.data.manifest import Manifest
 from bier.errors import DataError
+from bier.settings.schema import DataConfig
 from bier.system import places
 
 LABELS = "labels.csv"
@@ -46,6 +47,33 @@ SHOWN = 60
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is read of a table, beside its pictures."""
+
+    needed: Sequence[str] = NEEDED
+    """Columns without which there is no use in it; a missing label is an empty one."""
+    fields: bool = False
+    """Whether all columns are read, for an index."""
+    but: Collection[str] = ()
+    """Columns of which no fields are made."""
+    labels: LabelColumns = ONE_LABEL
+    """Where its labels are."""
+
+    @classmethod
+    def of(cls, config: DataConfig) -> Wanted:
+        """For training, as settings have it; raises as `LabelColumns.of`."""
+        return cls(labels=LabelColumns.of(config))
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Columns that are read."""
+        return KNOWN.union(self.labels.names)
+
+
+FOR_TRAINING = Wanted()
+
+
+@dataclass(frozen=True)
 class Table:
     """Text cells under names in lower case, without the white space around them; ``row`` numbers them for messages."""
 
@@ -55,38 +83,26 @@ class Table:
     """Of all columns."""
     cells: dict[str, list[str]]
     """Of those that are known."""
+    wanted: Wanted
     notes: list[str] = field(default_factory=list)
-    needed: Sequence[str] = NEEDED
     fields: Sequence[Column] = ()
-    labels: LabelColumns = ONE_LABEL
 
 
-def read_csv(
-    file: Path,
-    faulty: RowFaults | None = None,
-    needed: Sequence[str] = NEEDED,
-    *,
-    fields: bool = False,
-    but: Collection[str] = (),
-    labels: LabelColumns = ONE_LABEL,
-) -> Manifest:
+def read_csv(file: Path, faulty: RowFaults | None = None, wanted: Wanted = FOR_TRAINING) -> Manifest:
     """A CSV file, with a header line; commas, semicolons, tabs or ``|`` between the cells.
 
     Args:
         file: with a row for each picture.
         faulty: gets the rows that are faulty, which are then left out; none given: they are an error.
-        needed: columns without which there is no use in it; a missing label is an empty one.
-        fields: read all columns, for an index.
-        but: of these columns no fields are made.
-        labels: where its labels are.
+        wanted: what is read of it.
 
     Raises:
         DataError: it cannot be read, a column is missing, two fields would have one name, or rows are faulty (the first
             ten are named).
     """
-    if not labels.names and (plain := read_plain(file, needed)) is not None:
+    if not wanted.labels.names and (plain := read_plain(file, wanted.needed)) is not None:
         return plain
-    known = KNOWN.union(labels.names)
+    known = wanted.known
     found = read_rows(read_text(file), file, lambda name: plain_name(name) in known)
     faults = RowFaults(file) if faulty is None else faulty
     sound = []
@@ -96,25 +112,17 @@ def read_csv(
         else:
             lines = f", in lines {begin} to {end}" if end > begin else ""
             faults.add(begin, f"{len(cells)} cells under {len(found.header)} columns{lines}")
-    names = _checked_names(file, found.header, labels.needed(needed), labels)
+    names = _checked_names(file, found.header, wanted)
     columns = {
         name: [cells[position].strip() for _, cells in sound] for position, name in enumerate(names) if name in known
     }
     rows = [cells for _, cells in sound]
-    found_fields = _fields_of_cells(found.header, names, rows, file, but) if fields else []
-    table = Table(file, [number for number, _ in sound], names, columns, [], needed, found_fields, labels)
+    found_fields = _fields_of_cells(found.header, names, rows, file, wanted.but) if wanted.fields else []
+    table = Table(file, [number for number, _ in sound], names, columns, wanted, fields=found_fields)
     return _manifest(table, faults, lenient=faulty is not None)
 
 
-def read_parquet(
-    file: Path,
-    faulty: RowFaults | None = None,
-    needed: Sequence[str] = NEEDED,
-    *,
-    fields: bool = False,
-    but: Collection[str] = (),
-    labels: LabelColumns = ONE_LABEL,
-) -> Manifest:
+def read_parquet(file: Path, faulty: RowFaults | None = None, wanted: Wanted = FOR_TRAINING) -> Manifest:
     """A Parquet file: one that ``Manifest.save`` wrote, or any other with the columns above. Rows count from 1.
 
     The column ``image`` may hold pictures themselves, as binary values or as ``struct<bytes, path>``.
@@ -122,10 +130,7 @@ def read_parquet(
     Args:
         file: with a row for each picture.
         faulty: as for `read_csv`.
-        needed: likewise.
-        fields: likewise.
-        but: likewise.
-        labels: likewise; a column ``label`` of lists holds several labels in a row.
+        wanted: likewise; a column ``label`` of lists holds several labels in a row.
 
     Raises:
         DataError: it cannot be read, two fields would have one name, a column is missing or of a useless type, or rows
@@ -142,7 +147,7 @@ def read_parquet(
                     lambda names: opened.read(columns=names),
                     lambda column, kind: find_pictures(opened, column, kind, file),
                 )
-                return from_columns(columns, file, faulty, needed, fields=fields, but=but, labels=labels)
+                return from_columns(columns, file, faulty, wanted)
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=file, remedy="write it again") from error
     return Manifest.load(file)
@@ -161,14 +166,7 @@ class Columns:
 
 
 def from_columns(
-    table: Columns,
-    file: Path,
-    faulty: RowFaults | None = None,
-    needed: Sequence[str] = NEEDED,
-    *,
-    fields: bool = False,
-    but: Collection[str] = (),
-    labels: LabelColumns = ONE_LABEL,
+    table: Columns, file: Path, faulty: RowFaults | None = None, wanted: Wanted = FOR_TRAINING
 ) -> Manifest:
     """A table in a file, as `read_parquet`; all arguments but the first are as there.
 
@@ -176,8 +174,7 @@ def from_columns(
         DataError: likewise.
     """
     schema = table.schema
-    names = _checked_names(file, schema.names, labels.needed(needed), labels)
-    known = KNOWN.union(labels.names)
+    names, known = _checked_names(file, schema.names, wanted), wanted.known
     kinds = {name: schema.field(number).type for number, name in enumerate(names) if name in known}
     for name, kind in kinds.items():
         check_type(name, kind, file)
@@ -185,21 +182,21 @@ def from_columns(
     pictures = table.pictures(image, kinds["image"])
     read = [own for own, name in zip(schema.names, names, strict=True) if name in known]
     content = table.read([own for own in read if pictures is None or own != image])
-    found, notes = _fields_of_arrow(table, names, file, but) if fields else ([], [])
-    return _from_arrow(content, file, faulty, names, pictures, needed, found, notes, labels)
+    found, notes = _fields_of_arrow(table, names, file, wanted.but) if wanted.fields else ([], [])
+    return _from_arrow(content, file, faulty, names, pictures, wanted, found, notes)
 
 
-def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None, labels: LabelColumns = ONE_LABEL) -> Manifest:
+def from_arrow(table: Any, file: Path, faulty: RowFaults | None = None, wanted: Wanted = FOR_TRAINING) -> Manifest:
     """A pyarrow table with the columns above; ``file`` is where it comes from, for messages and relative paths.
 
     Raises:
         DataError: as `read_parquet`.
     """
-    names = _checked_names(file, table.column_names, labels.needed(NEEDED), labels)
+    names = _checked_names(file, table.column_names, wanted)
     for name, own in zip(names, table.schema, strict=True):
-        if name in KNOWN.union(labels.names):
+        if name in wanted.known:
             check_type(name, own.type, file)
-    return _from_arrow(table, file, faulty, names, None, NEEDED, labels=labels)
+    return _from_arrow(table, file, faulty, names, None, wanted)
 
 
 def _from_arrow(
@@ -208,16 +205,15 @@ def _from_arrow(
     faulty: RowFaults | None,
     names: Sequence[str],
     pictures: Pictures | None,
-    needed: Sequence[str],
+    wanted: Wanted,
     fields: Sequence[Column] = (),
     about_fields: Sequence[str] = (),
-    labels: LabelColumns = ONE_LABEL,
 ) -> Manifest:
     """Of a table whose columns have sound types; ``names`` are those of all columns, read or not."""
     faults = RowFaults(file) if faulty is None else faulty
-    known = KNOWN.union(labels.names)
+    known = wanted.known
     columns = {
-        name: labels.lists(column, file, faults)
+        name: wanted.labels.lists(column, file, faults)
         if name == "label" and is_list(column.type)
         else [_text(cell).strip() for cell in column.to_pylist()]
         for own, column in zip(table.column_names, table.columns, strict=True)
@@ -230,7 +226,7 @@ def _from_arrow(
         if plain_name(own) == "label" and (classes := class_names(table.schema, own)):
             _name_classes(columns, classes, rows, faults)
     notes = [*about_fields, *([] if pictures is None else pictures.notes)]
-    table_of_text = Table(file, rows, names, columns, notes, needed, fields, labels)
+    table_of_text = Table(file, rows, names, columns, wanted, notes, fields)
     return _manifest(table_of_text, faults, lenient=faulty is not None)
 
 
@@ -301,7 +297,7 @@ def _text(cell: Any) -> str:
     return str(cell)
 
 
-def _checked_names(file: Path, header: Sequence[str], needed: Sequence[str], labels: LabelColumns) -> list[str]:
+def _checked_names(file: Path, header: Sequence[str], wanted: Wanted) -> list[str]:
     """The plain names of columns.
 
     Raises:
@@ -311,10 +307,10 @@ def _checked_names(file: Path, header: Sequence[str], needed: Sequence[str], lab
     twice = sorted({name for name in names if name in KNOWN and names.count(name) > 1})
     if twice:
         raise DataError(f"there are two columns {twice[0]!r}", where=file, remedy="rename or remove one of them")
-    for need in needed:
+    for need in wanted.labels.needed(wanted.needed):
         if need not in names:
             _refuse_missing(file, need, names)
-    labels.check(names, file)
+    wanted.labels.check(names, file)
     return names
 
 
@@ -331,8 +327,8 @@ def _refuse_missing(file: Path, need: str, names: Sequence[str]) -> None:
 
 
 def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
-    if table.labels.names:
-        table.cells["label"] = table.labels.joined(table.cells, table.row, faults)
+    if table.wanted.labels.names:
+        table.cells["label"] = table.wanted.labels.joined(table.cells, table.row, faults)
     _check_needed(table, faults)
     labels = table.cells.get("label", [""] * len(table.row))
     splits, notes = table_splits.read_splits(table.cells, table.names, table.row, table.file, faults)
@@ -361,7 +357,7 @@ def _manifest(table: Table, faults: RowFaults, *, lenient: bool) -> Manifest:
 
 
 def _check_needed(table: Table, faults: RowFaults) -> None:
-    for column in table.labels.needed(table.needed):
+    for column in table.wanted.labels.needed(table.wanted.needed):
         for row, cell in zip(table.row, table.cells[column], strict=True):
             if not cell:
                 faults.add(row, f"the {column} is missing")
@@ -408,8 +404,6 @@ def _is_csv(path: Path) -> bool:
 MEMBERS = {
     "csv": Reader(
         _is_csv,
-        lambda path, config, faulty: read_csv(
-            path / LABELS if path.is_dir() else path, faulty, labels=LabelColumns.of(config)
-        ),
+        lambda path, config, faulty: read_csv(path / LABELS if path.is_dir() else path, faulty, Wanted.of(config)),
     ),
 }
