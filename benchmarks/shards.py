@@ -14,25 +14,15 @@ import argparse
 import io
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from sources import measure
 
 from bier.data import Manifest, open_source
 from bier.data.references import picture_bytes
 
 IN_A_SHARD, IN_A_CLASS, READ = 1_000, 100, 5_000
-
-
-def measure(work: Callable[[], object]) -> float:
-    times = []
-    for _ in range(2):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times)
 
 
 def make(count: int, size: int, folder: Path) -> dict[str, Path]:

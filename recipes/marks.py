@@ -27,11 +27,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pretrained import features
 from tables import DATASETS, NAMES, spread
 from torch import Tensor
 
 from bier import EmbeddingEnsemble, OnlineBoosting, learner_sizes
-from bier.data import BatchPlan, Manifest, image_loader, open_source
+from bier.data import BatchPlan, Manifest, open_source
 from bier.data.marked import Marked, join_marks
 from bier.data.marked_plan import MarkedPlan
 from bier.data.marks import Mark
@@ -39,14 +40,12 @@ from bier.data.plan import Plan
 from bier.evaluate import evaluate_retrieval
 from bier.losses import MultiSimilarity
 from bier.method.whitening import whiten
-from bier.network.folded import InferenceBackbone
-from bier.runs import build, optimization
-from bier.settings.schema import Config, OptimizerConfig
+from bier.runs import optimization
+from bier.settings.schema import OptimizerConfig
 from bier.system.allocator import keep_freed_memory
 from bier.training.job import Relations
 from bier.training.marked import MarkedRelations, OfClasses
 
-CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
 COUNTS = (100, 500, 2000)
 CATALOGUE = 2
 """Pictures of a class that have labels."""
@@ -71,19 +70,8 @@ class World:
         """From the cache, made when it is not there yet."""
         manifest = open_source(str(data / dataset))
         train, test = manifest.only("train"), manifest.only("test")
-        cache = out / f"{dataset}.pt"
-        if not cache.exists():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"train": _features(train), "test": _features(test)}, cache)
-        stored = torch.load(cache, weights_only=True)
-        return World(train, stored["train"], stored["test"], test.codes())
-
-
-@torch.inference_mode()
-def _features(manifest: Manifest) -> Tensor:
-    backbone = InferenceBackbone(build.model(CONFIG).backbone)
-    view = build.test_transform(CONFIG, build.image_size(CONFIG, torch.device("cpu")))
-    return torch.cat([backbone(batch.images) for batch in image_loader(manifest, view, workers=1)])
+        found = features(data, dataset, out)
+        return World(train, found["train"], found["test"], test.codes())
 
 
 def catalogue(labels: NDArray[np.object_], seed: int, each: int = CATALOGUE) -> NDArray[np.bool_]:

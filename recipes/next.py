@@ -26,17 +26,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from heads import CONFIG, CONTENDERS, train
+from heads import CONTENDERS, train
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from pretrained import features
 from tables import DATASETS, NAMES, spread
 from torch import Tensor
 
-from bier.data import image_loader, open_source
+from bier.data import open_source
 from bier.evaluate import evaluate_retrieval
 from bier.method.ensemble import EmbeddingEnsemble
-from bier.network.folded import InferenceBackbone
-from bier.runs import build
 from bier.system.allocator import keep_freed_memory
 from bier.vectors.choosing import Labelled, choose
 from bier.vectors.near import VectorFile
@@ -106,26 +104,6 @@ METHODS: dict[str, Method] = {
     "least sure": least_sure,
     "k-centre": farthest,
 }
-
-
-def features(data: Path, dataset: str, out: Path) -> dict[str, Tensor]:
-    """(n, F) of the pictures for ``train`` and ``test``, from the cache, made when it is not there yet."""
-    cache = out / f"{dataset}.safetensors"
-    if not cache.exists():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        save_file(_extract(data / dataset), cache)
-    return load_file(cache)
-
-
-@torch.inference_mode()
-def _extract(source: Path) -> dict[str, Tensor]:
-    manifest = open_source(source)
-    backbone = InferenceBackbone(build.model(CONFIG).backbone)
-    view = build.test_transform(CONFIG, build.image_size(CONFIG, torch.device("cpu")))
-    return {
-        split: torch.cat([backbone(batch.images) for batch in image_loader(manifest.only(split), view, workers=1)])
-        for split in ("train", "test")
-    }
 
 
 def simulated(
