@@ -6,24 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from commands import run
 from objects import IDS, ROWS, listed, street
-
-from bier.method.ensemble import EmbeddingEnsemble
-from bier.network.create import create_backbone
-from bier.network.model import RetrievalModel
-from bier.network.model_file import save_model
+from tiny_models import tiny_model
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    backbone = create_backbone("test_resnet", "none")
-    torch.manual_seed(0)
-    head = EmbeddingEnsemble(backbone.features, (8, 16))
-    file = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_model(file, RetrievalModel(backbone, head), {"size": 32, "fit": "crop"})
-    return file
+    return tiny_model(tmp_path_factory.mktemp("model")) / "model.safetensors"
 
 
 @pytest.fixture(autouse=True)

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import torch
 from colours import painted
 from commands import run
-
-from bier.method.ensemble import EmbeddingEnsemble
-from bier.network.create import create_backbone
-from bier.network.model import RetrievalModel
-from bier.network.model_file import save_model
-
-
-def model(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    backbone = create_backbone("test_resnet", "none")
-    head = EmbeddingEnsemble(backbone.features, (8, 16))
-    save_model(folder / "model.safetensors", RetrievalModel(backbone, head), {"size": 32, "fit": "crop"})
-    return folder
+from tiny_models import tiny_model
 
 
 @pytest.mark.slow
 def test_from_one_model_to_another_and_back(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     photos, index = painted(tmp_path / "photos"), tmp_path / "index"
-    first, second = model(tmp_path / "first", 0), model(tmp_path / "second", 1)
+    first, second = tiny_model(tmp_path / "first", 0), tiny_model(tmp_path / "second", 1)
     run(capsys, "index", tmp_path / "photos", "-o", index, "--model", first, "--engine", "exact")
     assert "generation" not in run(capsys, "index", "info", index)[1]
     photos[2].write_text("no picture")
@@ -55,7 +40,7 @@ def test_from_one_model_to_another_and_back(tmp_path, capsys, monkeypatch):
 def test_mistakes_are_one_message(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     painted(tmp_path / "photos")
-    first, index = model(tmp_path / "first", 0), tmp_path / "index"
+    first, index = tiny_model(tmp_path / "first", 0), tmp_path / "index"
     run(capsys, "index", tmp_path / "photos", "-o", index, "--model", first, "--engine", "exact")
     for arguments, message in [
         ([index], "give a model, or --back"),

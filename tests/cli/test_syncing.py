@@ -5,23 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from colours import painted
 from commands import run
-
-from bier.method.ensemble import EmbeddingEnsemble
-from bier.network.create import create_backbone
-from bier.network.model import RetrievalModel
-from bier.network.model_file import save_model
+from tiny_models import tiny_model
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    backbone = create_backbone("test_resnet", "none")
-    torch.manual_seed(0)
-    head = EmbeddingEnsemble(backbone.features, (8, 16))
-    save_model(tmp_path / "model.safetensors", RetrievalModel(backbone, head), {"size": 32, "fit": "crop"})
-    return tmp_path / "model.safetensors"
+    return tiny_model(tmp_path) / "model.safetensors"
 
 
 def test_labels_are_taken_over_and_a_forgotten_option_is_told(
