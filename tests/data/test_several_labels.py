@@ -11,7 +11,7 @@ import pytest
 from bier.data import hold_out, open_source
 from bier.data.label_cells import warning
 from bier.data.manifest import Manifest
-from bier.data.several_labels import LabelSets, check_several, label_entries
+from bier.data.several_labels import LabelSets, checked_sets, label_entries
 from bier.errors import DataError
 from bier.settings.reading import load
 
@@ -62,12 +62,12 @@ def test_each_label_of_a_picture_is_an_entry() -> None:
 
 def test_pictures_without_a_label_are_named() -> None:
     with pytest.raises(DataError, match=r"1 pictures have no label, .*1\.jpg"):
-        check_several(table("red", "|", "blue"), "|")
+        checked_sets(table("red", "|", "blue"), "|")
 
 
 def test_a_label_of_all_pictures_leaves_nothing_to_tell_apart() -> None:
     with pytest.raises(DataError, match="every picture has the label 'new'"):
-        check_several(table("red|new", "new", "blue|new"), "|")
+        checked_sets(table("red|new", "new", "blue|new"), "|")
 
 
 def test_sets_of_labels_that_occur_once_can_be_held_out() -> None:

@@ -63,8 +63,8 @@ def label_entries(manifest: Manifest, separator: str | None) -> tuple[Indices, I
     return LabelSets.of(manifest.label, separator).entries()
 
 
-def check_several(manifest: Manifest, separator: str) -> None:
-    """Refuse labels that leave nothing to learn.
+def checked_sets(manifest: Manifest, separator: str) -> LabelSets:
+    """The labels of pictures to learn from.
 
     Raises:
         DataError: a picture has none, or all pictures share one.
@@ -85,3 +85,4 @@ def check_several(manifest: Manifest, separator: str) -> None:
             where=manifest.source,
             remedy="leave this label out, or leave out data.label_separator",
         )
+    return sets

@@ -15,7 +15,7 @@ from rich.console import Console
 from bier.data import BatchPlan, Manifest, with_distractors
 from bier.data.marked_plan import MarkedPlan
 from bier.data.plan import Plan
-from bier.data.several_labels import LabelSets, check_several, label_entries
+from bier.data.several_labels import LabelSets, checked_sets, label_entries
 from bier.errors import ConfigError, DataError, ModelError, quoted
 from bier.records.baseline import Baseline
 from bier.records.folder import RunFolder, refuse_to_overwrite
@@ -306,9 +306,7 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware, marks: Tak
         )
     _refuse_untrained(config)
     size = build.image_size(config, hardware.device)
-    if separator is not None:
-        check_several(training, separator)
-    relations: Relations | None = None if separator is None else LabelSets.of(training.label, separator)
+    relations: Relations | None = None if separator is None else checked_sets(training, separator)
     if marks is not None:
         training, relations = marks.marked.manifest, marks.relations
     return Pictures(
