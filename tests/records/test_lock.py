@@ -81,7 +81,7 @@ def test_many_at_once_hold_it_one_after_the_other(tmp_path: Path) -> None:
 
     def work() -> None:
         nonlocal inside, most, done
-        for _ in range(200):
+        for _ in range(2000):
             try:
                 with held(tmp_path / "run"):
                     inside += 1

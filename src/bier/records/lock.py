@@ -71,9 +71,13 @@ def _locked(folder: Path) -> int:
     lock = RunFolder(folder).lock
     descriptor = None
     while descriptor is None:
-        with suppress(FileNotFoundError):  # the last holder removes the lock, and a folder with nothing else in it
+        try:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = _lock_of_now(folder, lock)
+        except (FileNotFoundError, FileExistsError):
+            # The last holder removes the lock, and a folder with nothing else in it. What stands there otherwise stays.
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise
     os.truncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
     return descriptor
