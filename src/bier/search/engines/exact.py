@@ -98,6 +98,10 @@ class ExactIndex(Index):
             if len(rows):
                 yield self.sound(rows)
 
+    def version(self) -> Log:
+        with self._current():
+            return self._log_read
+
     def _values(self, field: str) -> Iterator[list[Value]]:
         with self._current():
             found = [self._metadata[row][field] for row in self._row.values()]

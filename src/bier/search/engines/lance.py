@@ -25,6 +25,7 @@ from bier.data.fields import Scalar, Value, arrow_type
 from bier.errors import SearchError
 from bier.search.approximate import WORTH_IT, ApproximateIndex, Setting
 from bier.search.base import IndexInfo, Rows, Vectors, column, portions
+from bier.search.columns import ID, Columns
 from bier.search.durable import (
     DURABLE,
     Checksums,
@@ -116,6 +117,25 @@ class LanceIndex(ApproximateIndex):
         with lance_errors(self.folder):
             for part in self._table.search().to_batches(batch):
                 yield self.sound(self._rows(pa.table(part)))
+
+    def scan_columns(self, batch: int = 8192) -> Iterator[tuple[Columns, Vectors]]:
+        with lance_errors(self.folder):
+            for part in self._table.search().to_batches(batch):
+                columns, vectors = self._columns_of(pa.table(part)), self._vectors(part["vector"])
+                self._check_lengths(vectors, lambda row, columns=columns: columns.ids[row])  # type: ignore[misc]
+                yield columns, vectors
+
+    def version(self) -> int:
+        with lance_errors(self.folder):
+            return int(self._table.version)
+
+    def _entries(self, filters: Filters, wanted: int) -> Columns:
+        if not wanted:
+            return Columns.of([], [], self.info.kinds)
+        with lance_errors(self.folder):
+            search = self._table.search().select(["id", *self._columns]).limit(wanted)
+            condition = _condition(filters)
+            return self._columns_of((search if condition is None else search.where(condition)).to_arrow())
 
     def _values(self, field: str) -> Iterator[list[Value]]:
         with lance_errors(self.folder):
@@ -239,6 +259,10 @@ class LanceIndex(ApproximateIndex):
         flat = self._vectors(table["vector"].combine_chunks())
         metadata = table.select(self._columns).rename_columns(list(self.info.fields)).to_pylist()
         return Rows(table["id"].to_pylist(), flat, metadata)
+
+    def _columns_of(self, table: Any) -> Columns:
+        columns = table.select(["id", *self._columns]).columns
+        return Columns(pa.table(columns, names=[ID, *self.info.fields]))
 
     def _vectors(self, column: Any) -> Vectors:
         array: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.info.dimensions)
