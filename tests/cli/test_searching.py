@@ -128,6 +128,8 @@ def test_mistakes_are_one_message(photos, model, tmp_path, capsys, monkeypatch):
         (["search", index, query, "--learners", "2-3"], "no learners '2-3'"),
         (["search", index, query, "--learners", "4"], "write one of 1 to 3"),
         (["search", index, query, "--learners", "1", "--staged"], "--staged searches with all learners"),
+        (["search", index, query, "--recall", "0.9"], "is of searches in stages"),
+        (["search", index, query, "--staged", "--recall", "1"], "out of range for a search in stages"),
         (["search", index, query, "--box", 5000, 0, 10, 10], "outside the picture"),
         (["search", index, query, "--box", -9, -9, 20, 0], "--box: a box of width 20 and height 0"),
         (["search", index, query, "--box", 1, 2, 3], "--box"),

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, left_out, output, terminal
-from bier.cli.index_words import searches
+from bier.cli.index_words import in_stages, searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
@@ -238,6 +238,7 @@ def show_info(folder: IndexFolder) -> None:
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened, folder),
             "searches": searches(opened),
+            **in_stages(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,
             **about_generations(folder),
@@ -268,6 +269,9 @@ def search(
     ] = (),
     learners: Annotated[str | None, Parameter(help="A prefix such as 1-2, or one learner such as 2.")] = None,
     staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
+    recall: Annotated[
+        float | None, Parameter(help="With --staged: share of the ten nearest that is found. [default: 0.98]")
+    ] = None,
     exact: Annotated[bool, Parameter(help="Look at all pictures, whatever it takes.", negative="")] = False,
     box: Annotated[
         tuple[float, float, float, float] | None,
@@ -294,6 +298,7 @@ def search(
     """
     from bier.cli.answers import in_words, withhold
     from bier.cli.asking import ask, is_server
+    from bier.cli.index_words import recall_of_stages
     from bier.data.box import checked_box
     from bier.errors import ConfigError, SearchError, quoted
 
@@ -301,8 +306,9 @@ def search(
         raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
     part = checked_box(box, "--box")
     if is_server(folder):
-        for option, given_here in (("--staged", staged), ("--html", html), ("--model", model)):
-            if given_here:
+        given_here = (("--staged", staged), ("--recall", recall), ("--html", html), ("--model", model))
+        for option, value in given_here:
+            if value:
                 raise ConfigError("is decided by the server", where=option, remedy="leave it out")
         answer = ask(
             folder,
@@ -329,6 +335,7 @@ def search(
     from bier.search.filters import parse_filters
     from bier.search.page import write_page
     from bier.search.reranked import RankAgain
+    from bier.system.console import plain_console
 
     again = None if rerank is None else RankAgain.asked(rerank, "--rerank")
     if again is not None and learners is not None:
@@ -337,6 +344,7 @@ def search(
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
     if staged and exact:
         raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
+    wanted = recall_of_stages(recall, staged)
     with open_index(folder) as opened:
         filters = parse_filters(where, opened.info.kinds)
         opened.checked_filters(filters)  # before the model is loaded, which takes seconds
@@ -347,7 +355,8 @@ def search(
         if calibration is None and min_confidence is not None:
             remedy = f"bier calibrate {quoted(folder)} LABELLED, with labelled pictures"
             raise SearchError("has no calibration, so no confidence is known", where=folder, remedy=remedy)
-        searcher = StagedSearch(opened) if staged else Exactly(opened) if exact else opened
+        tell = plain_console(stderr=True, soft_wrap=True).print
+        searcher = StagedSearch(opened, recall=wanted, tell=tell) if staged else Exactly(opened) if exact else opened
         [answer] = ConfidentSearch(searcher, calibration, again).search(vectors, top, filters)
         count, kinds = opened.count(), opened.info.kinds
     given = withhold(answer, min_confidence)

@@ -239,13 +239,13 @@ _described = record(
 )
 
 
-def read(folder: Path) -> Approximation | None:
-    """What approximate.json says; None without it.
+def read(folder: Path, name: str = FILE) -> Approximation | None:
+    """What approximate.json says, or a file like it; None without it.
 
     Raises:
         SearchError: the file is damaged.
     """
-    file = folder / FILE
+    file = folder / name
     try:
         content = _described(read_object(file), "")
     except FileNotFoundError:
@@ -256,6 +256,6 @@ def read(folder: Path) -> Approximation | None:
     return Approximation(**{name: value for name, value in content.items() if name != "format"})
 
 
-def write(folder: Path, known: Approximation) -> None:
+def write(folder: Path, known: Approximation, name: str = FILE) -> None:
     content = {name: value for name, value in asdict(known).items() if value is not None}
-    write_json(folder / FILE, {"format": FORMAT, **content})
+    write_json(folder / name, {"format": FORMAT, **content})

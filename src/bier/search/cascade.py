@@ -8,17 +8,17 @@ hits are approximate, their scores are not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.errors import SearchError
-from bier.search.base import Hit, Index, Ranked, Rows, Vectors
-from bier.search.filters import Filters, passing
+from bier.search.base import Vectors
 
 Precision = Literal["float32", "bfloat16"]
 Chosen = NDArray[np.int64]
@@ -26,25 +26,63 @@ Chosen = NDArray[np.int64]
 _QUERIES_AT_ONCE = 512
 _SCORES_AT_ONCE = 2**21  # these and the next: what stays in a processor's cache
 _PAIRS_AT_ONCE = 256
-_SAMPLE = 4096
-_IN_SAMPLE = 32  # of a shortlist, at least: fewer would tell too little of where it begins
+_SAMPLE = 32_768
+"""Rows by which it is judged where a shortlist begins."""
+_IN_SAMPLE = 32
+"""Of a shortlist, at least: fewer would tell too little of that. So of a million no shortlist is below a thousand."""
 _NARROWING = 5
+_ROWS_OF_A_PRODUCT = 8192
+_FEW = 1 / 16
+"""Share of rows below which it pays to take them together before they are scored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive rows, which never change."""
+
+    vectors: Vectors
+    """(n, D) retrieval vectors, float32 or float16."""
+    first: Tensor
+    """(d, n) the first learner's part of each, in the precision of the first stage."""
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How vectors are cut into stages."""
+
+    sizes: tuple[int, ...]
+    """Dimensions of each learner."""
+    precision: Precision = "float32"
+    """Of the first stage alone. bfloat16 is faster on processors with instructions for it, and slower on others."""
+
+    def block(self, vectors: Vectors) -> Block:
+        """A block of vectors, which are kept, not copied."""
+        first = torch.from_numpy(vectors[:, : self.sizes[0]].astype(np.float32)).contiguous()
+        if self.precision == "float32":  # a product with one query is twice as fast if each dimension lies together
+            return Block(vectors, first.T.contiguous())
+        return Block(vectors, first.to(getattr(torch, self.precision)).T)
 
 
 class Cascade:
-    """Stages over an array of vectors.
+    """Stages over blocks of vectors, whose rows are counted through.
 
     Args:
-        vectors: (n, D) retrieval vectors, finite; kept, not copied.
-        sizes: (M,) dimensions of each learner.
-        precision: of the first stage alone. bfloat16 is faster on processors with instructions for it.
+        blocks: kept, not copied.
+        stages: by which they were made.
     """
 
-    def __init__(self, vectors: Vectors, sizes: Sequence[int], precision: Precision = "float32") -> None:
-        self.vectors = vectors
-        self.ends = np.cumsum(sizes).tolist()
-        first = torch.from_numpy(vectors[:, : sizes[0]])
-        self._first = first.to(getattr(torch, precision)).contiguous()
+    def __init__(self, blocks: Sequence[Block], stages: Stages) -> None:
+        self.blocks, self.stages = blocks, stages
+        self.ends = np.cumsum(stages.sizes).tolist()
+        self._starts = np.cumsum([0, *map(len, blocks)])
+        self._sampled = np.arange(0, len(self), max(1, len(self) // _SAMPLE))
+        self._sample = self._first(self._sampled) if len(self) else torch.empty(self.ends[0], 0)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
 
     def nearest(
         self, queries: Vectors, top: int = 10, shortlist: int = 1000, allowed: NDArray[np.bool_] | None = None
@@ -69,38 +107,89 @@ class Cascade:
             found += _by_query(len(block), rows, query, scores)
         return found
 
+    def exact(self, queries: Vectors, top: int, allowed: NDArray[np.bool_] | None = None) -> list[Chosen]:
+        """For each query the rows of the ``top`` best of all, in some order."""
+        best, rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        for start in range(0, len(self), _ROWS_OF_A_PRODUCT):
+            own = np.arange(start, min(start + _ROWS_OF_A_PRODUCT, len(self)))
+            own = own if allowed is None else own[allowed[own]]
+            scores = np.concatenate([best, queries @ self.vectors(own).T], axis=1)
+            numbers = np.concatenate([rows, np.tile(own, (len(queries), 1))], axis=1)
+            kept = np.argpartition(-scores, min(top, scores.shape[1]) - 1, axis=1)[:, :top]
+            best, rows = np.take_along_axis(scores, kept, axis=1), np.take_along_axis(numbers, kept, axis=1)
+        return list(rows)
+
+    def vectors(self, rows: Chosen) -> Vectors:
+        """(n, D) of some rows, in any order."""
+        order = np.argsort(rows, kind="stable")
+        taken = np.empty((len(rows), self.ends[-1]), np.float32)
+        for block, part, own in self._parts(rows[order]):
+            taken[order[part]] = block.vectors[own]
+        return taken
+
     def _shortlist(self, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None) -> tuple[Chosen, Chosen]:
         """Pairs of row and query, about ``count`` for each query, in the order of the rows."""
-        candidates = np.arange(len(self.vectors)) if allowed is None else np.flatnonzero(allowed)
-        if len(candidates) <= 2 * count:
+        share = 1.0 if allowed is None else allowed.mean()
+        if share * len(self) <= 2 * count:
+            candidates = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
             return np.repeat(candidates, len(queries)), np.tile(np.arange(len(queries)), len(candidates))
-        first = self._first if allowed is None else self._first[torch.from_numpy(candidates)]
-        asked = torch.from_numpy(queries[:, : self.ends[0]]).to(first.dtype).T
-        bar = _bar(first, asked, count)
-        step = _SCORES_AT_ONCE // len(queries)
-        passed = [
-            np.flatnonzero((first[start : start + step] @ asked >= bar).numpy()) + start * len(queries)
-            for start in range(0, len(first), step)
-        ]
-        rows, query = np.divmod(np.concatenate(passed), len(queries))
-        return candidates[rows], query
+        asked = torch.from_numpy(queries[:, : self.ends[0]]).to(self._sample.dtype)
+        if allowed is not None and share < _FEW:
+            candidates = np.flatnonzero(allowed)
+            first = self._first(candidates)
+            bar = _bar(first[:, :: max(1, len(candidates) // _SAMPLE)], asked, count / len(candidates))
+            own, query = _reaching(first, asked, bar)
+            return candidates[own], query
+        sample = self._sample if allowed is None else self._sample[:, torch.from_numpy(allowed[self._sampled])]
+        bar = _bar(sample, asked, count / (share * len(self)))
+        found = [_reaching(block.first, asked, bar) for block in self.blocks]
+        rows = np.concatenate([own + start for (own, _), start in zip(found, self._starts, strict=False)])
+        query = np.concatenate([query for _, query in found])
+        return (rows, query) if allowed is None else (rows[allowed[rows]], query[allowed[rows]])
+
+    def _first(self, rows: Chosen) -> Tensor:
+        """(d, n) the first learner's part of rows in ascending order."""
+        taken = np.empty((len(rows), self.ends[0]), np.float32)
+        for block, part, own in self._parts(rows):
+            taken[part] = block.vectors[own, : self.ends[0]]
+        return torch.from_numpy(taken).to(self.blocks[0].first.dtype).T
 
     def _scores(self, queries: Vectors, rows: Chosen, query: Chosen, end: int) -> Vectors:
         """Of each pair, by the first ``end`` dimensions. In the order of rows, memory is read once for all queries."""
-        scores = np.empty(len(rows), dtype=np.float32)
-        vectors, asked = self.vectors[:, :end], queries[:, :end]
-        for start in range(0, len(rows), _PAIRS_AT_ONCE):
-            part = slice(start, start + _PAIRS_AT_ONCE)
-            scores[part] = np.vecdot(vectors[rows[part]], asked[query[part]])
+        scores, asked = np.empty(len(rows), dtype=np.float32), queries[:, :end]
+        for block, part, own in self._parts(rows):
+            vectors = block.vectors[:, :end]
+            for start in range(part.start, part.stop, _PAIRS_AT_ONCE):
+                pairs = slice(start, min(start + _PAIRS_AT_ONCE, part.stop))
+                some = vectors[own[start - part.start : pairs.stop - part.start]]
+                scores[pairs] = np.vecdot(some.astype(np.float32, copy=False), asked[query[pairs]])
         return scores
 
+    def _parts(self, rows: Chosen) -> Iterator[tuple[Block, slice, Chosen]]:
+        """Of rows in ascending order: each block with some, their places among them, and their numbers within it."""
+        cuts = np.searchsorted(rows, self._starts)
+        for number, (begin, end) in enumerate(pairwise(cuts.tolist())):
+            if begin < end:
+                yield self.blocks[number], slice(begin, end), rows[begin:end] - self._starts[number]
 
-def _bar(first: Tensor, asked: Tensor, count: int) -> Tensor:
-    """(q,) the score that about ``count`` rows reach, judged by a sample of them."""
-    size = max(_SAMPLE, _IN_SAMPLE * len(first) // count)
-    sample = (asked.T @ first[:: max(1, len(first) // size)].T).float().numpy()
-    place = sample.shape[1] - max(1, round(count * sample.shape[1] / len(first)))
-    return torch.from_numpy(np.partition(sample, place, axis=1)[:, place]).to(first.dtype)
+
+def _reaching(first: Tensor, asked: Tensor, bar: Tensor) -> tuple[Chosen, Chosen]:
+    """Pairs of row and query, of (d, n) and (q, d), whose score reaches the query's bar; in the order of the rows."""
+    count = len(asked)
+    step = _SCORES_AT_ONCE // count
+    passed = [
+        np.flatnonzero((asked @ first[:, start : start + step] >= bar[:, None]).T.numpy()) + start * count
+        for start in range(0, first.shape[1], step)
+    ]
+    rows, query = np.divmod(np.concatenate(passed), count)
+    return rows, query
+
+
+def _bar(sample: Tensor, asked: Tensor, share: float) -> Tensor:
+    """(q,) the score that about this share of all rows reach, judged by a sample of them."""
+    scores = (asked @ sample).float().numpy()
+    place = scores.shape[1] - min(max(_IN_SAMPLE, round(share * scores.shape[1])), scores.shape[1])
+    return torch.from_numpy(np.partition(scores, place, axis=1)[:, place]).to(sample.dtype)
 
 
 def _best(scores: Vectors, query: Chosen, count: int) -> Chosen:
@@ -124,51 +213,3 @@ def _by_query(count: int, rows: Chosen, query: Chosen, scores: Vectors) -> list[
         return [(rows, scores)] * count
     order = [positions[np.argsort(-scores[positions], kind="stable")] for positions in _groups(query)]
     return [(rows[positions], scores[positions]) for positions in order]
-
-
-class StagedSearch:
-    """Searches an index in stages, from memory; a snapshot of the index as it was when this was made.
-
-    Args:
-        index: all its vectors are read, 4 bytes a dimension.
-        shortlist: about how many pictures the first learner hands on; more is slower and finds more.
-        precision: of the first stage.
-
-    Raises:
-        SearchError: the index holds one learner only.
-    """
-
-    def __init__(self, index: Index, shortlist: int = 1000, precision: Precision = "float32") -> None:
-        if len(index.info.sizes) < 2:
-            raise SearchError(
-                "has one learner only: there are no stages", where=index.folder, remedy="search it without stages"
-            )
-        batches = list(index.scan())
-        self.info = index.info
-        self._index = index
-        self._shortlist = shortlist
-        self._ids = [name for rows in batches for name in rows.ids]
-        self._metadata = [metadata for rows in batches for metadata in rows.metadata]
-        empty = np.zeros((0, index.info.dimensions), dtype=np.float32)
-        vectors = np.concatenate([empty, *(rows.vectors for rows in batches)])
-        self._cascade = Cascade(vectors, index.info.sizes, precision)
-
-    def search(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
-        """As `Index.search`, for whole queries: the hits may miss some of the best, the scores are exact."""
-        return [ranked.hits() for ranked in self.ranked(queries, top, where)]
-
-    def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]:
-        """As `search`, with the stored vectors."""
-        asked, filters = self._index.checked_query(queries, top, where)
-        found = self._cascade.nearest(asked, top, self._shortlist, self._allowed(filters))
-        return [Ranked.of(query, self._rows(rows)) for query, (rows, _) in zip(asked, found, strict=True)]
-
-    def _rows(self, rows: Chosen) -> Rows:
-        metadata = [dict(self._metadata[row]) for row in rows]
-        return Rows([self._ids[row] for row in rows], self._cascade.vectors[rows], metadata)
-
-    def _allowed(self, filters: Filters) -> NDArray[np.bool_] | None:
-        if not filters:
-            return None
-        passes = passing(filters)
-        return np.array([passes(row) for row in self._metadata], bool)

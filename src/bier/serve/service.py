@@ -20,7 +20,7 @@ from bier.data.fields import Value
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
-from bier.search.approximate import Exactly
+from bier.search.approximate import Exactly, Tell, silent
 from bier.search.calibration_file import CurrentCalibration
 from bier.search.confident import Answer, ConfidentSearch
 from bier.search.mapping import MapNow
@@ -62,13 +62,16 @@ class Uploaded:
 class Service:
     """An index and its model. Everything that takes time happens in threads."""
 
-    def __init__(self, index: Index, encoder: PictureEncoder, settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, index: Index, encoder: PictureEncoder, settings: ServeSettings, metrics: Metrics, tell: Tell = silent
+    ) -> None:
         self.index = index
         self.encoder = encoder
         self.batches = Batches(encoder.encode, settings.batch, settings.wait, metrics.batch)
         self.fields = [field for field in index.info.fields if field != "image"]
         self._usual = None if settings.rerank is None else RankAgain.asked(settings.rerank, always=False)
-        self._whole = StagedSearch(index) if settings.staged else index
+        self._staged = StagedSearch(index, recall=settings.recall, tell=tell) if settings.staged else None
+        self._whole = self._staged or index
         self._calibration = CurrentCalibration(index, encoder)
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
@@ -90,6 +93,8 @@ class Service:
         for threads in (self._decoders, self._shrinkers, self._searches, self._lists, self._readers):
             threads.stop()
         self.batches.stop()
+        if self._staged is not None:
+            self._staged.close()
 
     async def embed(self, pictures: Sequence[Uploaded]) -> Tensor:
         """Whole retrieval vectors (n, D of the model); raises `ImageError` if one of them cannot be read."""
