@@ -47,6 +47,17 @@ def photos(photographs: Path, tmp_path: Path) -> Path:
     return root
 
 
+def test_an_index_of_half_the_size(photos, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    index = tmp_path / "index"
+    made = ["index", photos, "-o", index, "--model", model, "--engine", "exact"]
+    assert run(capsys, *made, "--type", "float16")[0] == 0
+    assert "float16, 192 bytes each" in run(capsys, "index", "info", index)[1]
+    assert "0 replaced, 13 unchanged" in run(capsys, *made)[1]
+    code, _, error = run(capsys, *made, "--type", "float32")
+    assert (code, "stores float16" in error) == (2, True)
+
+
 @pytest.mark.parametrize("engine", ["lancedb", pytest.param("exact", marks=pytest.mark.slow)])
 def test_from_photographs_to_answers(photos, model, tmp_path, capsys, monkeypatch, engine):
     monkeypatch.setenv("COLUMNS", "200")

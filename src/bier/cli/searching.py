@@ -16,6 +16,7 @@ from bier.cli.index_words import in_stages, searches
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
     from bier.search import Answer, Index, IndexInfo, Rows
+    from bier.search.base import Precision
     from bier.search.duplicates import Duplicates, Stored
     from bier.vectors.parts import VectorBatch
 
@@ -34,6 +35,10 @@ def fill_index(
     model: Annotated[Path | None, Parameter(help="Run or model file; needed for pictures.")] = None,
     engine: Annotated[str | None, Parameter(help="lancedb, exact or milvus. [default: lancedb]")] = None,
     uri: Annotated[str | None, Parameter(help="The server, for milvus: http://HOST:19530")] = None,
+    type: Annotated[
+        Literal["float32", "float16"] | None,
+        Parameter(help="Type of the numbers of a new index; float16 takes half the disk. [default: float32]"),
+    ] = None,
     prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
@@ -58,7 +63,7 @@ def fill_index(
     console = terminal()
     unread: list[str] = []
     given = _source(source, model, device, trust_code, class_depth, label_separator, objects, prefix, unread)
-    with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
+    with _opened_or_new(out, given, engine, uri, type) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in _about_fields(opened, given, source):
             console.print(line, soft_wrap=True)
         filled = fill(
@@ -235,6 +240,7 @@ def show_info(folder: IndexFolder) -> None:
             "pictures": f"{opened.count():,}",
             "engine": info.engine if info.uri is None else f"{info.engine} at {info.uri}, {info.collection}",
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
+            "vectors": _stored(info),
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened, folder),
             "searches": searches(opened),
@@ -245,6 +251,12 @@ def show_info(folder: IndexFolder) -> None:
         }
     for name, text in lines.items():
         terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
+
+
+def _stored(info: IndexInfo) -> str:
+    """What a vector takes."""
+    size = info.dimensions * (2 if info.precision == "float16" else 4)
+    return f"{info.precision}, {size:,} bytes each"
 
 
 def _calibrated(opened: Index, folder: Path) -> str:
@@ -573,11 +585,11 @@ def _about_fields(opened: Index, given: _Given, source: str) -> list[str]:
     return lines
 
 
-def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None) -> Index:
+def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None, type: Precision | None) -> Index:
     from bier.errors import SearchError
     from bier.search import create_index, open_index
 
-    info = given.info
+    info = replace(given.info, precision=type or "float32")
     if not (out / "index.json").exists():
         return create_index(out, info, engine, uri=uri)
     opened = open_index(out)
@@ -593,4 +605,7 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
     if engine not in (None, there.engine):
         opened.close()
         raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
+    if type not in (None, there.precision):
+        opened.close()
+        raise SearchError(f"stores {there.precision}", where=out, remedy="leave out --type, or make a new index")
     return opened

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from bier.vectors.layout import check_layout, wrong_length
 
 Item = TypeVar("Item")
 Vectors = NDArray[np.float32]
+Precision = Literal["float32", "float16"]
 LONGEST_ID = 4096
 """Bytes of an id in UTF-8: as long as a path may be."""
 
@@ -30,6 +31,8 @@ RESTORE = "restore the index from a backup, or index again"
 """What to do about damage."""
 
 _SPARE = 16
+_ROUNDING: Mapping[Precision, float] = {"float32": 1e-6, "float16": 5e-4}
+"""Of an engine's own scores, as a share of the product of both lengths."""
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -59,6 +62,8 @@ class IndexInfo:
     """The name there."""
     types: Mapping[str, Kind] = field(default_factory=dict)
     """Of fields that are not of texts: their kind, as in `bier.data.fields`."""
+    precision: Precision = "float32"
+    """Of the stored vectors. Those of float16 take half the room; scores are of what is stored."""
 
     def __post_init__(self) -> None:
         try:
@@ -73,6 +78,9 @@ class IndexInfo:
             raise SearchError(f"fields are {str(self.fields)[:80]}", remedy="give a tuple of names, each once")
         for name in self.fields:
             _check_field(name)
+        if self.precision not in get_args(Precision):
+            remedy = f"choose one of {', '.join(get_args(Precision))}"
+            raise SearchError(f"no precision {str(self.precision)[:80]!r} of stored vectors", remedy=remedy)
         self._check_types()
 
     def _check_types(self) -> None:
@@ -243,7 +251,10 @@ class Index(ABC):
             found = candidates(asked[pending], fetch)
             for q, rows in zip(pending, found, strict=True):
                 answers[q] = Ranked.of(asked[q], self.sound(rows))
-            pending = [q for q in pending if fetch < self.most and not _settled(asked[q], answers[q], top, fetch)]
+            rounding = _ROUNDING[self.info.precision]
+            pending = [
+                q for q in pending if fetch < self.most and not _settled(asked[q], answers[q], top, rounding, fetch)
+            ]
             fetch = min(4 * fetch, self.most)
         return [answers[q].first(top) for q in range(len(asked))]
 
@@ -331,7 +342,25 @@ class Index(ABC):
             )
         last = {name: row for row, name in enumerate(ids)}
         rows = list(last.values())
-        return Rows(list(last), checked[rows], [self._checked_metadata(metadata[row]) for row in rows])
+        return Rows(list(last), self.rounded(checked[rows]), [self._checked_metadata(metadata[row]) for row in rows])
+
+    def rounded(self, vectors: Vectors) -> Vectors:
+        """(n, D) vectors as the index stores them.
+
+        Raises:
+            SearchError: one is too long for its numbers.
+        """
+        if self.info.precision == "float32":
+            return vectors
+        with np.errstate(over="ignore"):
+            rounded = vectors.astype(np.float16).astype(np.float32)
+        bad = np.flatnonzero(~np.isfinite(rounded).all(1))
+        if len(bad):
+            remedy = "make an index of float32"
+            raise SearchError(
+                f"row {bad[0]} of the vectors does not fit into float16", where=self.folder, remedy=remedy
+            )
+        return rounded
 
     def _checked_vectors(self, vectors: NDArray[Any], what: str) -> Vectors:
         if vectors.ndim != 2 or vectors.shape[1] != self.info.dimensions:
@@ -420,11 +449,11 @@ def exact_scores(query: Vectors, vectors: Vectors) -> NDArray[np.float64]:
     return scores
 
 
-def _settled(query: Vectors, found: Ranked, top: int, fetched: int) -> bool:
+def _settled(query: Vectors, found: Ranked, top: int, rounding: float, fetched: int) -> bool:
     """False if more candidates are needed to tell who shares the last place."""
     if len(found) < fetched:
         return True
-    rounding = 1e-6 * float(np.linalg.norm(query) * np.linalg.norm(found.rows.vectors, axis=1).max())
+    rounding *= float(np.linalg.norm(query) * np.linalg.norm(found.rows.vectors, axis=1).max())
     return bool(found.scores[-1] < found.scores[top - 1] - rounding)
 
 

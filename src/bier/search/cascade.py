@@ -57,6 +57,8 @@ class Stages:
     """Dimensions of each learner."""
     precision: Precision = "float32"
     """Of the first stage alone. bfloat16 is faster on processors with instructions for it, and slower on others."""
+    stored: Literal["float32", "float16"] = "float32"
+    """Of the vectors in memory."""
 
     def block(self, vectors: Vectors) -> Block:
         """A block of vectors, which are kept, not copied."""

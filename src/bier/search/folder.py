@@ -40,8 +40,9 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
     info = kind.create(folder, info)
     # Last: a folder without this file is no index, whatever else was interrupted.
     content = asdict(info)
-    if not info.types:  # an earlier version reads it, too
-        del content["types"]
+    for name, usual in (("types", {}), ("precision", "float32")):
+        if content[name] == usual:  # an earlier version reads it, too
+            del content[name]
     write_json(folder / FILE, {"format": FORMAT, **content, "checksum": checksum(content)})
     return kind(folder, info)
 

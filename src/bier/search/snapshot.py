@@ -42,7 +42,7 @@ class Snapshot:
 
 def empty(index: Index, precision: Precision = "float32") -> Snapshot:
     """A snapshot of nothing, to begin with."""
-    stages = Stages(index.info.sizes, precision)
+    stages = Stages(index.info.sizes, precision, index.info.precision)
     return Snapshot(Cascade([], stages), np.empty(0, np.int32), Columns.of([], [], index.info.kinds))
 
 
@@ -131,7 +131,7 @@ class _Filling:
         return self._full + rest
 
     def _empty(self) -> Vectors:
-        return np.empty((ROWS, sum(self._stages.sizes)), np.float32)
+        return np.empty((ROWS, sum(self._stages.sizes)), self._stages.stored)
 
 
 def _poor(snapshot: Snapshot) -> list[int]:

@@ -250,7 +250,7 @@ class LanceIndex(ApproximateIndex):
                 self._table.create_scalar_index(name, index_type="LABEL_LIST" if name in lists else "BTREE")
 
     def _arrow(self, rows: Rows) -> Any:
-        flat = pa.array(rows.vectors.reshape(-1))
+        flat = pa.array(rows.vectors.reshape(-1).astype(self.info.precision))
         vectors = pa.FixedSizeListArray.from_arrays(flat, self.info.dimensions)
         fields = {column(field): [row[field] for row in rows.metadata] for field in self.info.fields}
         return pa.table({"id": rows.ids, "vector": vectors, **fields}, schema=self._schema)
@@ -265,8 +265,8 @@ class LanceIndex(ApproximateIndex):
         return Columns(pa.table(columns, names=[ID, *self.info.fields]))
 
     def _vectors(self, column: Any) -> Vectors:
-        array: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.info.dimensions)
-        return array
+        flat: Vectors = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        return flat.reshape(-1, self.info.dimensions)
 
     # --- one writer at a time, and power failures ---
 
@@ -374,7 +374,7 @@ def _schema(info: IndexInfo) -> Any:
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), info.dimensions), nullable=False),
+            pa.field("vector", pa.list_(pa.type_for_alias(info.precision), info.dimensions), nullable=False),
             *(pa.field(column(field), arrow_type(kind)) for field, kind in info.kinds.items()),
         ]
     )
