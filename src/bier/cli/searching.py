@@ -34,7 +34,9 @@ def fill_index(
     out: Annotated[Path, output("The index's folder.")],
     model: Annotated[Path | None, Parameter(help="Run or model file; needed for pictures.")] = None,
     engine: Annotated[str | None, Parameter(help="lancedb, exact or milvus. [default: lancedb]")] = None,
-    uri: Annotated[str | None, Parameter(help="The server, for milvus: http://HOST:19530")] = None,
+    uri: Annotated[
+        str | None, Parameter(help="For milvus the server, http://HOST:19530; for lancedb a bucket, s3://BUCKET/NAME.")
+    ] = None,
     type: Annotated[
         Literal["float32", "float16"] | None,
         Parameter(help="Type of the numbers of a new index; float16 takes half the disk. [default: float32]"),
@@ -238,7 +240,8 @@ def show_info(folder: IndexFolder) -> None:
         info = opened.info
         lines = {
             "pictures": f"{opened.count():,}",
-            "engine": info.engine if info.uri is None else f"{info.engine} at {info.uri}, {info.collection}",
+            "engine": " at ".join(filter(None, (info.engine, info.uri)))
+            + f", {info.collection}" * bool(info.collection),
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "vectors": _stored(info),
             "fields": in_words(info.kinds),
@@ -257,6 +260,12 @@ def _stored(info: IndexInfo) -> str:
     """What a vector takes."""
     size = info.dimensions * (2 if info.precision == "float16" else 4)
     return f"{info.precision}, {size:,} bytes each"
+
+
+def _engine(info: IndexInfo) -> str:
+    if info.uri is None:
+        return info.engine
+    return f"{info.engine} at {info.uri}" + (f", {info.collection}" if info.collection else "")
 
 
 def _calibrated(opened: Index, folder: Path) -> str:
@@ -608,4 +617,7 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
     if type not in (None, there.precision):
         opened.close()
         raise SearchError(f"stores {there.precision}", where=out, remedy="leave out --type, or make a new index")
+    if uri is not None and uri.rstrip("/") != (there.uri or "").rstrip("/"):
+        opened.close()
+        raise SearchError(f"its vectors lie at {there.uri or 'the folder itself'}", where=out, remedy="leave out --uri")
     return opened
