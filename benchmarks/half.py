@@ -30,7 +30,11 @@ def stored_vectors(folder: Path) -> tuple[VectorsInfo, Vectors, NDArray[np.int64
     """All vectors of a folder, and their classes."""
     parts = list(read_vectors(folder))
     labels = [row["label"] for part in parts for row in part.metadata]
-    return read_info(folder), np.concatenate([part.vectors for part in parts]), np.unique(labels, return_inverse=True)[1]
+    return (
+        read_info(folder),
+        np.concatenate([part.vectors for part in parts]),
+        np.unique(labels, return_inverse=True)[1],
+    )
 
 
 def measured(folder: Path, engine: str) -> list[str]:
