@@ -149,7 +149,8 @@ def fail():
     raise SearchError("torn")
 
 
-def test_the_shortlist_is_the_shortest_that_reaches_the_recall(tmp_path):
+def test_the_shortlist_is_the_shortest_that_reaches_the_recall(tmp_path, monkeypatch):
+    monkeypatch.setattr("bier.search.shortlist.LADDER", (20, 50, 100, 200, 500, 1000))
     told = []
     with create_index(tmp_path / "index", INFO) as index:
         index.add([str(row) for row in range(2000)], ensemble(2000), [{}] * 2000)

@@ -135,7 +135,7 @@ class Cascade:
         if share * len(self) <= 2 * count:
             candidates = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
             return np.repeat(candidates, len(queries)), np.tile(np.arange(len(queries)), len(candidates))
-        asked = torch.from_numpy(queries[:, : self.ends[0]]).to(self._sample.dtype)
+        asked = torch.tensor(queries[:, : self.ends[0]], dtype=self._sample.dtype)
         if allowed is not None and share < _FEW:
             candidates = np.flatnonzero(allowed)
             first = self._first(candidates)

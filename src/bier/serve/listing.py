@@ -23,7 +23,8 @@ LISTS = 4
 class Listing:
     """Ids and metadata, without vectors, of at most `most` pictures, read from the engine when first asked for.
 
-    Of a larger index a filter's own pictures are read, at most as many.
+    They are read again when the index has changed, or after a while where the engine cannot tell. Of a larger index a
+    filter's own pictures are read, at most as many.
     """
 
     def __init__(self, index: Index, most: int) -> None:
@@ -37,7 +38,7 @@ class Listing:
         """
         count = self._index.count()
         own = where if count > self._most else {}
-        key = self._index.checked_filters(own)
+        key = self._index.checked_filters(own), self._index.version()
         found = self._lists.get(key, count, lambda: self._read(own)) if read else self._lists.there(key, count)
         if found is None:
             return None
