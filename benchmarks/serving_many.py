@@ -83,11 +83,12 @@ class Served:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICK
 
-    def taken(self, ask: Ask, requests: range) -> Taken:
-        """Of one request, the mean of several."""
+    def taken(self, ask: Ask, requests: range, *, missing: bool = False) -> Taken:
+        """Of one request, the mean of several; those for ``missing`` pictures say so."""
         processor, clock = self.processor(), time.monotonic()
         for number in requests:
-            ask(number).raise_for_status()
+            answer = ask(number)
+            assert answer.status_code == (404 if missing else 200), answer.text
         return Taken((self.processor() - processor) / len(requests), (time.monotonic() - clock) / len(requests))
 
     def memory(self) -> float:
@@ -140,6 +141,7 @@ def measured(index: Path, count: int, options: list[str]) -> dict[str, str]:
         def one(number: int) -> httpx.Response:
             return client.get("/api/pictures", params={"limit": 60, "where": f'{{"label": "class {number}"}}'})
 
+        shown = [hit["id"] for hit in search(0).json()["hits"]]
         half = "[" + ", ".join(f'"class {number}"' for number in range(CLASSES // 2)) + "]"
         found = {
             "ready": served.ready.milliseconds(),
@@ -149,6 +151,9 @@ def measured(index: Path, count: int, options: list[str]) -> dict[str, str]:
             "search by id": served.taken(search, range(1, TIMES + 1)).milliseconds(),
             "search within 0.5 %": served.taken(
                 lambda n: search(n, where={"label": f"class {n}"}), range(TIMES)
+            ).milliseconds(),
+            "thumbnail of a result": served.taken(
+                lambda n: client.get("/api/thumbnail", params={"id": shown[n]}), range(len(shown)), missing=True
             ).milliseconds(),
             "first listing": served.taken(listing(), range(1)).milliseconds(),
             "listing, further on": served.taken(

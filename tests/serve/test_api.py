@@ -234,6 +234,21 @@ def test_thumbnails_are_small_upright_and_bare(
         assert client.get("/api/thumbnail", params={"id": attempt}).status_code == 404
 
 
+def test_a_thumbnail_is_of_what_the_index_says_now(
+    serve: Serve, fill: Callable[..., Index], cars: list[Path], tmp_path: Path
+) -> None:
+    index = fill(tmp_path / "index", cars[:3])
+    client = serve(index=index)
+    where, record = name(cars[0]), index.get([name(cars[0])])[0]
+    assert record is not None
+    assert where in ids(client.post("/api/search", json={"ids": [name(cars[1])], "top": 3}))
+    before = client.get("/api/thumbnail", params={"id": where}).content
+    index.add([where], record.vector[None], [{**record.metadata, "image": str(cars[2])}])
+    assert client.get("/api/thumbnail", params={"id": where}).content != before
+    index.delete([where])
+    assert client.get("/api/thumbnail", params={"id": where}).status_code == 404
+
+
 def test_marks_become_pairs(client: httpx.Client, cars: list[Path], tmp_path: Path) -> None:
     query, upload, results = name(cars[0]), "ab" * 32, [name(car) for car in cars[1:4]]
     marks = [{"query": query, "result": result, "verdict": "good"} for result in results]
