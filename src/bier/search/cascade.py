@@ -139,11 +139,14 @@ class Cascade:
         if allowed is not None and share < _FEW:
             candidates = np.flatnonzero(allowed)
             first = self._first(candidates)
-            bar = _bar(first[:, :: max(1, len(candidates) // _SAMPLE)], asked, count / len(candidates))
+            sample = asked @ first[:, :: max(1, len(candidates) // _SAMPLE)]
+            bar = _bar(sample, count / len(candidates))
             own, query = _reaching(first, asked, bar)
             return candidates[own], query
-        sample = self._sample if allowed is None else self._sample[:, torch.from_numpy(allowed[self._sampled])]
-        bar = _bar(sample, asked, count / (share * len(self)))
+        sample = asked @ self._sample
+        if allowed is not None:
+            sample = sample[:, torch.from_numpy(allowed[self._sampled])]
+        bar = _bar(sample, count / (share * len(self)))
         found = [_reaching(block.first, asked, bar) for block in self.blocks]
         rows = np.concatenate([own + start for (own, _), start in zip(found, self._starts, strict=False)])
         query = np.concatenate([query for _, query in found])
@@ -187,9 +190,9 @@ def _reaching(first: Tensor, asked: Tensor, bar: Tensor) -> tuple[Chosen, Chosen
     return rows, query
 
 
-def _bar(sample: Tensor, asked: Tensor, share: float) -> Tensor:
-    """(q,) the score that about this share of all rows reach, judged by a sample of them."""
-    scores = (asked @ sample).float().numpy()
+def _bar(sample: Tensor, share: float) -> Tensor:
+    """(q,) the score that about this share of all rows reach, judged by the scores (q, n) of a sample of them."""
+    scores = sample.float().numpy()
     place = scores.shape[1] - min(max(_IN_SAMPLE, round(share * scores.shape[1])), scores.shape[1])
     return torch.from_numpy(np.partition(scores, place, axis=1)[:, place]).to(sample.dtype)
 
