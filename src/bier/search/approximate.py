@@ -286,7 +286,7 @@ def read(folder: Path, name: str = FILE) -> Approximation | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        remedy = "remove the file: the next `bier index` or `bier index tune` makes it anew"
+        remedy = "remove the file: the next `bier index`, `bier index tune` or `--staged` makes it anew"
         raise SearchError(f"is damaged: {error}", where=file, remedy=remedy) from error
     return Approximation(**{name: value for name, value in content.items() if name != "format"})
 
