@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -65,6 +65,10 @@ class Encoder:
         transform = TestTransform(info.image["size"], info.image["fit"])
         learned = None if info.calibration is None else Calibration.from_json(info.calibration)
         return cls(model.to(device).eval(), transform, model_fingerprint(path), precision, learned)
+
+    def on(self, device: torch.device) -> Encoder:
+        """The same, computing there; the model moves."""
+        return replace(self, model=self.model.to(device))
 
     @property
     def sizes(self) -> tuple[int, ...]:
