@@ -5,10 +5,9 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commands import run
@@ -16,7 +15,6 @@ from folders import drawn
 from tiny_models import tiny_model
 
 from bier.errors import ConfigError, DataError
-from bier.vectors.encoder import Encoder
 from bier.vectors.engines import ENGINES, Wanted, ray_data
 from bier.vectors.sources import open_catalogue
 
@@ -104,31 +102,25 @@ def test_ray_that_is_not_installed(
     assert not (tmp_path / "vectors").exists()
 
 
-def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
-    return [{"Alive": True, "Resources": found} for found in resources]
-
-
 GPUS = {"CPU": 16.0, "GPU": 2.0}
 
 
-def test_an_actor_takes_a_core_for_itself_and_each_of_its_workers(model: Path) -> None:
-    encoder = Encoder.load(model)
-    some = [*nodes({"CPU": 4.0}, {"CPU": 3.0}, {"memory": 1.0}), {"Alive": False, "Resources": {"CPU": 9.0}}]
-    assert ray_data._room(some, Wanted(), encoder) == ray_data.Room(1, 0, 7)
-    assert ray_data._room(some, Wanted(workers=1), encoder) == ray_data.Room(2, 0, 3)
+def test_an_actor_takes_a_core_for_itself_and_each_of_its_workers() -> None:
+    some: list[Mapping[str, float]] = [{"CPU": 4.0}, {"CPU": 3.0}, {"memory": 1.0}]
+    assert ray_data._room(some, Wanted()) == ray_data.Room(1, 0, 7)
+    assert ray_data._room(some, Wanted(workers=1)) == ray_data.Room(2, 0, 3)
     with pytest.raises(ConfigError, match="no machine of the cluster has 5 CPUs"):
-        ray_data._room(some, Wanted(workers=4), encoder)
+        ray_data._room(some, Wanted(workers=4))
     with pytest.raises(ConfigError, match="no machine of the cluster has a GPU"):
-        ray_data._room(some, Wanted("cuda"), encoder)
+        ray_data._room(some, Wanted("cuda"))
 
 
-def test_with_gpus_each_actor_takes_one_and_its_share_of_the_cores(model: Path) -> None:
-    encoder = Encoder.load(model)
-    some = nodes(GPUS, GPUS, {"CPU": 8.0})
-    assert ray_data._room(some, Wanted(), encoder) == ray_data.Room(8, 1, 4)
-    assert ray_data._room(some, Wanted("cpu"), encoder) == ray_data.Room(1, 0, 40)
+def test_with_gpus_each_actor_takes_one_and_its_share_of_the_cores() -> None:
+    some = [GPUS, GPUS, {"CPU": 8.0}]
+    assert ray_data._room(some, Wanted()) == ray_data.Room(8, 1, 4)
+    assert ray_data._room(some, Wanted("cpu")) == ray_data.Room(1, 0, 40)
     with pytest.raises(ConfigError, match="17 CPUs and a GPU"):
-        ray_data._room(some, Wanted("cuda", workers=16), encoder)
+        ray_data._room(some, Wanted("cuda", workers=16))
 
 
 def test_pictures_that_this_machine_alone_does_not_have_are_no_broken_pictures(tmp_path: Path) -> None:

@@ -217,7 +217,6 @@ def test_what_is_in_flight_does_not_grow_with_the_source(
 
         on_ray(Wanted(address=machines.address, actors=2), model, there, tmp_path / f"vectors-{count}", slowly)
         ahead[count] = max(lead)
-    (tmp_path.parent / "ahead").write_text(str(ahead))
     assert ahead[288] <= 2 * 5 * 2 * BATCH, f"pictures that were read and not written: {ahead}"
 
 

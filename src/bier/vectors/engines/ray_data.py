@@ -54,6 +54,8 @@ class OnRay:
         self.wanted = wanted
         self.hardware = Hardware(precision=Hardware.resolve("cpu", wanted.precision).precision)
         self._ours = False
+        self.machines: list[Mapping[str, float]] = []
+        """What each of them has."""
 
     def __enter__(self) -> OnRay:
         address = self.wanted.address or os.environ.get("RAY_ADDRESS") or _ALONE
@@ -65,6 +67,12 @@ class OnRay:
         if self._ours:
             with _signals_kept():
                 _connect(ray, address)
+        self.machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        try:
+            _room(self.machines, self.wanted)
+        except ConfigError:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -75,7 +83,9 @@ class OnRay:
 
     def batches(self, encoder: PictureEncoder, pictures: Iterator[Entry], task: Task) -> Iterator[Batch]:
         ray = need("ray", "ray")
-        room = _room(ray.nodes(), self.wanted, encoder)
+        exported = not isinstance(encoder, Encoder)  # which computes on the CPU
+        wanted = replace(self.wanted, device="cpu") if exported else self.wanted
+        room = _room(self.machines, wanted)
         batches = cut_up(pictures, task.batch_size)
         tables = [_table(zlib.compress(pickle.dumps(some))) for some in cut_up(batches, BATCHES_IN_A_TASK)]
         if not tables:
@@ -191,17 +201,16 @@ def _results(table: Any) -> list[Batch]:
     return batches
 
 
-def _room(nodes: list[Mapping[str, Any]], wanted: Wanted, encoder: PictureEncoder) -> Room:
-    """What an actor takes of the machines that are there now.
+def _room(machines: list[Mapping[str, float]], wanted: Wanted) -> Room:
+    """What an actor takes of these machines.
 
     Raises:
         ConfigError: none of them has that much.
     """
-    machines = [node["Resources"] for node in nodes if node["Alive"]]
     with_gpu = [machine for machine in machines if machine.get("GPU", 0) >= 1] if wanted.device != "cpu" else []
     if wanted.device == "cuda" and not with_gpu:
         raise ConfigError("no machine of the cluster has a GPU", where="--device", remedy="use 'auto' or 'cpu'")
-    gpus = int(bool(with_gpu) and isinstance(encoder, Encoder))  # exported files compute on the CPU
+    gpus = int(bool(with_gpu))
     workers = wanted.workers
     if workers is None:
         workers = _workers(with_gpu) if gpus else 0
