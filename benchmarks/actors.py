@@ -73,7 +73,7 @@ def measure(command: list[str], environment: dict[str, str]) -> Cost:
             for each in tree(process.pid, children()):
                 if fields := stat(each):
                     used[each] = (int(fields[11]) + int(fields[12])) / TICK
-            time.sleep(0.05)
+            time.sleep(0.25)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} has failed")
     return Cost(sum(used.values()), time.perf_counter() - began)

@@ -91,7 +91,7 @@ class OnRay:
         if not tables:
             return
         most = min(self.wanted.actors or room.actors, len(tables))
-        model = ray.put(replace(encoder) if isinstance(encoder, Encoder) else encoder)  # without what it has cached
+        model = ray.put(encoder)
         results = ray.data.from_arrow(tables).map_batches(
             Actor,
             fn_constructor_args=([model], task, room),  # in a list, so that an actor can ask for it again
