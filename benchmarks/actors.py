@@ -1,14 +1,14 @@
 """What a Ray cluster costs and gains in bulk embedding: one process against one and two actors on this machine.
 
-    python benchmarks/actors.py [--pictures 200 800] [--actors 1 2] [--data ../shared/data]
+    python benchmarks/actors.py [--pictures 100 400] [--actors 1 2] [--data ../shared/data]
 
 Each row is a command `bier embed` with an untrained lite0 of 224 pixels, on so many photographs, with one thread for
-each process that computes. CPU time is that of the command and of all that it starts, Ray's own processes included.
-From the two sizes follow what a start costs, and what a picture costs after that. Both are given as ratios to one
-process.
+each process that computes. CPU time is that of the *command*, of its *actors*, and of *Ray* itself. From the two sizes
+follow what a start costs, and what a picture costs after that. Both are ratios to one process. What Ray itself takes
+goes with the time that passes, and is given as such: a busy machine stretches that time.
 
-The last table is arithmetic, not a measurement: the time of a million pictures on n actors with a core each, if each
-costs what one actor costs here, and nothing else is in short supply.
+The last table is arithmetic, not a measurement: a million pictures on n actors with a core each, if each costs what one
+costs here, and nothing else is in short supply.
 """
 
 from __future__ import annotations
@@ -34,15 +34,23 @@ MILLION = 1_000_000
 
 
 class Cost(NamedTuple):
-    cpu: float
+    """Seconds."""
+
+    command: float
+    actors: float
+    ray: float
     wall: float
+
+    @property
+    def computing(self) -> float:
+        return self.command + self.actors
 
 
 class Line(NamedTuple):
-    """Seconds as a straight line of the number of pictures."""
+    """Seconds of command and actors, as a straight line of the number of pictures."""
 
-    start: Cost
-    picture: Cost
+    start: float
+    picture: float
 
 
 def children() -> dict[int, list[int]]:
@@ -66,17 +74,29 @@ def tree(root: int, below: dict[int, list[int]]) -> list[int]:
 
 
 def measure(command: list[str], environment: dict[str, str]) -> Cost:
-    """CPU time of a command and of all below it, as it was seen last, and the time it took."""
-    began, used = time.perf_counter(), {}
+    """CPU time of a command and of all below it, as it was seen last, and the time that passed."""
+    began, used, kinds = time.perf_counter(), {}, {}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        kinds[process.pid] = "command"
         while process.poll() is None:
             for each in tree(process.pid, children()):
                 if fields := stat(each):
                     used[each] = (int(fields[11]) + int(fields[12])) / TICK
+                    if computes(each):
+                        kinds[each] = "actors"
             time.sleep(0.25)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} has failed")
-    return Cost(sum(used.values()), time.perf_counter() - began)
+    wall = time.perf_counter() - began
+    sums = {kind: sum(used[each] for each in used if kinds.get(each, "ray") == kind) for kind in Cost._fields[:3]}
+    return Cost(**sums, wall=wall)
+
+
+def computes(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::MapWorker")
+    except OSError:
+        return False
 
 
 def photographs(data: Path, folder: Path, count: int) -> Path:
@@ -98,15 +118,14 @@ def untrained(file: Path) -> Path:
 
 
 def line(counts: list[int], costs: list[Cost]) -> Line:
-    """Through the first and the last of some sizes."""
-    steps = [(last - first) / (counts[-1] - counts[0]) for first, last in zip(costs[0], costs[-1], strict=True)]
-    starts = [cost - step * counts[0] for cost, step in zip(costs[0], steps, strict=True)]
-    return Line(Cost(*starts), Cost(*steps))
+    """Through two sizes."""
+    picture = (costs[1].computing - costs[0].computing) / (counts[1] - counts[0])
+    return Line(costs[0].computing - picture * counts[0], picture)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, nargs=2, default=[200, 800])
+    parser.add_argument("--pictures", type=int, nargs=2, default=[100, 400])
     parser.add_argument("--actors", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("BIER_DATA", "../shared/data")))
     options = parser.parse_args()
@@ -114,7 +133,7 @@ def main() -> None:
     engines = {"one process": ["--workers", "0"]}
     engines |= {f"{count} actors": ["--engine", "ray", "--actors", str(count)] for count in options.actors}
     lines: dict[str, Line] = {}
-    print("| | pictures | CPU s | wall s |\n|---|---|---|---|")
+    print("| | pictures | command, CPU s | actors, CPU s | Ray, CPU s | Ray, of a core |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         model = untrained(place / "model.safetensors")
@@ -124,31 +143,31 @@ def main() -> None:
             for count, source in zip(options.pictures, sources, strict=True):
                 out = place / f"{name}-{count}"
                 command = [sys.executable, "-m", "bier.cli", "embed", str(model), str(source), "-o", str(out), *engine]
-                costs.append(measure(command, environment))
-                print(f"| {name} | {count:,} | {costs[-1].cpu:.1f} | {costs[-1].wall:.1f} |", flush=True)
+                cost = measure(command, environment)
+                costs.append(cost)
+                row = [f"{seconds:.1f}" for seconds in cost[:3]]
+                print(f"| {name} | {count:,} | {' | '.join(row)} | {cost.ray / cost.wall:.2f} |", flush=True)
             lines[name] = line(options.pictures, costs)
     show(lines)
 
 
 def show(lines: dict[str, Line]) -> None:
     base = lines["one process"]
-    print("\nratios to one process\n")
-    print("| | start, CPU | start, wall | a picture, CPU | a picture, wall |\n|---|---|---|---|---|")
+    print("\ncommand and actors, ratios to one process\n")
+    print("| | a start | a picture |\n|---|---|---|")
     for name, found in lines.items():
-        ratios = [
-            each / unit for part, one in zip(found, base, strict=True) for each, unit in zip(part, one, strict=True)
-        ]
-        print(f"| {name} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+        print(f"| {name} | {found.start / base.start:.2f} | {found.picture / base.picture:.2f} |")
     actor = lines.get("1 actors")
     if actor is None:
         return
-    alone = base.start.cpu + MILLION * base.picture.cpu
+    alone = base.start + MILLION * base.picture
+    each = actor.start - base.start  # what an actor adds to the command's own start
     print("\na million pictures, by arithmetic\n")
-    print("| actors | hours | one process / this | CPU / one process |\n|---|---|---|---|")
-    for count in (1, 8, 32, 128):
-        hours = (actor.start.cpu + MILLION * actor.picture.cpu / count) / 3600
-        spent = count * actor.start.cpu + MILLION * actor.picture.cpu
-        print(f"| {count} | {hours:.2f} | {alone / 3600 / hours:.1f} | {spent / alone:.3f} |")
+    print("| actors | one process / this, in time | this / one process, in CPU time |\n|---|---|---|")
+    for count in (1, 8, 32, 128, 512):
+        passed = actor.start + MILLION * actor.picture / count
+        spent = base.start + count * each + MILLION * actor.picture
+        print(f"| {count} | {alone / passed:.1f} | {spent / alone:.3f} |")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from bier.data.decoding import load_decoders
 from bier.data.references import file_of
 from bier.data.workers import Fault
 from bier.errors import BierError, ConfigError, DataError, PlaceError, ProcessError
+from bier.system.allocator import keep_freed_memory
 from bier.system.extras import need
 from bier.system.files import state_of
 from bier.system.hardware import Hardware
@@ -137,6 +138,7 @@ class Actor:
         self.fault: Fault | None = None
         self.pool = ThreadPoolExecutor(room.workers) if room.workers else None
         torch.set_num_threads(1)  # one core for each actor, and the same bits on every machine
+        keep_freed_memory()
         try:
             load_decoders()
             self.encoder = _on(room.device, need("ray", "ray").get(model[0]))
