@@ -6,13 +6,14 @@ import torch
 
 from bier.runs import build
 from bier.runs.habits import with_habits
+from bier.runs.prepared import placed
 from bier.settings.schema import Config
 from bier.system.hardware import Hardware
 
 
 def resolved(config: Config, hardware: Hardware) -> Config:
     """The settings with everything that depends on machine or backbone filled in, as they are kept with the run."""
-    return with_habits(config).replace(
+    return with_habits(placed(config)).replace(
         image__size=build.image_size(config, hardware.device),
         data__workers=hardware.workers,
         hardware__device=hardware.device.type,

@@ -32,6 +32,7 @@ from bier.runs.machine import resolved, set_threads
 from bier.runs.marks import GivenMarks, TakenMarks, refuse_others, take_marks
 from bier.runs.opening import opened
 from bier.runs.pooling import choose_pooling
+from bier.runs.prepared import with_prepared
 from bier.runs.provenance import now, provenance_of
 from bier.runs.splits import has_test, held_out, overlaps, test_part
 from bier.runs.start import START_IMAGES, prepare_head
@@ -128,6 +129,10 @@ def _train(
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
     evaluate_after = evaluate_after and has_test(manifest)
+    if config.data.prepared is not None:
+        manifest = with_prepared(manifest, config, job.pictures.test_view.size, console, processes)
+        taken = None if marks is None else take_marks(marks, manifest, config.data.label_separator)
+        job = build_job(manifest, config, folder, hardware, taken)
     if not resume:
         given, config = config, choose_pooling(job, config, console)
         if config != given:
@@ -198,6 +203,8 @@ def evaluate_if_tested(folder: Path, console: Console, processes: Processes = AL
     manifest = held_out(opened(Provenance.load(folder).data.path, config.data, console), config, console)
     if not has_test(manifest):
         return None
+    size = build.image_size(config, build.hardware(config).device)
+    manifest = with_prepared(manifest, config, size, console, processes)
     job = build_job(manifest, config, folder, build.hardware(config, processes))
     prepare_head(job, config, plain_console(quiet=True))
     _measure_baseline(job, manifest, config, console)

@@ -72,6 +72,11 @@ class DataConfig:
         high=10_000,
         if_none="new random views in each epoch, or 5 with model.frozen",
     )
+    prepared: str | None = setting(
+        None,
+        "Folder of resized copies, which are made once and read in the place of large photographs.",
+        if_none="pictures are read whole each time",
+    )
     crop_to_bbox: bool = setting(False, "Cut each picture to its bounding box, where the source has one.")
     classes_per_batch: int = setting(
         16,
