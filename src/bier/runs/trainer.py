@@ -32,6 +32,7 @@ from bier.runs.machine import resolved, set_threads
 from bier.runs.marks import GivenMarks, TakenMarks, refuse_others, take_marks
 from bier.runs.opening import opened
 from bier.runs.pooling import choose_pooling
+from bier.runs.precision import choose_precision, with_precision
 from bier.runs.prepared import with_prepared
 from bier.runs.provenance import now, provenance_of
 from bier.runs.splits import has_test, held_out, overlaps, test_part
@@ -116,6 +117,7 @@ def _train(
     console = console if processes.first else plain_console(quiet=True)
     manifest = held_out(opened(source, config.data, console), config, console)
     hardware = build.hardware(config, processes)
+    open_precision = config.hardware.precision == "auto"  # never where a run goes on
     config = resolved(config, hardware)
     set_threads(config)
     if not resume:
@@ -134,7 +136,11 @@ def _train(
         taken = None if marks is None else take_marks(marks, manifest, config.data.label_separator)
         job = build_job(manifest, config, folder, hardware, taken)
     if not resume:
-        given, config = config, choose_pooling(job, config, console)
+        given = config
+        if open_precision:
+            config = choose_precision(job, config, console)
+            hardware = with_precision(hardware, config)
+        config = choose_pooling(job, config, console)
         if config != given:
             job = build_job(manifest, config, folder, hardware, taken)
     provenance = _same_data(folder, manifest, taken) if resume else provenance_of(source, manifest, config, job, taken)

@@ -314,9 +314,10 @@ class HardwareConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "Where the model runs; auto takes a GPU where there is one."
     )
-    # On CPUs bfloat16 was slower for training.
+    # On CPUs bfloat16 doubles the speed of some networks, and slows others (docs/results.md).
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "Numbers of the network; auto takes bfloat16 on a GPU that has it. Losses are always float32."
+        "auto",
+        "Numbers of the network; auto takes bfloat16 where it is faster, which a CPU tries. Losses stay float32.",
     )
     channels_last: bool = setting(
         True, "Keep the channels of images and filters last in memory, which is usually faster."
