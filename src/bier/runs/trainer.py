@@ -227,6 +227,8 @@ def resume(folder: Path, console: Console, *, processes: Processes = ALONE, **op
         config = load(RunFolder(folder).config)
         if config.model.drop_path is None:  # a run from before there was this setting
             config = config.replace(model__drop_path=0.0)
+        if config.data.validations is None:  # likewise
+            config = config.replace(data__validations=max(1, config.optimizer.epochs))
         marks = GivenMarks.again(folder)
         return train(source, config, folder, console, processes=processes, resume=True, marks=marks, **options)
 
@@ -301,6 +303,7 @@ def build_job(
         epochs=config.optimizer.epochs,
         rate=optimization.rate_schedule(config.optimizer, config.optimizer.epochs * len(pictures.plan)),
         seed=config.seed,
+        validations=config.data.validations,
         checkpoint_seconds=config.checkpoint_seconds,
     )
 

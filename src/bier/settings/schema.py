@@ -64,6 +64,15 @@ class DataConfig:
         low=0,
         high=1_000_000_000,
     )
+    # So validation takes less than a tenth of a run (docs/results.md).
+    validations: int | None = setting(
+        None,
+        "Epochs after which the held-out classes are searched, spread evenly; the last is always one of them.",
+        unit="epochs",
+        low=1,
+        high=1_000_000,
+        if_none="every third epoch, but three at least; with model.frozen every epoch",
+    )
     views: int | None = setting(
         None,
         "Views of each training picture, which all epochs share: its centre and random ones.",
