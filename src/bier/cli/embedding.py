@@ -15,7 +15,6 @@ from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, ou
 from bier.system.waiting import LINE_SECONDS
 
 if TYPE_CHECKING:
-    from bier.system.hardware import Hardware
     from bier.vectors.parts import VectorsInfo
 
 
@@ -60,7 +59,7 @@ def embed(
             remedy=f"write: bier embed {quoted(model)} photos/ -o {quoted(out)}",
         )
     hardware = Hardware.resolve(device, precision, workers, where="--device")
-    _refuse_slow_precision(hardware)
+    hardware.refuse_slow("--precision")
     encoder = load_encoder(model, hardware.device, hardware.precision, trust_code=trust_code)
     console = terminal()
     with _Progress(console) as progress:
@@ -87,18 +86,6 @@ def embed(
         console.print(f"fields: {in_words(info.fields)}", soft_wrap=True)
     if info.failed:
         console.print(f"left out: {info.failed:,}, see {out / 'failed.csv'}", soft_wrap=True)
-
-
-def _refuse_slow_precision(hardware: Hardware) -> None:
-    from bier.errors import ConfigError
-    from bier.network.folded import has_bfloat16
-
-    if hardware.precision_name == "bfloat16" and not has_bfloat16(hardware.device):
-        raise ConfigError(
-            f"{hardware.device.type} does not compute in bfloat16 here, so it would be slower",
-            where="--precision",
-            remedy="leave it out: float32 is the default",
-        )
 
 
 class _Progress:
