@@ -333,6 +333,7 @@ def search(
     from bier.search.filters import parse_filters
     from bier.search.page import write_page
     from bier.search.reranked import RankAgain
+    from bier.system.late import waiting
 
     again = None if rerank is None else RankAgain.asked(rerank, "--rerank")
     if again is not None and learners is not None:
@@ -341,11 +342,14 @@ def search(
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
     if staged and exact:
         raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
-    with open_index(folder) as opened:
+    with waiting():
+        opening = open_index(folder)
+    with opening as opened:
         filters = parse_filters(where, opened.info.kinds)
         opened.checked_filters(filters)  # before the model is loaded, which takes seconds
         chosen = None if learners is None else parse_learners(learners, len(opened.info.sizes))
-        encoder = load_encoder(opened, path=model, trust_code=trust_code)
+        with waiting():
+            encoder = load_encoder(opened, path=model, trust_code=trust_code)
         vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query, box=part)]), chosen)
         calibration = CurrentCalibration(opened, encoder)()
         if calibration is None and min_confidence is not None:
