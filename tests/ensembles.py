@@ -32,3 +32,10 @@ def numbered(number, count, info):
     """The same vector ``count`` times, another for each number."""
     drawn = np.random.default_rng(number).standard_normal((1, info.dimensions))
     return fitted(np.tile(drawn, (count, 1)), info)
+
+
+def clustered(count, seed, info):
+    """(count, D) retrieval vectors around 200 centres that are always the same."""
+    draw = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(200, info.dimensions))
+    return fitted(centres[draw.integers(0, 200, count)] + 0.5 * draw.normal(size=(count, info.dimensions)), info)

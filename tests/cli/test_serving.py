@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
 import subprocess
@@ -18,6 +16,7 @@ import httpx
 import pytest
 import torch
 from PIL import Image
+from servers import serving
 
 from bier.cli import main
 from bier.method.ensemble import EmbeddingEnsemble
@@ -49,20 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
 @pytest.fixture
 def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and its address; a parameter gives it more options."""
-    options = getattr(request, "param", [])
-    command = [sys.executable, "-m", "bier.cli", "serve", str(folder / "index"), "--port", "0", *options]
-    environment = {key: value for key, value in os.environ.items() if key != "BIER_TOKEN"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    assert process.stdout is not None
-    lines = [process.stdout.readline()]
-    while lines[-1].endswith("...\n"):  # opening the index, loading the model
-        lines.append(process.stdout.readline())
-    match = re.search(r"http://[\d.:]+", lines[-1])
-    assert match, "".join(lines) + process.stdout.read()
-    yield process, match[0]
-    process.kill()
-    process.wait(10)
-    process.stdout.close()
+    with serving(folder / "index", *getattr(request, "param", [])) as started:
+        yield started
 
 
 def test_missing_packages_are_named() -> None:

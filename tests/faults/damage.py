@@ -178,11 +178,10 @@ def _index(folder: Path) -> str:
 
 def _checked(folder: Path) -> str:
     """As `bier index check` finds it, where opening compares no checksums, as in the old files of a large index."""
-    from bier.search import open_index
+    from bier.search import lance_files, open_index
     from bier.search.check import check_index
-    from bier.search.engines import lance
 
-    lance.BYTES_AT_OPENING = 0
+    lance_files.BYTES_AT_OPENING = 0
     with open_index(folder) as index:
         check_index(index)
     return _index(folder)

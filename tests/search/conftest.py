@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import socket
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import quietly
 
 from bier.search import Index, IndexInfo, create_index
+from bier.search.engines.milvus import ADDRESS, TOKEN
 from bier.search.folder import ENGINES
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(2, 4), scales=(0.5, 0.8))
 MILVUS = [pytest.mark.slow, pytest.mark.milvus]
 ALL = [pytest.param(name, marks=MILVUS if name == "milvus" else []) for name in ENGINES]
 """Every engine: a new one runs through all tests that ask for `make` or `index`."""
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """The start script of the server leaves sockets and files to the garbage collector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-        gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +27,7 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         from milvus import MilvusServer
 
         server = MilvusServer()
+        server.config.set("authorization_enabled", True)
         server.set_base_dir(str(tmp_path_factory.mktemp("milvus")))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -50,9 +41,13 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def milvus_server(milvus: Any) -> str:
-    """Its address."""
-    return f"http://127.0.0.1:{milvus.listen_port}"
+def milvus_server(milvus: Any) -> Iterator[str]:
+    """Its address; it asks for a token, which is set for all tests."""
+    address = f"http://127.0.0.1:{milvus.listen_port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TOKEN, "root:Milvus")
+        patch.setenv(ADDRESS, address)
+        yield address
 
 
 @pytest.fixture(params=ALL)

@@ -9,28 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ensembles import fitted
+from ensembles import clustered
 
 from bier.cli.entry import main
 from bier.errors import SearchError
 from bier.search import Hit, Index, IndexInfo, create_index, open_index
 from bier.search.approximate import ApproximateIndex, Approximation, check_recall, read, recall_of
-from bier.search.base import Vectors
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(8, 24), scales=(0.5, 0.8))
 COUNT = 4000
 
 
-def clustered(count: int, seed: int) -> Vectors:
-    """(count, 32) retrieval vectors around 200 centres that are always the same."""
-    draw = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(200, INFO.dimensions))
-    made = centres[draw.integers(0, 200, count)] + 0.5 * draw.normal(size=(count, INFO.dimensions))
-    return fitted(made, INFO)
-
-
 def add(index: Index, count: int, seed: int, name: str) -> None:
-    vectors = clustered(count, seed)
+    vectors = clustered(count, seed, INFO)
     index.add([f"{name}{row}" for row in range(count)], vectors, [{"label": str(row % 4)} for row in range(count)])
 
 
@@ -65,21 +56,21 @@ def test_it_reaches_the_recall_that_it_tells(index: ApproximateIndex) -> None:
     assert known.recall is not None
     assert 0.9 <= known.recall < 1
     assert known.pictures == COUNT
-    queries = clustered(200, 1)
+    queries = clustered(200, 1, INFO)
     found, exact = index.search(queries), index.search(queries, exact=True)
     assert share(found, exact) == pytest.approx(known.recall, abs=0.06)  # three standard errors
     assert found != exact, "it was not used"
 
 
 def test_scores_and_their_order_are_those_of_an_exact_search(index: ApproximateIndex) -> None:
-    queries = clustered(20, 2)
+    queries = clustered(20, 2, INFO)
     for found, exact in zip(index.search(queries), index.search(queries, top=COUNT, exact=True), strict=True):
         kept = {hit.id for hit in found}
         assert found == [hit for hit in exact if hit.id in kept]
 
 
 def test_one_query_and_many_give_the_same_exact_answers(index: ApproximateIndex) -> None:
-    queries = clustered(20, 3)
+    queries = clustered(20, 3, INFO)
     assert index.search(queries, exact=True) == [index.search(query, exact=True)[0] for query in queries]
     only = {"label": ["1", "2"]}
     assert index.search(queries, 5, only, exact=True) == [index.search(q, 5, only, exact=True)[0] for q in queries]
@@ -87,7 +78,7 @@ def test_one_query_and_many_give_the_same_exact_answers(index: ApproximateIndex)
 
 
 def test_a_filter_and_single_learners_are_answered_exactly(index: ApproximateIndex) -> None:
-    queries = clustered(50, 4)
+    queries = clustered(50, 4, INFO)
     assert index.search(queries, where={"label": "3"}) == index.search(queries, where={"label": "3"}, exact=True)
     queries[:, : INFO.sizes[0]] = 0
     assert index.search(queries) == index.search(queries, exact=True)
@@ -95,7 +86,7 @@ def test_a_filter_and_single_learners_are_answered_exactly(index: ApproximateInd
 
 def test_broad_filters_get_as_many_hits_as_there_are(index: ApproximateIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bier.search.approximate.FEW", 10)
-    found = index.search(clustered(50, 5), top=900, where={"label": "3"})
+    found = index.search(clustered(50, 5, INFO), top=900, where={"label": "3"})
     assert {len(hits) for hits in found} == {900}
     assert {hit.metadata["label"] for hits in found for hit in hits} == {"3"}
 
@@ -106,7 +97,7 @@ def test_it_grows_and_shrinks_with_the_index(tmp_path: Path) -> None:
         assert isinstance(index, ApproximateIndex)
         add(index, 2000, 0, "p")
         index.tune(0.9)
-        [query] = clustered(1, 6)
+        [query] = clustered(1, 6, INFO)
         index.add(["new"], query[None], [{"label": "new"}])
         assert index.search(query)[0][0].id == "new"
         index.flush()
@@ -140,7 +131,7 @@ def test_a_recall_that_cannot_be_reached_leaves_exact_searches(
         assert known.setting is None
         assert known.best is not None
         assert known.best < 0.999
-        queries = clustered(20, 1)
+        queries = clustered(20, 1, INFO)
         assert index.search(queries) == index.search(queries, exact=True)
     with pytest.raises(SystemExit) as stopped:
         main(["index", "info", str(tmp_path / "index")])
@@ -155,7 +146,7 @@ def test_exact_searches_can_be_asked_for(tmp_path: Path) -> None:
         add(index, 2000, 0, "p")
         index.tune(0.9)
         assert index.tune(1) == Approximation(1.0)
-        queries = clustered(20, 1)
+        queries = clustered(20, 1, INFO)
         assert index.search(queries) == index.search(queries, exact=True)
         assert index.keep_tuned() == Approximation(1.0)
 
@@ -202,7 +193,7 @@ def test_a_kill_while_it_is_built_leaves_a_sound_index(stage: int, tmp_path: Pat
     folder = tmp_path / "index"
     with create_index(folder, INFO) as index:
         add(index, 20_000, 0, "p")
-        queries = clustered(20, 1)
+        queries = clustered(20, 1, INFO)
         exact = index.search(queries, exact=True)
     process = subprocess.Popen([sys.executable, "-c", BUILDER, str(folder)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -41,7 +41,7 @@ def _refuse_url(type_: Any, value: Any) -> None:
         raise ConfigError(
             f"{spelled(str(value))} is not a folder of this machine",
             where="--out",
-            remedy="give a folder; `bier embed` alone writes into a bucket",
+            remedy="give a folder; `bier embed` writes into a bucket, and `bier index --uri` keeps its table in one",
         )
 
 

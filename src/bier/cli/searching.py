@@ -34,7 +34,9 @@ def fill_index(
     out: Annotated[Path, output("The index's folder.")],
     model: Annotated[Path | None, Parameter(help="Run or model file; needed for pictures.")] = None,
     engine: Annotated[str | None, Parameter(help="lancedb, exact or milvus. [default: lancedb]")] = None,
-    uri: Annotated[str | None, Parameter(help="The server, for milvus: http://HOST:19530")] = None,
+    uri: Annotated[
+        str | None, Parameter(help="For milvus the server, http://HOST:19530; for lancedb a bucket, s3://BUCKET/NAME.")
+    ] = None,
     prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
     prune: Annotated[bool, Parameter(help="Remove what SOURCE no longer has.", negative="")] = False,
@@ -62,7 +64,7 @@ def fill_index(
     computing = _computing(out, device, precision)
     given = _source(source, model, computing, trust_code, class_depth, label_separator, objects, prefix, unread)
     with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
-        for line in _about_fields(opened, given, source):
+        for line in (*_about_precision(opened, given), *_about_fields(opened, given, source)):
             console.print(line, soft_wrap=True)
         filled = fill(
             opened,
@@ -236,7 +238,8 @@ def show_info(folder: IndexFolder) -> None:
         info = opened.info
         lines = {
             "pictures": f"{opened.count():,}",
-            "engine": info.engine if info.uri is None else f"{info.engine} at {info.uri}, {info.collection}",
+            "engine": " at ".join(filter(None, (info.engine, info.uri)))
+            + f", {info.collection}" * bool(info.collection),
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened, folder),
@@ -248,6 +251,12 @@ def show_info(folder: IndexFolder) -> None:
         }
     for name, text in lines.items():
         terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
+
+
+def _engine(info: IndexInfo) -> str:
+    if info.uri is None:
+        return info.engine
+    return f"{info.engine} at {info.uri}" + (f", {info.collection}" if info.collection else "")
 
 
 def _calibrated(opened: Index, folder: Path) -> str:
@@ -451,6 +460,12 @@ class _Given:
     """Called with the index's folder and rows that are in it now."""
 
 
+def _about_precision(opened: Index, given: _Given) -> Iterator[str]:
+    there, here = opened.info.precision, given.info.precision
+    if there != here:
+        yield f"the index holds vectors computed in {there}, and these are in {here}: scores differ in the third decimal"
+
+
 def _computing(
     out: Path, device: Literal["auto", "cpu", "cuda", "mps"], precision: Literal["auto", "float32", "bfloat16"]
 ) -> Hardware:
@@ -611,4 +626,7 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
     if engine not in (None, there.engine):
         opened.close()
         raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
+    if uri is not None and uri.rstrip("/") != (there.uri or "").rstrip("/"):
+        opened.close()
+        raise SearchError(f"its vectors lie at {there.uri or 'the folder itself'}", where=out, remedy="leave out --uri")
     return opened

@@ -217,7 +217,7 @@ def check_recall(index: Index, recall: float | None) -> None:
         raise SearchError(
             f"the engine {index.info.engine} has no approximate index: all its searches are exact",
             where=index.folder,
-            remedy="leave out --recall, or make a new index with the engine lancedb",
+            remedy="leave out --recall, or make a new index with the engine lancedb or milvus",
         )
 
 

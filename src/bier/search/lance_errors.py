@@ -14,11 +14,14 @@ from typing import TypeVar
 from bier.errors import BierError, SearchError
 from bier.search.writers import index_error
 from bier.system.files import disk_is_full
+from bier.system.places import is_url
 
 Result = TypeVar("Result")
 
 REMEDY = "if files of the index are missing or damaged, restore them from a backup, or index again"
+IN_A_BUCKET = "see that the bucket can be reached, read and written, then repeat the command"
 _SYSTEM = re.compile(r"os error (\d+)")
+_IN_ITS_SOURCE = re.compile(r",? *(location: Location \{|/[^ ]*\.rs:\d+).*")
 _CONFLICT = re.compile(r"commit conflict|concurrent", re.IGNORECASE)
 _PAUSES = [0.05 * 2**attempt for attempt in range(7)]
 """Seconds between tries of a change that met another one: six in all."""
@@ -71,5 +74,6 @@ def lance_errors(folder: Path) -> Iterator[None]:
         refused = _refusal(error)
         if refused is not None and refused.errno != errno.ENOENT:
             raise index_error(folder, refused) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SearchError(f"LanceDB cannot go on: {reason}", where=folder, remedy=REMEDY) from error
+        reason = _IN_ITS_SOURCE.sub("", str(error).splitlines()[0]) if str(error) else type(error).__name__
+        remedy = IN_A_BUCKET if is_url(folder) else REMEDY
+        raise SearchError(f"LanceDB cannot go on: {reason}", where=folder, remedy=remedy) from error

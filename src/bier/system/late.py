@@ -27,7 +27,8 @@ ABSENT = "wandb"
 def waiting() -> Iterator[None]:
     """What is imported inside gets stand-ins, which fetch the real thing when they are used.
 
-    For a program that compiles no network. Packages that are imported already stay as they are. After this, an import gives the real package.
+    For a program that compiles no network. Packages that are imported already stay as they are. After this, an import
+    gives the real package.
     """
     finder = _StandIns()
     finder.wanted = {name for name in (CLASSES, COMPILER) if name not in sys.modules}

@@ -10,9 +10,10 @@ from reference import Largest
 from torch import Tensor
 
 from bier.losses import MultiSimilarity
-from bier.method.losses import mined
+from bier.method.losses import mined, similarity
 from bier.method.losses.base import Loss
 from bier.method.losses.mined import ListedPairs, MinedSweep, pairs_of_one_class
+from bier.method.losses.mined_whole import SMALL
 from bier.method.losses.pairwise import TILE, mean_loss
 
 SIZES = (3, 5, 8)
@@ -54,6 +55,13 @@ def test_value_and_gradients_of_whole_matrices(kind, epsilon, schedule, tile, mo
     torch.testing.assert_close(torch.autograd.grad(value, outputs), torch.autograd.grad(whole, outputs))
 
 
+@pytest.fixture(params=["in tiles", "whole"])
+def way(request, monkeypatch):
+    """Small batches either way."""
+    monkeypatch.setattr(similarity, "SMALL", SMALL if request.param == "whole" else 0)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("schedule", ["stagewise", "independent"])
 def test_in_float32_to_five_places(schedule):
     labels = LABELS["shuffled"]
@@ -95,7 +103,8 @@ def test_what_tiles_cannot_hold_is_done_with_whole_matrices(changed):
     assert torch.equal(boosted.loss, whole.loss)
 
 
-def test_the_sharpest_loss_in_tiles_is_finite_for_equal_and_for_opposite_vectors():
+@pytest.mark.usefixtures("way")
+def test_the_sharpest_loss_is_finite_for_equal_and_for_opposite_vectors():
     labels = torch.arange(8) // 4
     loss = MultiSimilarity(alpha=75, beta=75, base=1, epsilon=3)
     for sign in (1, -1):

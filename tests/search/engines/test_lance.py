@@ -19,7 +19,7 @@ import pytest
 from ensembles import fitted, numbered
 
 from bier.errors import BierError, SearchError, StorageError
-from bier.search import IndexInfo, create_index, open_index
+from bier.search import IndexInfo, create_index, lance_files, open_index
 from bier.search.engines import lance
 from bier.search.lance_errors import BusyError, try_again
 
@@ -62,7 +62,7 @@ def test_every_changed_byte_is_noticed_when_the_index_is_opened(folder: Path) ->
 
 
 def test_files_beyond_the_limit_are_compared_by_their_size_alone_until_they_are_checked(folder, monkeypatch) -> None:
-    monkeypatch.setattr(lance, "BYTES_AT_OPENING", 10_000)
+    monkeypatch.setattr(lance_files, "BYTES_AT_OPENING", 10_000)
     [file] = folder.rglob("data/*.lance")
     with (
         one_bit_changed(file, random.Random(0)),

@@ -13,6 +13,7 @@ from bier.method.ensemble import normalize
 from bier.method.losses.base import Boosted, Loss, Schedule
 from bier.method.losses.checks import check_two_classes
 from bier.method.losses.mined import LARGEST_EXPONENT, MinedSweep
+from bier.method.losses.mined_whole import SMALL, WholeSweep
 from bier.method.losses.pairwise import mean_loss
 from bier.method.losses.relations import same_and_different
 
@@ -54,7 +55,8 @@ class MultiSimilarity(Loss):
         if not self._fits_tiles():
             return super().boost(outputs, labels, schedule=schedule, shrinkage=shrinkage, trace=trace)
         check_two_classes(labels)
-        sweep = MinedSweep(self, schedule, len(outputs), outputs[0], labels)
+        kind = WholeSweep if len(labels) <= SMALL else MinedSweep
+        sweep = kind(self, schedule, len(outputs), outputs[0], labels)
         loss = mean_loss(sweep, outputs)
         if not trace:
             return Boosted(loss, sweep.losses)

@@ -48,6 +48,9 @@ class ExactIndex(Index):
 
     @classmethod
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
+        if info.uri is not None:
+            remedy = "leave out --uri, or choose the engine lancedb or milvus"
+            raise SearchError("the engine exact keeps all in the index's folder", where="--uri", remedy=remedy)
         with index_errors(folder):
             write_atomically(folder / _LOG, Path.touch)
             _acknowledge(folder, _EMPTY)

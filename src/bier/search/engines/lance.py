@@ -1,10 +1,7 @@
-"""The default engine: LanceDB, embedded, a table of files in the index's folder.
+"""The default engine: LanceDB, embedded, a table of files in the index's folder, or in a bucket.
 
-LanceDB commits each change as a new version, whole or not at all, but leaves it to the system when its files reach the
-disk. So every file of a version is synced before the change counts as done. ``durable.json`` then names the version,
-and the checksums of the files. After a power failure a newer version may be damaged; it was acknowledged to nobody. It
-is put aside when the index is opened, while nobody writes, and only if the acknowledged version can be read. Reading
-changes nothing else.
+LanceDB commits each change as a new version, whole or not at all. `TableInFolder` and `TableInBucket` know what that is
+worth where the table lies.
 """
 
 from __future__ import annotations
@@ -12,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,26 +23,18 @@ from bier.data.fields import Scalar, Value, arrow_type
 from bier.errors import SearchError
 from bier.search.approximate import WORTH_IT, ApproximateIndex, Setting
 from bier.search.base import IndexInfo, Rows, Vectors, column, portions
-from bier.search.durable import (
-    DURABLE,
-    Checksums,
-    check_files,
-    checksum,
-    checksums_in,
-    damaged,
-    read_durable,
-    write_durable,
-)
+from bier.search.durable import DURABLE
 from bier.search.filters import SIGN_OF, Filter, Filters
 from bier.search.generations import writing
 from bier.search.known_ids import KnownIds
-from bier.search.lance_errors import REMEDY, BusyError, is_damage, lance_errors, try_again
-from bier.search.writers import only_writer
+from bier.search.lance_bucket import TableInBucket, check_bucket, check_uri, options
+from bier.search.lance_errors import BusyError, lance_errors, try_again
+from bier.search.lance_files import TableInFolder
 from bier.system.extras import need
-from bier.system.files import sync
+from bier.system.places import is_url, path_of
 
-BYTES_AT_OPENING = 256 * 2**20
-"""So many are compared with their checksums when an index is opened: 100,000 pictures of 512 dimensions."""
+SEEN_LATE = timedelta(seconds=2)
+"""In a bucket, what others write is seen after so long at most. In a folder it is seen at once, which costs little."""
 
 _TABLE = "pictures"
 _IDS_PER_STATEMENT = 5000
@@ -54,21 +44,12 @@ _WORTH_KNOWING = 1000
 _WORTH_A_PRODUCT = 4
 """Queries from which reading all vectors into one product is cheaper than a search of each."""
 _ROWS_OF_A_PRODUCT = 8192
-_NEWEST_NAME = 2**64 - 1
-
-
-class Durable(NamedTuple):
-    """What ``durable.json`` says."""
-
-    version: int
-    """The last acknowledged one; 0 if none is known."""
-    files: Checksums
 
 
 class LanceIndex(ApproximateIndex):
     """Search on disk, filters first; several processes may read and write."""
 
-    files = (f"{_TABLE}.lance", DURABLE)
+    files: Sequence[str] = (f"{_TABLE}.lance", DURABLE)
     ladder = (
         *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)),
         *({"partitions": 320, "refined": refined} for refined in (5, 10, 20)),
@@ -76,9 +57,17 @@ class LanceIndex(ApproximateIndex):
 
     @classmethod
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
-        with lance_errors(folder):
+        where = folder
+        if info.uri is not None:
+            info = replace(info, uri=check_uri(info.uri))
+            where = path_of(str(info.uri))
+            check_bucket(str(info.uri))
+        with lance_errors(where):
             folder.mkdir(parents=True, exist_ok=True)
-            _lancedb().connect(str(folder)).create_table(_TABLE, schema=_schema(info))
+            database = _database(where)
+            if info.uri is not None and where.exists():
+                raise SearchError("something lies there already", where=where, remedy="choose another --uri")
+            database.create_table(_TABLE, schema=_schema(info))
         with cls(folder, info)._writing():
             pass
         return info
@@ -87,17 +76,14 @@ class LanceIndex(ApproximateIndex):
         super().__init__(folder, info)
         self._schema = _schema(info)
         self._columns = [column(field) for field in info.fields]
-        self._root = folder / f"{_TABLE}.lance"
         self._known = KnownIds()
-        durable = self._durable()
-        with lance_errors(folder):
-            check_files(folder, durable.files, BYTES_AT_OPENING)
-            self._table = self._open()
-            version = self._table.version
-        if version < durable.version:
-            raise SearchError(
-                f"version {durable.version} is gone, {version} is the newest", where=self._root, remedy=REMEDY
-            )
+        self._where = folder if info.uri is None else path_of(info.uri)
+        self._lies: TableInFolder | TableInBucket = TableInFolder(folder, _TABLE, self._connected, self._read_through)
+        if info.uri is not None:
+            self._lies = TableInBucket(info.uri, self._connected)
+            self.files = ()
+        with lance_errors(self._where):
+            self._table = self._lies.open()
 
     def flush(self) -> None:
         with self._writing():
@@ -109,16 +95,16 @@ class LanceIndex(ApproximateIndex):
         self._table = None
 
     def check_files(self) -> int:
-        with lance_errors(self.folder):
-            return check_files(self.folder, self._durable().files)
+        with lance_errors(self._where):
+            return self._lies.check()
 
     def scan(self, batch: int = 4096) -> Iterator[Rows]:
-        with lance_errors(self.folder):
+        with lance_errors(self._where):
             for part in self._table.search().to_batches(batch):
                 yield self.sound(self._rows(pa.table(part)))
 
     def _values(self, field: str) -> Iterator[list[Value]]:
-        with lance_errors(self.folder):
+        with lance_errors(self._where):
             for part in self._table.search().select([column(field)]).to_batches(_VALUES_AT_ONCE):
                 yield part.column(column(field)).to_pylist()
 
@@ -146,7 +132,7 @@ class LanceIndex(ApproximateIndex):
             )
 
     def _get(self, ids: list[str]) -> Rows:
-        with lance_errors(self.folder):
+        with lance_errors(self._where):
             table = self._table
             wanted = self._maybe(ids) if len(ids) > _WORTH_KNOWING else ids
             parts = [
@@ -156,11 +142,11 @@ class LanceIndex(ApproximateIndex):
         return self._rows(pa.concat_tables([self._schema.empty_table(), *parts]))
 
     def _count(self, filters: Filters) -> int:
-        with lance_errors(self.folder):
+        with lance_errors(self._where):
             return int(self._table.count_rows(_condition(filters)))
 
     def _nearest(self, queries: Vectors, count: int, filters: Filters) -> list[Rows]:
-        with lance_errors(self.folder):
+        with lance_errors(self._where):
             table = self._table
             if len(queries) < _WORTH_A_PRODUCT:
                 asked = (self._asked(table, query, count, filters) for query in queries)
@@ -196,7 +182,7 @@ class LanceIndex(ApproximateIndex):
         def near(search: Any) -> Any:
             return search.nprobes(setting["partitions"]).refine_factor(setting["refined"])
 
-        with lance_errors(self.folder):
+        with lance_errors(self._where):
             table = self._table
             return [self._found(near(self._asked(table, query, count, filters))) for query in queries]
 
@@ -214,7 +200,7 @@ class LanceIndex(ApproximateIndex):
             try_again(lambda: self._table.create_index("vector", config=kind, replace=True))
 
     def _sample(self, count: int) -> Rows:
-        with lance_errors(self.folder):
+        with lance_errors(self._where):
             rows = self._table.count_rows()
             chosen = np.sort(np.random.default_rng(0).permutation(rows)[:count])
             return self._rows(self._table.take_offsets(chosen.tolist()).select(self._schema.names).to_arrow())
@@ -244,96 +230,22 @@ class LanceIndex(ApproximateIndex):
         array: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.info.dimensions)
         return array
 
-    # --- one writer at a time, and power failures ---
-
     @contextmanager
     def _writing(self, added: Sequence[str] = ()) -> Iterator[None]:
-        """Nobody else writes; what was written is on the disk in the end, and acknowledged."""
-        with writing(self.folder), lance_errors(self.folder):
+        """No other process of this machine writes; what was written is safe in the end, and acknowledged."""
+        with writing(self.folder), lance_errors(self._where):
+            self._table.checkout_latest()
             before = self._table.version
             yield
             self._known.changed(before, self._table.version, added)
-            self._settle()
-
-    def _settle(self) -> None:
-        """Have everything up to the present version on the disk."""
-        version, before = self._table.version, self._durable()
-        there = dict.fromkeys(_kept(self.folder, self._root))
-        new = [self.folder / name for name in there if name not in before.files]
-        for path in new:
-            sync(path)
-        for folder in {parent for path in new for parent in (path.parent, self._root, self.folder)}:
-            sync(folder)
-        files = {name: entry for name, entry in before.files.items() if name in there}
-        files |= {path.relative_to(self.folder).as_posix(): checksum(path) for path in new}
-        if (version, files) != before:
-            write_durable(self.folder, {"version": version, "files": files})
-
-    def _durable(self) -> Durable:
-        with lance_errors(self.folder):
-            content = read_durable(self.folder)
-        if content is None:
-            return Durable(0, {})
-        version = content.get("version")
-        if type(version) is not int or not 0 < version < _NEWEST_NAME:
-            raise damaged(self.folder / DURABLE, "no number in 'version'")
-        return Durable(version, checksums_in(self.folder, content))
-
-    def _open(self) -> Any:
-        """The table at its newest version, but for one that nobody acknowledged and that is damaged."""
-        if not self._unacknowledged():
-            return self._connected()
-        try:
-            return self._read_through()
-        except Exception as error:
-            if not is_damage(error):
-                raise
-        with only_writer(self.folder):  # nobody is about to acknowledge what is put aside
-            return self._put_aside()
-
-    def _put_aside(self) -> Any:
-        try:
-            return self._read_through()
-        except Exception as error:
-            if not is_damage(error):
-                raise
-        renamed = {path: path.with_suffix(".damaged") for path in self._unacknowledged()}
-        for path, aside in renamed.items():
-            path.rename(aside)
-        try:
-            return self._read_through()  # which proves that it was not for lack of something else
-        except Exception:
-            for path, aside in renamed.items():
-                aside.rename(path)
-            raise
-
-    def _unacknowledged(self) -> list[Path]:
-        version = self._durable().version
-        manifests = self._root.glob("_versions/*.manifest")
-        return [path for path in manifests if version and _NEWEST_NAME - int(path.stem) > version]
-
-    def _read_through(self) -> Any:
-        table = self._connected()
-        for part in table.search().to_batches(4096):
-            self.sound(self._rows(pa.table(part)))
-        return table
+            self._lies.settle(self._table.version)
 
     def _connected(self) -> Any:
-        # No interval: each call sees what other processes have written.
-        return _lancedb().connect(str(self.folder), read_consistency_interval=timedelta(0)).open_table(_TABLE)
+        return _database(self._where).open_table(_TABLE)
 
-
-def _kept(index: Path, root: Path) -> Iterator[str]:
-    """The files of a table that never change, and are whole since they have their name: paths within the index."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for folder, _, names in os.walk(root, onerror=fail):
-        within = Path(folder).relative_to(index).as_posix()
-        for name in names:
-            if not name.startswith(".tmp") and "#" not in name and not name.endswith((".json", ".damaged")):
-                yield f"{within}/{name}"
+    def _read_through(self, table: Any) -> None:
+        for part in table.search().to_batches(4096):
+            self.sound(self._rows(pa.table(part)))
 
 
 def _all_ids(table: Any) -> Iterator[list[str]]:
@@ -341,9 +253,14 @@ def _all_ids(table: Any) -> Iterator[list[str]]:
         yield part["id"].to_pylist()
 
 
-def _lancedb() -> Any:
+def _database(where: Path) -> Any:
     os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every partition to which nothing was added
-    return need("lancedb", "search")
+    far = is_url(where)
+    return need("lancedb", "search").connect(
+        str(where),
+        read_consistency_interval=SEEN_LATE if far else timedelta(0),
+        storage_options=options(str(where)) if far else None,
+    )
 
 
 def _schema(info: IndexInfo) -> Any:

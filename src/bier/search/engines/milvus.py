@@ -1,9 +1,16 @@
-"""The distributed engine: the same calls against a Milvus server or cluster; the folder holds index.json alone."""
+"""The distributed engine: the same calls against a Milvus server or cluster.
+
+The folder holds ``index.json``, and ``approximate.json`` once a recall was measured. The server keeps vectors in
+segments, each cut into parts around centres (IVF_FLAT). A search of all parts is exact, one of the nearest parts is
+approximate. So one index serves both, and other servers need not stop while a recall is measured. What was added since
+the last `flush` the server cuts in its own way, and looks at the likeliest parts alone.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,16 +21,8 @@ import numpy as np
 
 from bier.data.fields import LONGEST_VALUE, Kind, Scalar, Value
 from bier.errors import SearchError, quoted
-from bier.search.base import (
-    LONGEST_ID,
-    RESTORE,
-    Index,
-    IndexInfo,
-    Rows,
-    Vectors,
-    column,
-    portions,
-)
+from bier.search.approximate import ApproximateIndex, Setting
+from bier.search.base import LONGEST_ID, RESTORE, IndexInfo, Rows, Vectors, column, portions
 from bier.search.filters import SIGN_OF, Filter, Filters
 from bier.system.extras import need
 
@@ -37,6 +36,13 @@ _SECONDS = 30
 _AT_ONCE = 1000
 _VALUES_AT_ONCE = 10_000
 _QUERIES_AT_ONCE = 32
+_PARTS = 1024
+"""Of each segment, at most: the server makes fewer of a small one."""
+_INDEXED = 1024
+"""Pictures from which the server makes an index of a segment; smaller ones are searched exactly."""
+_POLL = 0.5
+_PATIENCE = 600
+"""Seconds without progress after which the server is not waited for any longer."""
 _WORDS = {"in", "and", "or", "not", "like", "true", "false", "exists", "is", "null"}
 _WORDS |= {f"{kind}_contains{which}" for kind in ("json", "array") for which in ("", "_all", "_any")} | {"array_length"}
 """Words of the server's language for filters, which knows no quotes for names."""
@@ -45,10 +51,11 @@ _NOTHING = "\0"  # None: not every version of the server can store it; no text c
 _TYPED = "X"  # the column of all values that are no texts, in JSON, which can lack some; no field has this name
 
 
-class MilvusIndex(Index):
-    """Exact search by a server; a change is durable once the server has it in its log."""
+class MilvusIndex(ApproximateIndex):
+    """Search by a server; a change is durable once the server has it in its log."""
 
     most = 16_384
+    ladder = tuple({"parts": count} for count in (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512))
 
     @classmethod
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
@@ -77,6 +84,7 @@ class MilvusIndex(Index):
             if there:  # a server that was started again has not loaded it
                 self._client.load_collection(info.collection, timeout=_SECONDS)
                 described = self._client.describe_collection(info.collection, timeout=_SECONDS)
+                index = self._client.describe_index(info.collection, "vector", timeout=_SECONDS)
         if not there:
             self.close()
             raise SearchError(
@@ -85,12 +93,14 @@ class MilvusIndex(Index):
         known = {field["name"] for field in described["fields"]}  # an earlier version took every name as it is
         texts = [field for field in info.fields if field not in info.types]
         self._columns = {field: field if field in known else _column(field) for field in texts}
+        self._in_parts = index["index_type"] == "IVF_FLAT"  # an earlier version made exact indexes alone
         self._keys = {field: column(field) for field in info.types}
         self._names = ["id", "vector", *self._columns.values(), *([_TYPED] if info.types else [])]
 
     def flush(self) -> None:
         with self._calling() as (client, options):
             client.flush(**options)
+        self._settle()
 
     def close(self) -> None:
         self._client.close()
@@ -136,6 +146,14 @@ class MilvusIndex(Index):
             return int(answer["count(*)"])
 
     def _nearest(self, queries: Vectors, count: int, filters: Filters) -> list[Rows]:
+        return self._found(queries, count, filters, _PARTS)
+
+    def _near(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
+        return self._found(queries, count, filters, setting["parts"])
+
+    def _found(self, queries: Vectors, count: int, filters: Filters, parts: int) -> list[Rows]:
+        """The nearest in so many parts of each segment."""
+        params = {"metric_type": "IP", "params": {"nprobe": parts} if self._in_parts else {}}
         found: list[Rows] = []
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             with self._calling() as (client, options):
@@ -144,11 +162,52 @@ class MilvusIndex(Index):
                     filter=self._condition(filters),
                     limit=count,
                     output_fields=self._names,
-                    search_params={"metric_type": "IP"},
+                    search_params=params,
                     **options,
                 )
             found += [self._rows([hit["entity"] for hit in answer]) for answer in answers]
         return found
+
+    def _build(self) -> None:
+        if not self._in_parts:
+            raise SearchError(
+                f"the collection {self.info.collection!r} can be searched exactly alone: an earlier version made it",
+                where=self.folder,
+                remedy="leave out the recall, or index the pictures into a new index",
+            )
+        self.flush()
+
+    def _sample(self, count: int) -> Rows:
+        with self._calling() as (client, options):
+            pages = client.query_iterator(batch_size=_VALUES_AT_ONCE, output_fields=["id"], **options)
+            ids: list[str] = []
+            while page := pages.next():
+                ids += [entity["id"] for entity in page]
+            pages.close()
+        ids.sort()
+        return self._get([ids[row] for row in np.random.default_rng(0).permutation(len(ids))[:count]])
+
+    def _settle(self) -> None:
+        """Wait until the server has an index of everything that was flushed, and uses it."""
+        since, before = time.monotonic(), 0
+        while self._in_parts and (waiting := self._without_index()):
+            if waiting != before:
+                since, before = time.monotonic(), waiting
+            if time.monotonic() - since > _PATIENCE:
+                raise SearchError(
+                    f"the server has not indexed {waiting:,} pictures in {_PATIENCE // 60} minutes",
+                    where=self._uri,
+                    remedy="see that its index nodes run; the pictures are stored, and `bier index tune` goes on",
+                )
+            time.sleep(_POLL)
+
+    def _without_index(self) -> int:
+        """Pictures in flushed segments that are searched without an index, and are too many for that."""
+        with self._calling() as (client, options):
+            written = client.list_persistent_segments(**options)
+            in_use = {part.segment_id for part in client.list_loaded_segments(**options) if part.index_name}
+        flushed = [part for part in written if part.state == "Flushed" and part.num_rows >= _INDEXED]
+        return sum(part.num_rows for part in flushed if part.segment_id not in in_use)
 
     def _stored(self, metadata: Mapping[str, Value]) -> dict[str, Any]:
         texts = {
@@ -220,7 +279,7 @@ def _schema(client: Any, info: IndexInfo) -> tuple[Any, Any]:
     if info.types:
         schema.add_field(_TYPED, kinds.JSON)
     index = client.prepare_index_params()
-    index.add_index("vector", index_type="FLAT", metric_type="IP")
+    index.add_index("vector", index_type="IVF_FLAT", metric_type="IP", params={"nlist": _PARTS})
     return schema, index
 
 
