@@ -56,7 +56,7 @@ def test_an_index_remembers_its_precision_and_queries_follow_it_where_that_is_fa
     able.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     mixed = scores(capsys, index, query)
     code, out, _ = run(capsys, "index", photos, "-o", index, "--model", model)
-    assert (code, "computed in bfloat16, and these are in float32" in out) == (0, True)
+    assert (code, "computed in bfloat16, these are in float32" in out) == (0, True)
     assert 0 < max(abs(one - other) for one, other in zip(alike, mixed, strict=True)) < 0.02
 
 

@@ -463,7 +463,7 @@ class _Given:
 def _about_precision(opened: Index, given: _Given) -> Iterator[str]:
     there, here = opened.info.precision, given.info.precision
     if there != here:
-        yield f"the index holds vectors computed in {there}, and these are in {here}: scores differ in the third decimal"
+        yield f"the index holds vectors computed in {there}, these are in {here}: scores differ in the third decimal"
 
 
 def _computing(
