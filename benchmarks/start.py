@@ -1,6 +1,6 @@
 """CPU time of `bier` from typing to answer: in the folder of an index, and at a running server.
 
-    python benchmarks/start.py [--rounds 3]
+    python benchmarks/start.py [--rounds 3] [--only folder]
 
 An index of generated pictures is searched with an untrained model of the usual backbone. The files are in the system's
 cache: each command runs once before it is measured. Printed is the least of the rounds. *All imported* loads at once
@@ -83,17 +83,22 @@ def seconds(command: Sequence[str], rounds: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", choices=("folder",), help="leave out the server")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         index, query = make_index(Path(folder))
-        with served(index) as address:
-            commands = {
-                "bier search FOLDER, all imported": [*EAGER, "search", str(index), str(query)],
-                "bier search FOLDER": [*BIER, "search", str(index), str(query)],
-                "bier search http://...": [*BIER, "search", address, str(query)],
-                "bier search --help": [*BIER, "search", "--help"],
-            }
-            found = {name: seconds(command, rounds) for name, command in commands.items()}
+        commands = {
+            "bier search FOLDER, all imported": [*EAGER, "search", str(index), str(query)],
+            "bier search FOLDER": [*BIER, "search", str(index), str(query)],
+        }
+        found = {name: seconds(command, given.rounds) for name, command in commands.items()}
+        if given.only is None:
+            with served(index) as address:
+                commands = {
+                    "bier search http://...": [*BIER, "search", address, str(query)],
+                    "bier search --help": [*BIER, "search", "--help"],
+                }
+                found |= {name: seconds(command, given.rounds) for name, command in commands.items()}
     base = next(iter(found.values()))
     print("| command | CPU, s | ratio |\n|---|---|---|")
     for name, spent in found.items():

@@ -67,7 +67,7 @@ def tried(backbone: Backbone, images: int, size: int) -> float:
     with torch.random.fork_rng(devices=[]):
         noise = torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8)
         times = [[_seconds(twin, noise, low=low) for low in (False, True)] for _ in range(ROUNDS)]
-    full, half = (min(seconds) for seconds in zip(*times[1:], strict=True))
+    full, half = (float(min(seconds)) for seconds in zip(*times[1:], strict=True))
     return half / full
 
 
