@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,7 @@ from bier.vectors.layout import check_layout, wrong_length
 
 Item = TypeVar("Item")
 Vectors = NDArray[np.float32]
+Precision = Literal["float32", "bfloat16"]
 LONGEST_ID = 4096
 """Bytes of an id in UTF-8: as long as a path may be."""
 
@@ -58,6 +59,8 @@ class IndexInfo:
     """The name there."""
     types: Mapping[str, Kind] = field(default_factory=dict)
     """Of fields that are not of texts: their kind, as in `bier.data.fields`."""
+    precision: Precision = "float32"
+    """In what the model computed the vectors that it holds."""
 
     def __post_init__(self) -> None:
         try:
@@ -72,6 +75,10 @@ class IndexInfo:
             raise SearchError(f"fields are {str(self.fields)[:80]}", remedy="give a tuple of names, each once")
         for name in self.fields:
             _check_field(name)
+        if self.precision not in get_args(Precision):
+            raise SearchError(
+                f"precision is {str(self.precision)[:80]}", remedy=f"give one of: {', '.join(get_args(Precision))}"
+            )
         self._check_types()
 
     def _check_types(self) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
-from bier.errors import ConfigError
-from bier.network.folded import has_bfloat16
 from bier.system.hardware import DeviceName, Hardware, PrecisionName
 from bier.vectors.batches import Batch, Task
 from bier.vectors.encoder import PictureEncoder
@@ -50,13 +48,3 @@ class Engine(Protocol):
         Raises:
             BierError: a vector has NaN or infinity, a place cannot be asked, or the computing cannot go on.
         """
-
-
-def refuse_slow_precision(hardware: Hardware) -> None:
-    """Raise ConfigError for bfloat16 where it would be slower than float32."""
-    if hardware.precision_name == "bfloat16" and not has_bfloat16(hardware.device):
-        raise ConfigError(
-            f"{hardware.device.type} does not compute in bfloat16 here, so it would be slower",
-            where="--precision",
-            remedy="leave it out: float32 is the default",
-        )

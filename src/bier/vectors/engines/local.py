@@ -10,7 +10,7 @@ from bier.errors import ConfigError
 from bier.system.hardware import Hardware
 from bier.vectors.batches import Batch, Decoder, Task, cut_up, encoded
 from bier.vectors.encoder import PictureEncoder
-from bier.vectors.engines.engine import Wanted, refuse_slow_precision
+from bier.vectors.engines.engine import Wanted
 from bier.vectors.sources import Entry
 
 
@@ -22,7 +22,7 @@ class Local:
             if value is not None:
                 raise ConfigError("means a cluster, and this machine works alone", where=option, remedy=_CLUSTER)
         self.hardware = Hardware.resolve(wanted.device, wanted.precision, wanted.workers, where="--device")
-        refuse_slow_precision(self.hardware)
+        self.hardware.refuse_slow("--precision")
 
     def __enter__(self) -> Local:
         return self

@@ -33,7 +33,7 @@ from bier.system.files import state_of
 from bier.system.hardware import Hardware
 from bier.vectors.batches import Batch, Decoded, Decoder, Task, cut_up, encoded
 from bier.vectors.encoder import Encoder, PictureEncoder
-from bier.vectors.engines.engine import Wanted, refuse_slow_precision
+from bier.vectors.engines.engine import Wanted
 from bier.vectors.sources import Entry
 
 BATCHES_IN_A_TASK = 8
@@ -169,7 +169,7 @@ class Actor:
 def _on(device: torch.device, encoder: PictureEncoder) -> PictureEncoder:
     if not isinstance(encoder, Encoder):
         return encoder
-    refuse_slow_precision(Hardware(device, encoder.precision))
+    Hardware(device, encoder.precision).refuse_slow("--precision")
     return encoder.on(device)
 
 
