@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from bier.evaluate import evaluate_retrieval
 from bier.search import IndexInfo, create_index
-from bier.search.base import Precision
+from bier.search.base import Storage
 from bier.vectors.parts import VectorsInfo, read_info, read_vectors
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
+PRECISIONS: tuple[Storage, ...] = ("float32", "float16")
 Vectors = NDArray[np.float32]
 
 
@@ -41,7 +41,7 @@ def measured(folder: Path, engine: str) -> list[str]:
     about, made, codes = stored_vectors(folder)
     names, answers, rows = [f"{row:06d}" for row in range(len(made))], dict[str, list[dict[str, float]]](), []
     for precision in PRECISIONS:
-        info = IndexInfo(about.model, about.sizes, about.scales, engine, precision=precision)
+        info = IndexInfo(about.model, about.sizes, about.scales, engine, storage=precision)
         with tempfile.TemporaryDirectory() as place, create_index(Path(place) / "index", info) as index:
             index.add(names, made, [{}] * len(names))
             index.flush()

@@ -1,10 +1,10 @@
 """CPU time of `bier` from typing to answer: in the folder of an index, and at a running server.
 
-    python benchmarks/start.py [--rounds 3]
+    python benchmarks/start.py [--rounds 3] [--only folder]
 
 An index of generated pictures is searched with an untrained model of the usual backbone. The files are in the system's
-cache: each command runs once before it is measured. Printed is the least of the rounds. *Ratio* compares with the
-search in the folder.
+cache: each command runs once before it is measured. Printed is the least of the rounds. *All imported* loads at once
+what packages import and a search does not use (see `bier.system.late`). *Ratio* compares with that.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from bier.vectors.encoder import Encoder
 
 PICTURES = 100
 BIER = [sys.executable, "-m", "bier.cli"]
+EAGER = [sys.executable, "-c", "import sys, timm, lancedb; from bier.cli import main; main(sys.argv[1:])"]
+"""The same, with all that timm and lancedb import, used or not."""
 
 
 def make_index(root: Path) -> tuple[Path, Path]:
@@ -65,15 +67,15 @@ def served(index: Path) -> Iterator[str]:
             process.terminate()
 
 
-def seconds(arguments: Sequence[str], rounds: int) -> float:
+def seconds(command: Sequence[str], rounds: int) -> float:
     """The least CPU time of a command, its children included."""
     spent = []
     for _ in range(rounds + 1):
-        process = subprocess.Popen([*BIER, *arguments], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise SystemExit(f"bier {' '.join(arguments)} ended with {process.returncode}")
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
         spent.append(usage.ru_utime + usage.ru_stime)
     return min(spent[1:])
 
@@ -81,17 +83,23 @@ def seconds(arguments: Sequence[str], rounds: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", choices=("folder",), help="leave out the server")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         index, query = make_index(Path(folder))
-        with served(index) as address:
-            commands = {
-                "bier search FOLDER": ["search", str(index), str(query)],
-                "bier search http://...": ["search", address, str(query)],
-                "bier search --help": ["search", "--help"],
-            }
-            found = {name: seconds(arguments, rounds) for name, arguments in commands.items()}
-    base = found["bier search FOLDER"]
+        commands = {
+            "bier search FOLDER, all imported": [*EAGER, "search", str(index), str(query)],
+            "bier search FOLDER": [*BIER, "search", str(index), str(query)],
+        }
+        found = {name: seconds(command, given.rounds) for name, command in commands.items()}
+        if given.only is None:
+            with served(index) as address:
+                commands = {
+                    "bier search http://...": [*BIER, "search", address, str(query)],
+                    "bier search --help": [*BIER, "search", "--help"],
+                }
+                found |= {name: seconds(command, given.rounds) for name, command in commands.items()}
+    base = next(iter(found.values()))
     print("| command | CPU, s | ratio |\n|---|---|---|")
     for name, spent in found.items():
         print(f"| `{name}` | {spent:.2f} | {spent / base:.2f} |")

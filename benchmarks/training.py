@@ -1,12 +1,13 @@
 """Cost of a training step, as ratios to a named baseline in the same run.
 
     python benchmarks/training.py [--backbone efficientnet_lite0] [--size 128] [--batch 64] [--threads 1] [--rounds 3]
-                                  [--groups memory launches method batches] [--device cuda]
+                                  [--groups memory launches method precision batches] [--device cuda]
 
 *memory*: *plain* trains as PyTorch comes; *channels last* stores images pixel by pixel; *bier* keeps freed memory
 besides, as the command line does (`bier.system.allocator`). *launches* (on a GPU only): the backbone's kernels one by
 one, and recorded as CUDA graphs. *method*: what learners, boosting and diversity cost beside one embedding with the
-same loss. *batches*: four times the batch, whole and in parts (`hardware.images_at_once`).
+same loss. *precision*: float32, bfloat16, and what a run on a CPU chooses by a trial. *batches*: four times the batch,
+whole and in parts (`hardware.images_at_once`).
 
 Every contender runs in processes of its own, in turn; CPU time, user and system, of whole training steps, the median of
 the steps after two to warm up, then of the rounds. On a GPU: all in one process, time on the clock, more steps, the
@@ -41,6 +42,8 @@ class Contender:
     in_parts: bool = False
     """Parts of ``--batch`` images in the backbone at once."""
     cuda_graphs: bool = True
+    precision: str = "auto"
+    """As in the settings, where ``trial`` stands for what a run chooses on a CPU."""
 
 
 GROUPS: dict[str, dict[str, Contender]] = {
@@ -60,6 +63,11 @@ GROUPS: dict[str, dict[str, Contender]] = {
         "boosted, activation loss": Contender(diversity="activation"),
         "boosted, adversarial loss": Contender(diversity="adversarial"),
     },
+    "precision": {
+        "float32": Contender(precision="float32"),
+        "bfloat16": Contender(precision="bfloat16"),
+        "as a trial chooses": Contender(precision="trial"),
+    },
     "batches": {
         "the batch": Contender(),
         f"{LARGER} times the batch": Contender(batches=LARGER),
@@ -74,8 +82,10 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
 
     from bier.runs import build, optimization
     from bier.runs.habits import with_habits
+    from bier.runs.precision import IMAGES, WORTH, tried
     from bier.settings.schema import Config
     from bier.system.allocator import keep_freed_memory
+    from bier.system.hardware import CPU, has_bfloat16
     from bier.training.batch import WholeBatch
     from bier.training.job import Learning
     from bier.training.step import step
@@ -98,6 +108,10 @@ def measure(contender: Contender, backbone: str, size: int, batch: int, threads:
         )
     )
     model = build.model(config).train().to(device)
+    precision = contender.precision
+    if precision == "trial":
+        precision = "bfloat16" if has_bfloat16(CPU) and tried(model.backbone, IMAGES, size) < WORTH else "float32"
+    config = config.replace(hardware__precision=precision)
     if contender.channels_last:
         model.to(memory_format=torch.channels_last)
     boost = build.boosting(config, model.head.sizes, 2).to(device)

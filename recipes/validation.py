@@ -1,18 +1,26 @@
 """Which validation orders models as the test classes do: held-out classes alone, or among training pictures.
 
     python recipes/validation.py [--data ../shared/data] [--heads runs/heads] [--only cars196]
+    python recipes/validation.py --runs runs/birds runs/cars
 
 Heads on frozen features (`recipes/heads.py`, whose features are used) with several losses, numbers of learners and
 rates are trained on four fifths of the training classes. Each is scored on the fifth that was held out and on the test
 classes, and the two orders are compared: Spearman's rank correlation, and what the head that validation likes best
 lacks on test classes. Three draws of held-out classes. Nothing is chosen by the test classes here but the question.
+
+With ``--runs``, runs that were validated after each epoch say what that took, from the times in their logs, and which
+epoch would have been kept had a third of them been validated (`data.validations`). MAP@R is that of the validation.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import re
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import heads
@@ -24,6 +32,8 @@ from torch import Tensor
 
 from bier.data import Manifest, hold_out, open_source, with_distractors
 from bier.evaluate import evaluate_retrieval
+from bier.records.history import read_history
+from bier.runs.machine import FEWEST_VALIDATIONS
 from bier.system.allocator import keep_freed_memory
 
 CANDIDATES = ("single", "triplet-single", "ms-single", "anchor-single", "stagewise", "activation", "eight", "small-85")
@@ -105,12 +115,35 @@ def lines(draws: list[Judged]) -> Iterator[str]:
             yield f"| {name} | {among} | {recall} | {map_at_r} | {lacking} |"
 
 
+def of_run(folder: Path) -> str:
+    """What validation took in a run that was validated after each epoch, and what is lost with fewer."""
+    history = read_history(folder)
+    stamps = re.findall(r"^(\S+ \S+) epoch \d+/", (folder / "log.txt").read_text(encoding="utf-8"), re.M)
+    ends = [datetime.fromisoformat(stamp).timestamp() for stamp in stamps]
+    spent = [after - before for before, after in itertools.pairwise(ends)]
+    shares = [whole / epoch.seconds - 1 for whole, epoch in zip(spent, history[1:], strict=True)]
+    fewer = min(len(history), max(FEWEST_VALIDATIONS, len(history) // 3))
+    some = [history[round(len(history) * number / fewer) - 1] for number in range(1, fewer + 1)]
+    share, part = statistics.median(shares), fewer / len(history)
+    best, of_some = (max(100 * epoch.validation_map_at_r for epoch in epochs) for epochs in (history, some))
+    return (
+        f"| {folder.name} | {len(history)} | {fewer} | {100 * share:.0f} % | {100 * share * part:.0f} % "
+        f"| {best:.1f} | {of_some:.1f} | {100 * history[-1].validation_map_at_r:.1f} |"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--heads", type=Path, default=Path("runs/heads"), help="where recipes/heads.py keeps features")
     parser.add_argument("--only", nargs="+", choices=DATASETS, default=DATASETS)
+    parser.add_argument("--runs", type=Path, nargs="+", help="folders of runs that were validated after each epoch")
     given = parser.parse_args()
+    if given.runs:
+        print("| run | epochs | a third of them | time, all | time, a third | best MAP@R, all | a third | last epoch |")
+        print("|---|---|---|---|---|---|---|---|")
+        print("\n".join(map(of_run, given.runs)))
+        return
     torch.set_num_threads(1)
     keep_freed_memory()
     for dataset in given.only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,9 @@ def test_every_way_gives_one_vector(encoder: Encoder, onnx_file: Path, photos: P
         }
         ways[way] = np.stack([stored[name] for name in names])
     ways["ONNX"] = exported.encode([exported.prepare(content) for content in pictures.values()]).numpy()
+    for way, one in (("a copy sent elsewhere", encoder), ("a copy of ONNX", exported)):
+        copy = pickle.loads(pickle.dumps(one))  # noqa: S301 - as Ray does with what this process gives it
+        ways[way] = copy.encode([copy.prepare(folder / name) for name in names]).numpy()
     info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales)
     with create_index(tmp_path / "index", info) as index:
         fill(index, embedded(encoder, open_catalogue(folder), print))

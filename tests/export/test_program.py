@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -48,6 +49,8 @@ def test_it_runs_without_bier(encoder: Encoder, images: Tensor, tmp_path: Path) 
     exported = load_encoder(tmp_path / "m.pt2", trust_code=True)
     assert isinstance(exported, ProgramEncoder)
     assert (exported.fingerprint, exported.sizes) == (encoder.fingerprint, encoder.sizes)
+    copy = pickle.loads(pickle.dumps(exported))  # noqa: S301 - as Ray does with what this process gives it
+    assert torch.equal(copy.encode(images[:3]), exported.encode(images[:3]))
     torch.testing.assert_close(exported.encode(list(images[:8])), encoder.encode(images[:8]), atol=1e-5, rtol=0)
 
     torch.save(images, tmp_path / "images")

@@ -48,6 +48,11 @@ def export(to: str, file: str) -> Callable[[Made, Path], list[object]]:
 
 JOBS = {
     "evaluate": Job(lambda made, folder: ["evaluate", folder], lambda folder: result_of(folder), copy_of("run")),
+    "prepared": Job(
+        lambda made, folder: ["evaluate", folder, "--set", f"data.prepared={folder / 'copies'}"],
+        bytes_of("copies/*/*/*"),
+        copy_of("run"),
+    ),
     "report": Job(lambda made, folder: ["report", folder], bytes_of("report.html"), copy_of("run")),
     "embed": Job(lambda made, folder: [*made.embed, "--out", folder], bytes_of("*.*")),
     "index-exact": Job(lambda made, folder: [*made.index("exact"), "--out", folder], contents),

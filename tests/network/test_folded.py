@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from bier.data import TestTransform, read_image
 from bier.network.backbone import Backbone
 from bier.network.create import create_backbone
-from bier.network.folded import InferenceBackbone, has_bfloat16
+from bier.network.folded import InferenceBackbone
+from bier.system.hardware import has_bfloat16
 
 CPU = torch.device("cpu")
 NAMES = ("efficientnet_lite0", "googlenet", "resnet18", "resnet50", "mobilenetv3_large_100", "convnext_atto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from bier.data import BatchPlan
+from bier.training.job import Job
 from bier.training.progress import Progress, Sums
 from bier.training.time_left import TimeLeft
 
@@ -18,7 +20,10 @@ def job(**changes: Any) -> Any:
     plan = BatchPlan(np.repeat(np.arange(4), 20), 4, 2, seed=0)
     assert len(plan) == 10
     pictures = SimpleNamespace(plan=plan, validation=range(30), frozen=None)
-    return SimpleNamespace(epochs=6, pictures=pictures, afterwards=60, picture_seconds=None, **changes)
+    about = {"epochs": 6, "validations": None, "afterwards": 60, "picture_seconds": None, **changes}
+    made = SimpleNamespace(pictures=pictures, **about)
+    made.validated = partial(Job.validated, made)
+    return made
 
 
 def after(epoch: int, batch: int) -> Progress:
@@ -37,6 +42,11 @@ def test_a_validation_tells_what_a_picture_takes() -> None:
     time_left.after_a_step(after(4, 10))
     assert time_left.while_validating(after(4, 10), 10, 2.0) == pytest.approx(4 + (6 + 24) + 60 * 0.2)
     assert time_left.after_a_step(after(5, 9)) == pytest.approx(2.4 + 6 + 12)
+
+
+def test_only_epochs_that_are_validated_take_a_validation() -> None:
+    left = TimeLeft(job(validations=2)).after_a_step(after(1, 4))
+    assert left == pytest.approx(2.4 * (50 - 4) + 0.1 * (2 * 30 + 60))
 
 
 def test_near_the_end_only_the_end_is_left() -> None:

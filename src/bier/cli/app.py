@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
@@ -55,6 +55,10 @@ LabelSeparator = Annotated[
     Parameter(help="What stands between the labels of a picture: they become the field labels. [default: one label]"),
 ]
 Objects = Annotated[bool, Parameter(help="One row for each box of a table, and not for each picture.", negative="")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    Parameter(help="Numbers of the network; auto takes bfloat16 where the processor or GPU computes in it itself."),
+]
 TrustCode = Annotated[
     bool, Parameter(help="Load a torch program (.pt2) as --model. It is code: only your own.", negative="")
 ]

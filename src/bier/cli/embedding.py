@@ -15,7 +15,6 @@ from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, ou
 from bier.system.waiting import LINE_SECONDS
 
 if TYPE_CHECKING:
-    from bier.system.hardware import Hardware
     from bier.vectors.parts import VectorsInfo
 
 
@@ -30,7 +29,11 @@ def embed(
     ] = None,
     batch_size: Annotated[int, Parameter(help="Pictures at once.")] = 64,
     workers: Annotated[
-        int | None, Parameter(help="Processes that decode. [default: cores - 1, at most 8]", validator=Number(gte=0))
+        int | None,
+        Parameter(
+            help="Processes that decode; with --engine ray, threads of each actor. [default: cores - 1, at most 8]",
+            validator=Number(gte=0),
+        ),
     ] = None,
     class_depth: ClassDepth = None,
     label_separator: LabelSeparator = None,
@@ -39,6 +42,13 @@ def embed(
         Literal["float32", "bfloat16"], Parameter(help="bfloat16 is faster and changes vectors slightly.")
     ] = "float32",
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")] = "auto",
+    engine: Annotated[str, Parameter(help="local: this machine. ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, Parameter(help="Of the Ray cluster, such as 10.0.0.1:6379 or auto. [default: this machine alone]")
+    ] = None,
+    actors: Annotated[
+        int | None, Parameter(help="Processes of Ray that compute. [default: as many as have room]")
+    ] = None,
     trust_code: TrustCode = False,
 ) -> None:
     """Turn a catalogue of pictures into vectors, as Parquet files.
@@ -48,9 +58,9 @@ def embed(
     from bier.data.fields import in_words
     from bier.errors import ConfigError, quoted
     from bier.export import load_encoder
-    from bier.system.hardware import Hardware
     from bier.system.places import as_path
     from bier.vectors.catalogue import embed_catalogue
+    from bier.vectors.engines import ENGINES, Wanted
 
     out = as_path(out)
     if not images:
@@ -59,11 +69,11 @@ def embed(
             where="bier embed",
             remedy=f"write: bier embed {quoted(model)} photos/ -o {quoted(out)}",
         )
-    hardware = Hardware.resolve(device, precision, workers, where="--device")
-    _refuse_slow_precision(hardware)
+    computing = ENGINES.find(engine, "--engine")(Wanted(device, precision, workers, address, actors))
+    hardware = computing.hardware
     encoder = load_encoder(model, hardware.device, hardware.precision, trust_code=trust_code)
     console = terminal()
-    with _Progress(console) as progress:
+    with computing, _Progress(console) as progress:
         info = embed_catalogue(
             encoder,
             images,
@@ -71,7 +81,7 @@ def embed(
             type=type,
             learners=learners,
             batch_size=batch_size,
-            workers=hardware.workers,
+            engine=computing,
             class_depth=class_depth,
             label_separator=label_separator,
             objects=objects,
@@ -87,18 +97,6 @@ def embed(
         console.print(f"fields: {in_words(info.fields)}", soft_wrap=True)
     if info.failed:
         console.print(f"left out: {info.failed:,}, see {out / 'failed.csv'}", soft_wrap=True)
-
-
-def _refuse_slow_precision(hardware: Hardware) -> None:
-    from bier.errors import ConfigError
-    from bier.network.folded import has_bfloat16
-
-    if hardware.precision_name == "bfloat16" and not has_bfloat16(hardware.device):
-        raise ConfigError(
-            f"{hardware.device.type} does not compute in bfloat16 here, so it would be slower",
-            where="--precision",
-            remedy="leave it out: float32 is the default",
-        )
 
 
 class _Progress:

@@ -19,13 +19,14 @@ def switch_model(folder: Path, model: Path, device: Literal["auto", "cpu", "cuda
     from bier.network.hub import absolute
     from bier.search import open_index
     from bier.search.rebuild import rebuild_index
-    from bier.system.hardware import Hardware
+    from bier.system.hardware import Hardware, extraction_precision
     from bier.system.waiting import Waiting
 
     with open_index(folder) as opened:  # before the model is loaded, which takes seconds
         count = opened.count()
     hardware = Hardware.resolve(device, where="--device")
-    encoder = load_encoder(model, hardware.device, trust_code=trust_code)
+    precision = extraction_precision("auto", hardware.device)
+    encoder = load_encoder(model, hardware.device, precision, trust_code=trust_code)
     console = terminal()
 
     with Waiting(console, "embedding", count) as waiting:

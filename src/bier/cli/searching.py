@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from bier.cli.app import ClassDepth, LabelSeparator, Objects, TrustCode, app, left_out, output, terminal
+from bier.cli.app import ClassDepth, LabelSeparator, Objects, Precision, TrustCode, app, left_out, output, terminal
 from bier.cli.index_words import in_stages, searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
     from bier.search import Answer, Index, IndexInfo, Rows
-    from bier.search.base import Precision
+    from bier.search.base import Storage
     from bier.search.duplicates import Duplicates, Stored
+    from bier.system.hardware import Hardware
     from bier.vectors.parts import VectorBatch
 
 index = App(name="index", help="Make an index of pictures or of their vectors, and keep it up to date.")
@@ -51,6 +52,7 @@ def fill_index(
         float | None, Parameter(help="Recall@10 wanted of searches among many pictures; 1: exact. [default: 0.98]")
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the model computes.")] = "auto",
+    precision: Precision = "auto",
     trust_code: TrustCode = False,
 ) -> None:
     """Index SOURCE: pictures (a folder, a table, a benchmark, tar files) or a folder of vectors made by `bier embed`.
@@ -64,9 +66,10 @@ def fill_index(
 
     console = terminal()
     unread: list[str] = []
-    given = _source(source, model, device, trust_code, class_depth, label_separator, objects, prefix, unread)
+    computing = _computing(out, device, precision)
+    given = _source(source, model, computing, trust_code, class_depth, label_separator, objects, prefix, unread)
     with _opened_or_new(out, given, engine, uri, type) as opened, Waiting(console, "indexing", given.count) as waiting:
-        for line in _about_fields(opened, given, source):
+        for line in (*_about_precision(opened, given), *_about_fields(opened, given, source)):
             console.print(line, soft_wrap=True)
         filled = fill(
             opened,
@@ -240,8 +243,7 @@ def show_info(folder: IndexFolder) -> None:
         info = opened.info
         lines = {
             "pictures": f"{opened.count():,}",
-            "engine": " at ".join(filter(None, (info.engine, info.uri)))
-            + f", {info.collection}" * bool(info.collection),
+            "engine": _engine(info),
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
             "vectors": _stored(info),
             "fields": in_words(info.kinds),
@@ -257,9 +259,9 @@ def show_info(folder: IndexFolder) -> None:
 
 
 def _stored(info: IndexInfo) -> str:
-    """What a vector takes."""
-    size = info.dimensions * (2 if info.precision == "float16" else 4)
-    return f"{info.precision}, {size:,} bytes each"
+    """What a vector takes, and how the model made it."""
+    size = info.dimensions * (2 if info.storage == "float16" else 4)
+    return f"{info.storage}, {size:,} bytes each, computed in {info.precision}"
 
 
 def _engine(info: IndexInfo) -> str:
@@ -357,6 +359,7 @@ def search(
     from bier.search.page import write_page
     from bier.search.reranked import RankAgain
     from bier.system.console import plain_console
+    from bier.system.late import waiting
 
     again = None if rerank is None else RankAgain.asked(rerank, "--rerank")
     if again is not None and learners is not None:
@@ -366,11 +369,14 @@ def search(
     if staged and exact:
         raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
     wanted = recall_of_stages(recall, staged)
-    with open_index(folder) as opened:
+    with waiting():
+        opening = open_index(folder)
+    with opening as opened:
         filters = parse_filters(where, opened.info.kinds)
         opened.checked_filters(filters)  # before the model is loaded, which takes seconds
         chosen = None if learners is None else parse_learners(learners, len(opened.info.sizes))
-        encoder = load_encoder(opened, path=model, trust_code=trust_code)
+        with waiting():
+            encoder = load_encoder(opened, path=model, trust_code=trust_code)
         vectors = query_vectors(opened.info, encoder, encoder.encode([encoder.prepare(query, box=part)]), chosen)
         calibration = CurrentCalibration(opened, encoder)()
         if calibration is None and min_confidence is not None:
@@ -473,10 +479,34 @@ class _Given:
     """Called with the index's folder and rows that are in it now."""
 
 
+def _about_precision(opened: Index, given: _Given) -> Iterator[str]:
+    there, here = opened.info.precision, given.info.precision
+    if there != here:
+        yield f"the index holds vectors computed in {there}, these are in {here}: scores differ in the third decimal"
+
+
+def _computing(
+    out: Path, device: Literal["auto", "cpu", "cuda", "mps"], precision: Literal["auto", "float32", "bfloat16"]
+) -> Hardware:
+    """What the model computes on: as for the vectors that the index has, where there is one."""
+    from bier.errors import SearchError
+    from bier.search.folder import read_info
+    from bier.system.hardware import Hardware, extraction_precision
+
+    hardware = Hardware.resolve(device, precision, where="--device")
+    hardware.refuse_slow("--precision")
+    if (out / "index.json").exists():
+        there = read_info(out.resolve()).precision
+        if precision not in ("auto", there):
+            raise SearchError(f"holds vectors computed in {there}", where=out, remedy="leave out --precision")
+        precision = there
+    return replace(hardware, precision=extraction_precision(precision, hardware.device))
+
+
 def _source(
     source: str,
     model: Path | None,
-    device: Literal["auto", "cpu", "cuda", "mps"],
+    hardware: Hardware,
     trust_code: bool,
     class_depth: int | None,
     label_separator: str | None,
@@ -489,8 +519,8 @@ def _source(
     from bier.export import load_encoder
     from bier.network.hub import absolute
     from bier.search import IndexInfo
+    from bier.search.queries import precision_of
     from bier.search.seen_files import SeenFiles, Watched
-    from bier.system.hardware import Hardware
     from bier.system.places import as_path
     from bier.vectors.catalogue import embedded
     from bier.vectors.sources import open_catalogue
@@ -505,10 +535,10 @@ def _source(
         return _vectors(folder, model, trust_code)
     if model is None:
         raise ConfigError("pictures need a model", where="--model", remedy="--model RUN, the folder of a training")
-    hardware = Hardware.resolve(device, where="--device")
-    encoder = load_encoder(model, hardware.device, trust_code=trust_code)
+    encoder = load_encoder(model, hardware.device, hardware.precision, trust_code=trust_code)
     catalogue = Watched(open_catalogue(source, class_depth, label_separator, objects=objects), prefix)
-    info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=absolute(model))
+    place, computed = absolute(model), precision_of(encoder)
+    info = IndexInfo(encoder.fingerprint, encoder.sizes, encoder.scales, model_path=place, precision=computed)
     info = _with_fields(info, catalogue.kinds)
     console = terminal()
     tell = left_out(console)
@@ -549,7 +579,8 @@ def _vectors(folder: Path, model: Path | None, trust_code: bool) -> _Given:
     if model is not None and load_encoder(model, trust_code=trust_code).fingerprint != stored.model:
         raise SearchError(f"are not vectors of {model}", where=folder, remedy="give the model that made them")
     place = None if model is None else absolute(model)
-    info = IndexInfo(stored.model, tuple(stored.sizes), tuple(stored.scales), model_path=place)
+    computed: Literal["float32", "bfloat16"] = "bfloat16" if stored.precision == "bfloat16" else "float32"
+    info = IndexInfo(stored.model, tuple(stored.sizes), tuple(stored.scales), model_path=place, precision=computed)
     return _Given(_with_fields(info, stored.fields), stored.count, read_vectors(folder), lambda _: stored.fields)
 
 
@@ -594,11 +625,11 @@ def _about_fields(opened: Index, given: _Given, source: str) -> list[str]:
     return lines
 
 
-def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None, type: Precision | None) -> Index:
+def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None, type: Storage | None) -> Index:
     from bier.errors import SearchError
     from bier.search import create_index, open_index
 
-    info = replace(given.info, precision=type or "float32")
+    info = replace(given.info, storage=type or "float32")
     if not (out / "index.json").exists():
         return create_index(out, info, engine, uri=uri)
     opened = open_index(out)
@@ -614,9 +645,9 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
     if engine not in (None, there.engine):
         opened.close()
         raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
-    if type not in (None, there.precision):
+    if type not in (None, there.storage):
         opened.close()
-        raise SearchError(f"stores {there.precision}", where=out, remedy="leave out --type, or make a new index")
+        raise SearchError(f"stores {there.storage}", where=out, remedy="leave out --type, or make a new index")
     if uri is not None and uri.rstrip("/") != (there.uri or "").rstrip("/"):
         opened.close()
         raise SearchError(f"its vectors lie at {there.uri or 'the folder itself'}", where=out, remedy="leave out --uri")

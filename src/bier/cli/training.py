@@ -17,6 +17,7 @@ from bier.cli.launching import joined, launch
 if TYPE_CHECKING:
     from bier.data import Manifest
     from bier.data.check import Fault
+    from bier.settings.schema import Config
     from bier.system.waiting import Waiting
     from bier.training.callbacks import Callback
 
@@ -73,6 +74,10 @@ def train(
     marks_win: Annotated[
         bool, Parameter(help="Where labels contradict a mark, the mark counts; else it is an error.", negative="")
     ] = False,
+    prepared: Annotated[
+        Path | None,
+        Parameter(help="Folder of resized copies of large photographs. They are made once, for this run and others."),
+    ] = None,
     track: Annotated[
         tuple[Literal["mlflow", "wandb"], ...],
         Parameter(help="Also send settings and curves there (extra 'tracking').", negative="", show_default=False),
@@ -88,11 +93,10 @@ def train(
     from bier.report import write_report
     from bier.runs import tries
     from bier.runs.marks import GivenMarks
-    from bier.settings.reading import load
     from bier.system.console import plain_console
     from bier.training.stopping import Interrupted
 
-    own = any(given is not None for given in (config, out, marks, uploads)) or bool(set_ or try_ or marks_win)
+    own = any(given is not None for given in (config, out, marks, uploads, prepared)) or bool(set_ or try_ or marks_win)
     if processes > 1 and not is_launched():
         _refuse_contradictions(source, resume, own)
         return launch(processes, sys.argv[1:])
@@ -106,9 +110,13 @@ def train(
             if resume is not None:
                 metrics = (tries if tries.is_unfinished(resume) else runs).resume(resume, console, **options)
             elif try_:
-                metrics = tries.train(str(source), load(config, set_), try_, folder, console, marks=given, **options)
+                metrics = tries.train(
+                    str(source), _settings(config, set_, prepared), try_, folder, console, marks=given, **options
+                )
             else:
-                metrics = runs.train(str(source), load(config, set_), folder, console, marks=given, **options)
+                metrics = runs.train(
+                    str(source), _settings(config, set_, prepared), folder, console, marks=given, **options
+                )
         except (Interrupted, KeyboardInterrupt):
             console.print(_how_to_go_on(folder, processes), soft_wrap=True)
             sys.exit(STOPPED)
@@ -123,6 +131,13 @@ def train(
         soft_wrap=True,
     )
     return None
+
+
+def _settings(file: Path | None, overrides: Sequence[str], prepared: Path | None) -> Config:
+    from bier.settings.reading import load
+
+    config = load(file, overrides)
+    return config if prepared is None else config.replace(data__prepared=str(prepared))
 
 
 def _how_to_go_on(folder: Path, processes: int) -> str:

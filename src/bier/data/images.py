@@ -192,7 +192,7 @@ class TestTransform:
         height, width = image.shape[-2:]
         side = max(1, round(min(height, width) / MARGIN))
         top, left = (height - side) // 2, (width - side) // 2
-        return _resize(image[:, top : top + side, left : left + side], self.size, self.size)
+        return resize(image[:, top : top + side, left : left + side], self.size, self.size)
 
     def shrinks(self, height: int, width: int) -> float:
         """As `bier.data.reduction.View`."""
@@ -252,7 +252,7 @@ class TrainTransform:
             int(down * (image.shape[-2] - height + 1)),
             int(across * (image.shape[-1] - width + 1)),
         )
-        return _resize(image[:, top : top + height, left : left + width], self.size, self.size)
+        return resize(image[:, top : top + height, left : left + width], self.size, self.size)
 
 
 _ATTEMPTS = 10
@@ -296,9 +296,10 @@ def _pad(image: Tensor, size: int) -> Tensor:
     scale = size / max(height, width)
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     left, top = (size - width) // 2, (size - height) // 2
-    image = _resize(image, height, width)
+    image = resize(image, height, width)
     return functional.pad(image, (left, size - width - left, top, size - height - top), value=_WHITE)
 
 
-def _resize(image: Tensor, height: int, width: int) -> Tensor:
-    return functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
+def resize(image: Tensor, height: int, width: int, filter: str = "bilinear") -> Tensor:
+    """uint8 (3, H, W) to (3, height, width); ``bicubic`` is sharper, and slower."""
+    return functional.interpolate(image[None], (height, width), mode=filter, antialias=True)[0]

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from bier.data.images import TestTransform, TrainTransform, read_picture
 from bier.data.manifest import Manifest
+from bier.data.plain_copy import read_copy
 from bier.data.plan import Plan
 from bier.data.workers import as_it_is, from_workers, memory_to_share
 from bier.errors import ImageError
@@ -230,12 +231,16 @@ class _Pictures(Dataset[_Parts]):
         known = index // self.alike, transform  # which decides how large it is decoded
         if self._last is not None and self._last[0] == known:
             return self._last[1]
-        boxes = self.manifest.bbox
-        box = None if boxes is None else boxes[index]
-        image = read_picture(self.manifest.reference(index), box, view=transform)
+        image = self._picture(index, transform)
         if self.alike > 1:
             self._last = known, image
         return image
+
+    def _picture(self, index: int, transform: TestTransform | TrainTransform) -> Tensor:
+        copies, boxes = self.manifest.copies, self.manifest.bbox
+        if copies is not None and copies[index]:
+            return read_copy(copies[index])
+        return read_picture(self.manifest.reference(index), None if boxes is None else boxes[index], view=transform)
 
 
 def _load(pictures: _Pictures, batches: Sequence[Indices], workers: int) -> Iterator[Batch]:

@@ -77,9 +77,11 @@ class Manifest:
     """What else a person should know about how the source was read."""
     fields: tuple[Column, ...] = ()
     """Further columns of a table that was read for an index; neither saved nor part of the fingerprint."""
+    copies: NDArray[np.object_] | None = None
+    """Files that are read in the place of pictures (see `bier.data.prepared`), empty where there is none; likewise."""
 
     def __post_init__(self) -> None:
-        for column in (self.label, self.split, self.row, self.group, self.bbox, self.name):
+        for column in (self.label, self.split, self.row, self.group, self.bbox, self.name, self.copies):
             assert column is None or len(column) == len(self.image)
 
     @classmethod
@@ -148,6 +150,7 @@ class Manifest:
             bbox=None if self.bbox is None else self.bbox[rows],
             name=None if self.name is None else self.name[rows],
             fields=tuple(column.take(rows) for column in self.fields),
+            copies=None if self.copies is None else self.copies[rows],
         )
 
     def only(self, *splits: Split) -> Manifest:

@@ -220,6 +220,7 @@ def _extended(training: Manifest, brought: Sequence[_Brought], labels: Sequence[
         bbox=None if boxes is None else np.concatenate([boxes, more]),
         name=None if training.name is None else _joined(training.name, [str(names.get(label, "")) for label in labels]),
         fields=(),
+        copies=None if training.copies is None else _joined(training.copies, [""] * count),
     )
 
 

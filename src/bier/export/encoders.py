@@ -8,7 +8,7 @@ import re
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,11 @@ class OnnxEncoder(ExportedEncoder):
     """An ONNX file, run by onnxruntime on as many threads as torch uses; no network is built."""
 
     session: Any
+    content: bytes = field(repr=False)
+    """The file, from which it is made again in another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnnxEncoder.of, (self.content, "the ONNX file")
 
     @classmethod
     def load(cls, path: Path | str) -> OnnxEncoder:
@@ -125,7 +130,7 @@ class OnnxEncoder(ExportedEncoder):
         description = descriptions.from_json(text, where)
         descriptions.check_seal(content, description, where)
         _compare(session, description, where)
-        return cls(description, session)
+        return cls(description, session, content)
 
     def _run(self, images: Tensor) -> Tensor:
         [vectors] = self.session.run([descriptions.OUTPUT], {descriptions.INPUT: images.cpu().numpy()})
@@ -140,6 +145,11 @@ class ProgramEncoder(ExportedEncoder):
     """
 
     program: Any
+    content: bytes = field(repr=False)
+    """The file, from which it is made again in another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ProgramEncoder.of, (self.content, "the torch program")
 
     @classmethod
     def load(cls, path: Path | str) -> ProgramEncoder:
@@ -155,7 +165,7 @@ class ProgramEncoder(ExportedEncoder):
             program = torch.export.load(io.BytesIO(content), extra_files=texts)
         except Exception as error:  # a damaged archive ends in many kinds of error
             raise _unusable(where, "torch program", error) from error
-        return cls(descriptions.from_json(texts[descriptions.FILE], where), program.module())
+        return cls(descriptions.from_json(texts[descriptions.FILE], where), program.module(), content)
 
     def _run(self, images: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -63,14 +63,6 @@ class InferenceBackbone(nn.Module):
         return features.float()
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself, so that it is faster than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    tests = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("amx_tile", "avx512_bf16"))
-    return device.type == "cpu" and any(test is not None and test() for test in tests)
-
-
 # Exactly these kinds: a subclass may do something else with its filters, such as standardise them.
 @cache
 def _convolutions() -> tuple[type[nn.Module], ...]:

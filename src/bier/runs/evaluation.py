@@ -27,6 +27,7 @@ from bier.runs.judged import measured_confidence
 from bier.runs.machine import portable, set_threads
 from bier.runs.mapping import check_map, run_map
 from bier.runs.opening import opened
+from bier.runs.prepared import is_wanted, with_prepared
 from bier.runs.provenance import source_path
 from bier.runs.splits import held_out, of_split, training_classes
 from bier.runs.tables import matching_table, not_measured, table
@@ -78,6 +79,7 @@ def evaluate(
     model, info = load_model(model_path)
     config = override(portable(load(files.config if files.config.is_file() else None)), overrides)
     trained_on = Provenance.load(folder).data if files.provenance.is_file() else None
+    prepared = None
     if manifest is None:
         path = trained_on.path if trained_on is not None else None
         given = source or path
@@ -85,6 +87,7 @@ def evaluate(
             raise ConfigError("no source of pictures", where=model_path, remedy="write: bier evaluate MODEL SOURCE")
         same = source is None or source_path(source) == path
         settings = config.data if same else load(None, overrides).data
+        prepared = settings.prepared
         manifest = opened(given, settings, console)
         for line in () if same else manifest.notes:  # training has told its own
             console.print(line, soft_wrap=True)
@@ -93,6 +96,8 @@ def evaluate(
     set_threads(config)
     wanted = of_split(manifest, split)
     view = TestTransform(info.image["size"], info.image["fit"])
+    if prepared is not None and is_wanted(prepared, load(None, overrides), console):
+        wanted = with_prepared(wanted, config.replace(data__prepared=prepared), view.size, console, processes)
     vectors = embed_manifest(model, wanted, view, build.hardware(config, processes), console)
     own = trained_on is not None and trained_on.fingerprint == manifest.fingerprint()
     training = manifest if own else _training_pictures(trained_on, config)

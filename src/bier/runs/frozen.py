@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from bier.data import Manifest
+from bier.data.prepared import ROOM
 from bier.data.reduction import ENOUGH
 from bier.data.references import file_of
 from bier.runs import build
@@ -101,4 +102,6 @@ def _fingerprint(job: Job, manifest: Manifest, views: int) -> str:
         "backbone": [backbone.spec(), weights, job.hardware.precision_name],
         "views": [views, job.seed, dataclasses.asdict(job.pictures.train_view), ENOUGH],
     }
+    if manifest.copies is not None:
+        about["copies"] = [ROOM]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]

@@ -32,6 +32,8 @@ from bier.runs.machine import resolved, set_threads
 from bier.runs.marks import GivenMarks, TakenMarks, refuse_others, take_marks
 from bier.runs.opening import opened
 from bier.runs.pooling import choose_pooling
+from bier.runs.precision import choose_precision, with_precision
+from bier.runs.prepared import with_prepared
 from bier.runs.provenance import now, provenance_of
 from bier.runs.splits import has_test, held_out, overlaps, test_part
 from bier.runs.start import START_IMAGES, prepare_head
@@ -115,6 +117,7 @@ def _train(
     console = console if processes.first else plain_console(quiet=True)
     manifest = held_out(opened(source, config.data, console), config, console)
     hardware = build.hardware(config, processes)
+    open_precision = config.hardware.precision == "auto"  # never where a run goes on
     config = resolved(config, hardware)
     set_threads(config)
     if not resume:
@@ -128,8 +131,16 @@ def _train(
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
     evaluate_after = evaluate_after and has_test(manifest)
+    if config.data.prepared is not None:
+        manifest = with_prepared(manifest, config, job.pictures.test_view.size, console, processes)
+        taken = None if marks is None else take_marks(marks, manifest, config.data.label_separator)
+        job = build_job(manifest, config, folder, hardware, taken)
     if not resume:
-        given, config = config, choose_pooling(job, config, console)
+        given = config
+        if open_precision:
+            config = choose_precision(job, config, console)
+            hardware = with_precision(hardware, config)
+        config = choose_pooling(job, config, console)
         if config != given:
             job = build_job(manifest, config, folder, hardware, taken)
     provenance = _same_data(folder, manifest, taken) if resume else provenance_of(source, manifest, config, job, taken)
@@ -198,6 +209,8 @@ def evaluate_if_tested(folder: Path, console: Console, processes: Processes = AL
     manifest = held_out(opened(Provenance.load(folder).data.path, config.data, console), config, console)
     if not has_test(manifest):
         return None
+    size = build.image_size(config, build.hardware(config).device)
+    manifest = with_prepared(manifest, config, size, console, processes)
     job = build_job(manifest, config, folder, build.hardware(config, processes))
     prepare_head(job, config, plain_console(quiet=True))
     _measure_baseline(job, manifest, config, console)
@@ -214,6 +227,8 @@ def resume(folder: Path, console: Console, *, processes: Processes = ALONE, **op
         config = load(RunFolder(folder).config)
         if config.model.drop_path is None:  # a run from before there was this setting
             config = config.replace(model__drop_path=0.0)
+        if config.data.validations is None:  # likewise
+            config = config.replace(data__validations=max(1, config.optimizer.epochs))
         marks = GivenMarks.again(folder)
         return train(source, config, folder, console, processes=processes, resume=True, marks=marks, **options)
 
@@ -288,6 +303,7 @@ def build_job(
         epochs=config.optimizer.epochs,
         rate=optimization.rate_schedule(config.optimizer, config.optimizer.epochs * len(pictures.plan)),
         seed=config.seed,
+        validations=config.data.validations,
         checkpoint_seconds=config.checkpoint_seconds,
     )
 

@@ -27,6 +27,7 @@ from bier.records.provenance import Provenance, is_finished
 from bier.records.tries import Tries
 from bier.runs import frozen, trainer
 from bier.runs.marks import GivenMarks
+from bier.runs.prepared import placed
 from bier.runs.splits import held_out
 from bier.runs.trainer import evaluate_if_tested
 from bier.settings.reading import load, override, save
@@ -72,6 +73,7 @@ def train(
     Raises:
         BierError: as `bier.runs.train`, and where there are no validation classes to choose by.
     """
+    config = placed(config)
     combinations = [list(chosen) for chosen in itertools.product(*map(_values, tries))]
     for chosen in combinations:
         override(config, chosen, OPTION)  # a mistake in the last is told before the first is trained

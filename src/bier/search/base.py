@@ -23,7 +23,8 @@ from bier.vectors.layout import check_layout, wrong_length
 
 Item = TypeVar("Item")
 Vectors = NDArray[np.float32]
-Precision = Literal["float32", "float16"]
+Precision = Literal["float32", "bfloat16"]
+Storage = Literal["float32", "float16"]
 LONGEST_ID = 4096
 """Bytes of an id in UTF-8: as long as a path may be."""
 
@@ -31,7 +32,7 @@ RESTORE = "restore the index from a backup, or index again"
 """What to do about damage."""
 
 _SPARE = 16
-_ROUNDING: Mapping[Precision, float] = {"float32": 1e-6, "float16": 5e-4}
+_ROUNDING: Mapping[Storage, float] = {"float32": 1e-6, "float16": 5e-4}
 """Of an engine's own scores, as a share of the product of both lengths."""
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -63,6 +64,8 @@ class IndexInfo:
     types: Mapping[str, Kind] = field(default_factory=dict)
     """Of fields that are not of texts: their kind, as in `bier.data.fields`."""
     precision: Precision = "float32"
+    """In what the model computed the vectors that it holds."""
+    storage: Storage = "float32"
     """Of the stored vectors. Those of float16 take half the room; scores are of what is stored."""
 
     def __post_init__(self) -> None:
@@ -79,8 +82,9 @@ class IndexInfo:
         for name in self.fields:
             _check_field(name)
         if self.precision not in get_args(Precision):
-            remedy = f"choose one of {', '.join(get_args(Precision))}"
-            raise SearchError(f"no precision {str(self.precision)[:80]!r} of stored vectors", remedy=remedy)
+            raise _no_choice("precision", self.precision, get_args(Precision))
+        if self.storage not in get_args(Storage):
+            raise _no_choice("storage", self.storage, get_args(Storage))
         self._check_types()
 
     def _check_types(self) -> None:
@@ -251,7 +255,7 @@ class Index(ABC):
             found = candidates(asked[pending], fetch)
             for q, rows in zip(pending, found, strict=True):
                 answers[q] = Ranked.of(asked[q], self.sound(rows))
-            rounding = _ROUNDING[self.info.precision]
+            rounding = _ROUNDING[self.info.storage]
             pending = [
                 q for q in pending if fetch < self.most and not _settled(asked[q], answers[q], top, rounding, fetch)
             ]
@@ -350,7 +354,7 @@ class Index(ABC):
         Raises:
             SearchError: one is too long for its numbers.
         """
-        if self.info.precision == "float32":
+        if self.info.storage == "float32":
             return vectors
         with np.errstate(over="ignore"):
             rounded = vectors.astype(np.float16).astype(np.float32)
@@ -493,3 +497,7 @@ def _check_field(name: Any) -> None:
         raise SearchError(
             f"a field cannot be called {name!r}", remedy="use another name: each picture has one of its own"
         )
+
+
+def _no_choice(name: str, value: object, choices: Sequence[str]) -> SearchError:
+    return SearchError(f"{name} is {str(value)[:80]}", remedy=f"give one of: {', '.join(choices)}")

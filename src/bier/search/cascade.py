@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bier.search.base import Vectors
+from bier.search.base import Precision, Storage, Vectors
 
-Precision = Literal["float32", "bfloat16"]
 Chosen = NDArray[np.int64]
 
 _QUERIES_AT_ONCE = 512
@@ -57,7 +55,7 @@ class Stages:
     """Dimensions of each learner."""
     precision: Precision = "float32"
     """Of the first stage alone. bfloat16 is faster on processors with instructions for it, and slower on others."""
-    stored: Literal["float32", "float16"] = "float32"
+    stored: Storage = "float32"
     """Of the vectors in memory."""
 
     def block(self, vectors: Vectors) -> Block:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bier import export as exported
 from bier.errors import ModelError, SearchError
 from bier.method.ensemble import select_learners
-from bier.search.base import Index, IndexInfo
+from bier.search.base import Index, IndexInfo, Precision
+from bier.system.hardware import extraction_precision
 from bier.vectors.encoder import PictureEncoder
 
 Learners = range
@@ -42,6 +43,9 @@ def load_encoder(
 ) -> PictureEncoder:
     """The model that filled the index, from where it lay then, or from elsewhere.
 
+    It computes as it did then. Where bfloat16 would be slow, it computes in float32, from which scores differ little
+    (see docs/evaluation.md).
+
     Args:
         index: filled by the model.
         device: where it computes.
@@ -56,12 +60,18 @@ def load_encoder(
     path = path or index.info.model_path
     if path is None:
         raise SearchError("does not say where its model is", where=index.folder, remedy="give it with --model")
+    precision = extraction_precision(index.info.precision, torch.device(device))
     try:
-        encoder: PictureEncoder = exported.load_encoder(path, device, trust_code=trust_code)
+        encoder: PictureEncoder = exported.load_encoder(path, device, precision, trust_code=trust_code)
     except ModelError as error:
         raise ModelError(error.what, where=error.where, remedy="give the place of the model with --model") from error
     check_model(index, encoder)
     return encoder
+
+
+def precision_of(encoder: PictureEncoder) -> Precision:
+    """In what a model computes; exported files in float32."""
+    return "bfloat16" if getattr(encoder, "precision", None) is torch.bfloat16 else "float32"
 
 
 def query_vectors(

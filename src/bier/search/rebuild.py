@@ -21,6 +21,7 @@ from bier.search.first_hits import FirstHits, compare
 from bier.search.folder import create_index, open_generation, open_index
 from bier.search.generations import Generations, read_generations, write_generations
 from bier.search.leftovers import MARKS, give_up, tidy
+from bier.search.queries import precision_of
 from bier.search.writers import index_errors, only_writer
 from bier.system.locks import release, try_lock
 from bier.vectors.encoder import PictureEncoder
@@ -86,6 +87,7 @@ def rebuild_index(
                 sizes=encoder.sizes,
                 scales=encoder.scales,
                 model_path=model_path,
+                precision=precision_of(encoder),
             )
             with (
                 _begun(root, generations, info) as new,

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.search.base import Index, Vectors
-from bier.search.cascade import Block, Cascade, Chosen, Precision, Stages
+from bier.search.base import Index, Precision, Vectors
+from bier.search.cascade import Block, Cascade, Chosen, Stages
 from bier.search.columns import Columns
 
 ROWS = 65_536
@@ -42,7 +42,7 @@ class Snapshot:
 
 def empty(index: Index, precision: Precision = "float32") -> Snapshot:
     """A snapshot of nothing, to begin with."""
-    stages = Stages(index.info.sizes, precision, index.info.precision)
+    stages = Stages(index.info.sizes, precision, index.info.storage)
     return Snapshot(Cascade([], stages), np.empty(0, np.int32), Columns.of([], [], index.info.kinds))
 
 

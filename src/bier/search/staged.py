@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from bier.errors import BierError, SearchError
 from bier.search import shortlist as shortlists
 from bier.search.approximate import QUERIES, TOP, USUAL_RECALL, Approximation, Tell, recall_of, silent
-from bier.search.base import Hit, Index, Ranked, Rows, Vectors
-from bier.search.cascade import Chosen, Precision
+from bier.search.base import Hit, Index, Precision, Ranked, Rows, Vectors
+from bier.search.cascade import Chosen
 from bier.search.snapshot import Snapshot, empty, read, tidied
 from bier.system.allocator import give_back_freed_memory
 

@@ -64,6 +64,15 @@ class DataConfig:
         low=0,
         high=1_000_000_000,
     )
+    # So validation takes less than a tenth of a run (docs/results.md).
+    validations: int | None = setting(
+        None,
+        "Epochs after which the held-out classes are searched, spread evenly; the last is always one of them.",
+        unit="epochs",
+        low=1,
+        high=1_000_000,
+        if_none="every third epoch, but three at least; with model.frozen every epoch",
+    )
     views: int | None = setting(
         None,
         "Views of each training picture, which all epochs share: its centre and random ones.",
@@ -71,6 +80,11 @@ class DataConfig:
         low=1,
         high=10_000,
         if_none="new random views in each epoch, or 5 with model.frozen",
+    )
+    prepared: str | None = setting(
+        None,
+        "Folder of resized copies, which are made once and read in the place of large photographs.",
+        if_none="pictures are read whole each time",
     )
     crop_to_bbox: bool = setting(False, "Cut each picture to its bounding box, where the source has one.")
     classes_per_batch: int = setting(
@@ -309,9 +323,10 @@ class HardwareConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "Where the model runs; auto takes a GPU where there is one."
     )
-    # On CPUs bfloat16 was slower for training.
+    # On CPUs bfloat16 doubles the speed of some networks, and slows others (docs/results.md).
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "Numbers of the network; auto takes bfloat16 on a GPU that has it. Losses are always float32."
+        "auto",
+        "Numbers of the network; auto takes bfloat16 where it is faster, which a CPU tries. Losses stay float32.",
     )
     channels_last: bool = setting(
         True, "Keep the channels of images and filters last in memory, which is usually faster."

@@ -59,9 +59,31 @@ class Hardware:
         helpers = max(1, min(8, (os.cpu_count() or 1) // processes_here() - 1)) if workers is None else workers
         return cls(chosen, torch.bfloat16 if low else torch.float32, helpers, channels_last, processes)
 
+    def refuse_slow(self, where: str) -> None:
+        """Raise ConfigError for bfloat16 on a device that does not compute in it itself, asked for at ``where``."""
+        if self.precision is torch.bfloat16 and not has_bfloat16(self.device):
+            raise ConfigError(
+                f"{self.device.type} does not compute in bfloat16 here, so it would be slower",
+                where=where,
+                remedy="leave it out: float32 is the default",
+            )
+
     @property
     def precision_name(self) -> Literal["float32", "bfloat16"]:
         return "bfloat16" if self.precision is torch.bfloat16 else "float32"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself, so that it is faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    tests = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("amx_tile", "avx512_bf16"))
+    return device.type == "cpu" and any(test is not None and test() for test in tests)
+
+
+def extraction_precision(wanted: PrecisionName, device: torch.device) -> torch.dtype:
+    """Of a network that only turns pictures into vectors: bfloat16 where it is faster, unless float32 is wanted."""
+    return torch.bfloat16 if wanted != "float32" and has_bfloat16(device) else torch.float32
 
 
 def _device(name: DeviceName, where: str) -> torch.device:

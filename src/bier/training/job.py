@@ -105,9 +105,17 @@ class Job:
     rate: Callable[[int], float]
     """The factor on every peak rate, by the number of the step."""
     seed: int
+    validations: int | None = None
+    """Epochs that are validated, spread evenly, the last among them; none: each."""
     checkpoint_seconds: float = 60.0
     """Longest time between two checkpoints."""
     afterwards: int = 0
     """Pictures that go through the network after the last step, for the time that is left."""
     picture_seconds: float | None = None
     """What one of them takes, as far as that was measured before the first step."""
+
+    def validated(self, after: int = 0) -> list[int]:
+        """The epochs, from 1 and behind ``after``, that are validated."""
+        count = self.epochs if self.validations is None else min(self.validations, self.epochs)
+        epochs = [round(self.epochs * number / count) for number in range(1, count + 1)]
+        return [epoch for epoch in epochs if epoch > after]

@@ -181,19 +181,40 @@ class _Epoch:
         self._gather_unreadable()
         peak = max(group["peak_lr"] for group in job.learning.optimizer.param_groups)
         record = progress.record(self.pictures.train, job.rate(progress.step - 1) * peak)
-        keep = True  # with nothing to choose by, the last epoch
-        if self.pictures.validation is not None:
-            record["validation"], by_class = validate(job, self.pictures.validation, stop, self._tell_validation)
-            self.callbacks.on_validation(self.running, record["validation"])
-            keep = progress.best.offer(progress.epoch + 1, by_class)
-        if keep and self.processes.first:
-            _save_model(job)
+        epoch = progress.epoch + 1
+        judged = epoch in job.validated() or self.processes.any(self.running.stopping)
+        keep = self._judge(record, stop) if judged else not progress.best.epoch
+        self._keep(keep)
         progress.end_epoch(record, keep)
         if self.processes.first:
             write_history(job.folder, progress.history)
         self.callbacks.on_epoch(self.running, from_json(Epoch, progress.history[-1]))
-        progress.stopped_early = self.processes.any(self.running.stopping) and progress.epoch < job.epochs
+        stopped_early = self.processes.any(self.running.stopping) and progress.epoch < job.epochs
+        if stopped_early and not judged:
+            self._judge_last(stop)
+        progress.stopped_early = stopped_early
         save_checkpoint(job, progress)
+
+    def _judge(self, record: dict[str, Any], stop: Callable[[], bool]) -> bool:
+        """Validate the epoch of the record, and write into that how good it is; tells whether to keep the epoch."""
+        if self.pictures.validation is None:
+            return True  # with nothing to choose by, the last epoch
+        record["validation"], by_class = validate(self.job, self.pictures.validation, stop, self._tell_validation)
+        self.callbacks.on_validation(self.running, record["validation"])
+        return self.progress.best.offer(record["epoch"], by_class)
+
+    def _judge_last(self, stop: Callable[[], bool]) -> None:
+        """Validate an epoch that has only now turned out to be the last."""
+        record = self.progress.history[-1]
+        keep = self._judge(record, stop)
+        self._keep(keep)
+        self.progress.tell_kept(record, keep)
+        if self.processes.first:
+            write_history(self.job.folder, self.progress.history)
+
+    def _keep(self, keep: bool) -> None:
+        if keep and self.processes.first:
+            _save_model(self.job)
 
     def _gather_unreadable(self) -> None:
         """What other processes have met."""

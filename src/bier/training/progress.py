@@ -129,10 +129,15 @@ class Progress:
 
     def end_epoch(self, record: dict[str, Any], kept: bool) -> None:
         """Add its line to the history; ``kept`` says whether the model's weights are those after this epoch."""
-        for earlier in self.history:
-            earlier["kept"] = earlier["kept"] and not kept
-        self.history.append({**record, "kept": kept})
+        self.history.append(record)
+        self.tell_kept(record, kept)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, Sums()
+
+    def tell_kept(self, record: dict[str, Any], kept: bool) -> None:
+        """Say of the last line whether the model's weights are those after its epoch."""
+        for earlier in self.history[:-1]:
+            earlier["kept"] = earlier["kept"] and not kept
+        record["kept"] = kept
 
     @staticmethod
     def from_dict(content: dict[str, Any]) -> Progress:

@@ -26,14 +26,16 @@ class TimeLeft:
         sums, batches = progress.sums, len(self.job.pictures.plan)
         self.batch_seconds = sums.seconds / sums.batches
         steps = (self.job.epochs - progress.epoch) * batches - progress.batch
-        return steps * self.batch_seconds + (self.job.epochs - progress.epoch) * self._validation() + self._afterwards()
+        validations = len(self.job.validated(progress.epoch))
+        return steps * self.batch_seconds + validations * self._validation() + self._afterwards()
 
     def while_validating(self, progress: Progress, done: int, spent: float) -> float:
         """Seconds until the run ends, once so many pictures of a validation were embedded in ``spent`` seconds."""
         epochs, batches = self.job.epochs - progress.epoch - 1, len(self.job.pictures.plan)
         whole = spent * self._validated() / max(done, 1)
         self.validation_seconds = whole
-        return whole - spent + epochs * (whole + batches * self.batch_seconds) + self._afterwards()
+        validations = whole * len(self.job.validated(progress.epoch + 1))
+        return whole - spent + validations + epochs * batches * self.batch_seconds + self._afterwards()
 
     def _validated(self) -> int:
         return 0 if self.job.pictures.validation is None else len(self.job.pictures.validation)

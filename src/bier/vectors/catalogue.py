@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from bier.data import TestTransform
-from bier.data.images import cut, read_picture
-from bier.data.workers import from_workers, memory_to_share
-from bier.errors import DataError, ImageError, nearest
+from bier.errors import DataError, nearest
 from bier.system.files import tidy
 from bier.system.places import Place, as_path
+from bier.vectors.batches import Batch, Task
 from bier.vectors.encoder import PictureEncoder
+from bier.vectors.engines import Engine
+from bier.vectors.engines.local import computed
 from bier.vectors.parts import (
     INFO,
     TYPES,
@@ -35,7 +32,7 @@ from bier.vectors.parts import (
     write_failed,
     write_part,
 )
-from bier.vectors.sources import Entry, Source, open_catalogue
+from bier.vectors.sources import Source, open_catalogue
 
 BATCHES_IN_A_PART = 32
 """What a kill can lose; the next command computes it again."""
@@ -53,6 +50,7 @@ def embed_catalogue(
     learners: int | None = None,
     batch_size: int = 64,
     workers: int = 0,
+    engine: Engine | None = None,
     class_depth: int | None = None,
     label_separator: str | None = None,
     objects: bool = False,
@@ -61,7 +59,7 @@ def embed_catalogue(
 ) -> VectorsInfo:
     """Vectors of every readable picture, in the folder ``out``; called again after a stop, it goes on.
 
-    What is stored does not depend on where it was stopped, nor on ``workers``.
+    What is stored does not depend on where it was stopped, nor on ``workers``, nor on the engine.
 
     Args:
         encoder: the model.
@@ -72,6 +70,7 @@ def embed_catalogue(
         learners: store the first so many alone; all by default.
         batch_size: pictures at once.
         workers: processes that decode; 0 decodes in this one.
+        engine: what computes, and decides on ``workers`` itself; None: this process.
         class_depth: how many folders deep the classes of a folder lie; 1 by default.
         label_separator: what stands between the labels of a picture, which become the field ``labels`` of texts.
         objects: embed what is in each box of a table, and not whole pictures; the field ``bbox`` says which part.
@@ -92,7 +91,8 @@ def embed_catalogue(
     if begun.complete and info.count == begun.count:
         return info
     start = parts[-1].end if parts else (0, 0)
-    batches = _embedded(encoder, catalogue, start, info.learners, info.batch_size, workers)
+    pictures, task = catalogue.pictures(start), Task(info.learners, info.batch_size, catalogue.name)
+    batches = engine.batches(encoder, pictures, task) if engine else computed(encoder, pictures, task, workers)
     for number in range(len(parts), sys.maxsize):
         rows, part = _collect(batches, info, catalogue.total, progress)
         if part is None:
@@ -126,7 +126,8 @@ def embedded(
     workers: int = 0,
 ) -> Iterator[VectorBatch]:
     """The whole vectors of every readable picture, without a folder; ``failed`` hears of the others, and why."""
-    for batch in _embedded(encoder, source, (0, 0), len(encoder.sizes), batch_size, workers):
+    task = Task(len(encoder.sizes), batch_size, source.name)
+    for batch in computed(encoder, source.pictures((0, 0)), task, workers):
         for image, what in batch.failed:
             failed(image, what)
         yield batch.rows()
@@ -181,24 +182,11 @@ def _refuse_other(begun: VectorsInfo, wanted: VectorsInfo, out: Path) -> None:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    pictures: list[Entry]
-    kept: list[int]
-    failed: list[tuple[str, str]]
-    vectors: NDArray[np.float32]
-
-    def rows(self) -> VectorBatch:
-        pictures = [self.pictures[position] for position in self.kept]
-        metadata = [{"image": picture.image, "label": picture.label, **picture.fields} for picture in pictures]
-        return VectorBatch([picture.id for picture in pictures], self.vectors, metadata)
-
-
 def _collect(
-    batches: Iterable[_Batch], info: VectorsInfo, total: int | None, progress: Progress | None
+    batches: Iterable[Batch], info: VectorsInfo, total: int | None, progress: Progress | None
 ) -> tuple[VectorBatch, Part | None]:
     """The rows of the next part, or none where the source is at its end."""
-    done: list[_Batch] = []
+    done: list[Batch] = []
     for batch in islice(batches, BATCHES_IN_A_PART):
         done.append(batch)
         info = replace(info, count=info.count + len(batch.kept), failed=info.failed + len(batch.failed))
@@ -212,67 +200,3 @@ def _collect(
     )
     failed = [failure for batch in done for failure in batch.failed]
     return rows, Part(len(rows), done[-1].pictures[-1].end, failed) if done else None
-
-
-def _embedded(
-    encoder: PictureEncoder, source: Source, start: tuple[int, int], learners: int, batch_size: int, workers: int
-) -> Iterator[_Batch]:
-    for pictures, images, kept, failed in _decoded(source.pictures(start), encoder.transform, batch_size, workers):
-        vectors = np.empty((0, sum(encoder.sizes[:learners])), np.float32)
-        if kept:
-            vectors = encoder.encode(torch.as_tensor(images), learners).numpy()
-        _check_finite(vectors, [pictures[position] for position in kept], source)
-        yield _Batch(pictures, kept, failed, vectors)
-
-
-def _check_finite(vectors: NDArray[np.float32], pictures: list[Entry], source: Source) -> None:
-    faulty = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
-    if faulty:
-        raise DataError(
-            f"the model gives NaN or infinity for {pictures[faulty[0]].id} ({len(faulty)} of a batch)",
-            where=source.name,
-            remedy="train again; with bfloat16, try float32",
-        )
-
-
-# Pictures of a batch, images uint8 (b, 3, s, s) of those that can be read, their positions, and the failures.
-_Decoded = tuple[list[Entry], NDArray[np.uint8] | Tensor, list[int], list[tuple[str, str]]]
-
-
-class _Decoder(Dataset[_Decoded]):
-    """``decoder[pictures]`` is the content of a batch."""
-
-    def __init__(self, transform: TestTransform, share: bool) -> None:
-        self.transform, self.share = transform, share
-        self._whole = "", torch.empty(0)
-        """The picture that was cut last: the next object is often in it, too."""
-
-    def __getitem__(self, pictures: list[Entry]) -> _Decoded:
-        size = self.transform.size
-        images = np.empty((len(pictures), 3, size, size), dtype=np.uint8)
-        kept: list[int] = []
-        failed: list[tuple[str, str]] = []
-        for position, picture in enumerate(pictures):
-            try:
-                images[len(kept)] = self.transform(self._read(picture)).numpy()
-                kept.append(position)
-            except ImageError as error:
-                failed.append((picture.place, error.what))
-        found = images[: len(kept)]
-        return pictures, torch.from_numpy(found) if self.share else found, kept, failed
-
-    def _read(self, picture: Entry) -> Tensor:
-        if picture.fault is not None:
-            raise ImageError(picture.fault, where=picture.id)
-        if picture.box is None:
-            return read_picture(picture.image, name=picture.id, view=self.transform)
-        if self._whole[0] != picture.image:
-            self._whole = picture.image, read_picture(picture.image, name=picture.id)
-        return cut(self._whole[1], picture.box, picture.id)
-
-
-def _decoded(pictures: Iterator[Entry], transform: TestTransform, batch_size: int, workers: int) -> Iterator[_Decoded]:
-    """All batches, the next ones decoded ahead; the source is read no further than they need."""
-    share = workers > 0 and memory_to_share(batch_size * 3 * transform.size**2, workers)
-    batches = iter(lambda: list(islice(pictures, batch_size)), [])
-    return from_workers(_Decoder(transform, share), batches, workers)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -65,6 +65,14 @@ class Encoder:
         transform = TestTransform(info.image["size"], info.image["fit"])
         learned = None if info.calibration is None else Calibration.from_json(info.calibration)
         return cls(model.to(device).eval(), transform, model_fingerprint(path), precision, learned)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: all but the packed network, which is made again there."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def on(self, device: torch.device) -> Encoder:
+        """The same, computing there; the model moves."""
+        return replace(self, model=self.model.to(device))
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -171,14 +171,14 @@ def test_equal_scores_come_in_the_order_of_their_ids(index):
 
 @pytest.mark.parametrize("engine", ["lancedb", "exact"])
 def test_float16_is_what_is_stored_and_what_scores_are_of(engine, tmp_path):
-    info = replace(INFO, precision="float16")
+    info = replace(INFO, storage="float16")
     queries = vectors(5, seed=1)
     with create_index(tmp_path / "index", info, engine) as index:
         ids, given = fill(index)
         stored = given.astype(np.float16).astype(np.float32)
         assert not np.array_equal(stored, given)
     with open_index(tmp_path / "index") as index:
-        assert index.info.precision == "float16"
+        assert index.info.storage == "float16"
         assert np.array_equal([record.vector for record in index.get(ids)], stored)
         scores = (queries.astype(np.float64)[:, None] * stored.astype(np.float64)).sum(2)
         for answers in (index.search(queries, 7), [index.search(query, 7)[0] for query in queries]):
@@ -197,10 +197,10 @@ def test_float16_is_what_is_stored_and_what_scores_are_of(engine, tmp_path):
 
 def test_an_index_of_float32_says_what_it_said_before(index):
     content = json.loads((index.folder / "index.json").read_text())
-    assert "precision" not in content
-    assert index.info.precision == "float32"
-    with pytest.raises(SearchError, match="no precision 'int8'"):
-        replace(INFO, precision="int8")
+    assert "storage" not in content
+    assert index.info.storage == "float32"
+    with pytest.raises(SearchError, match="storage is int8"):
+        replace(INFO, storage="int8")
 
 
 def test_an_empty_index_and_more_hits_than_pictures(index):

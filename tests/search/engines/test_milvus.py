@@ -121,6 +121,7 @@ def test_a_collection_of_an_earlier_version_stays_exact(milvus_server, tmp_path)
         assert index.search(clustered(1, 1, WIDE))[0][0].score == pytest.approx(best)
 
 
+@pytest.mark.timeout(900)
 def test_two_servers_answer_from_one_collection(milvus_server, tmp_path, photographs):
     pictures = sorted((photographs / "cars196" / "images").rglob("*.jpg"))[:6]
     model = tiny_model(tmp_path) / "model.safetensors"

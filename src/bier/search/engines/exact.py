@@ -153,7 +153,7 @@ class ExactIndex(Index):
     # --- the log ---
 
     def _block(self, rows: Rows) -> bytes:
-        flat = pa.array(rows.vectors.reshape(-1).astype(self.info.precision))
+        flat = pa.array(rows.vectors.reshape(-1).astype(self.info.storage))
         columns = {"id": rows.ids, "vector": pa.FixedSizeListArray.from_arrays(flat, self.info.dimensions)}
         fields = {
             field: pa.array([row[field] for row in rows.metadata], arrow_type(kind))

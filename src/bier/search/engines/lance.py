@@ -236,7 +236,7 @@ class LanceIndex(ApproximateIndex):
                 self._table.create_scalar_index(name, index_type="LABEL_LIST" if name in lists else "BTREE")
 
     def _arrow(self, rows: Rows) -> Any:
-        flat = pa.array(rows.vectors.reshape(-1).astype(self.info.precision))
+        flat = pa.array(rows.vectors.reshape(-1).astype(self.info.storage))
         vectors = pa.FixedSizeListArray.from_arrays(flat, self.info.dimensions)
         fields = {column(field): [row[field] for row in rows.metadata] for field in self.info.fields}
         return pa.table({"id": rows.ids, "vector": vectors, **fields}, schema=self._schema)
@@ -291,7 +291,7 @@ def _schema(info: IndexInfo) -> Any:
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            pa.field("vector", pa.list_(pa.type_for_alias(info.precision), info.dimensions), nullable=False),
+            pa.field("vector", pa.list_(pa.type_for_alias(info.storage), info.dimensions), nullable=False),
             *(pa.field(column(field), arrow_type(kind)) for field, kind in info.kinds.items()),
         ]
     )

@@ -69,7 +69,7 @@ class Callback:
         """While the pictures that judge an epoch are embedded: how many are done, and what is left of the whole run."""
 
     def on_validation(self, run: Running, scores: Mapping[str, float]) -> None:
-        """After each epoch, with ``recall@1`` and ``map_at_r`` (0 to 1) on held-out classes, where there are any."""
+        """After each epoch that is validated, with ``recall@1`` and ``map_at_r`` (0 to 1) on held-out classes."""
 
     def on_epoch(self, run: Running, epoch: Epoch) -> None:
         """After each epoch, with what stands in ``history.jsonl``; ``epoch.kept`` says if its weights are kept."""
