@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from bier.data import Manifest, TrainTransform, open_source, read_image
 from bier.errors import ImageError
-from bier.search.cascade import Cascade, Precision, Stages
+from bier.search.base import Precision
+from bier.search.cascade import Cascade, Stages
 from bier.settings.schema import DataConfig
 from bier.vectors.encoder import Encoder
 
