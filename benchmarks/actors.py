@@ -2,10 +2,10 @@
 
     python benchmarks/actors.py [--pictures 100 400] [--actors 1 2] [--data ../shared/data]
 
-Each row is a command `bier embed` with an untrained lite0 of 224 pixels, on so many photographs, with one thread for
-each process that computes. CPU time is that of the *command*, of its *actors*, and of *Ray* itself. From the two sizes
-follow what a start costs, and what a picture costs after that. Both are ratios to one process. What Ray itself takes
-goes with the time that passes, and is given as such: a busy machine stretches that time.
+Each row is a command `bier embed` with an untrained lite0 of 224 pixels, on so many photographs, in batches of 8. Each
+process that computes has one thread. CPU time is that of the *command*, of its *actors*, and of *Ray* itself. From the
+two sizes follow what a start costs, and what a picture costs after that. Both are ratios to one process. What Ray
+itself takes goes with the time that passes, and is given as such: a busy machine stretches that time.
 
 The last table is arithmetic, not a measurement: a million pictures on n actors with a core each, if each costs what one
 costs here, and nothing else is in short supply.
@@ -131,8 +131,9 @@ def main() -> None:
     options = parser.parse_args()
     # Ray lowers the priority of actors, which on a busy machine would count against them.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    engines = {"one process": ["--workers", "0"]}
-    engines |= {f"{count} actors": ["--engine", "ray", "--actors", str(count)] for count in options.actors}
+    small = ["--workers", "0", "--batch-size", "8"]  # so that a few pictures make tasks for all
+    engines = {"one process": small}
+    engines |= {f"{count} actors": [*small, "--engine", "ray", "--actors", str(count)] for count in options.actors}
     costs: dict[str, list[Cost]] = {name: [] for name in engines}
     print("| | pictures | command, CPU s | actors, CPU s | Ray, CPU s | Ray, of a core |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
