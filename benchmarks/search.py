@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import faiss
 import numpy as np
@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from bier.data import Manifest, TrainTransform, open_source, read_image
 from bier.errors import ImageError
-from bier.search.staged import Cascade
+from bier.search.base import Precision
+from bier.search.cascade import Cascade, Stages
 from bier.settings.schema import DataConfig
 from bier.vectors.encoder import Encoder
 
@@ -92,8 +93,9 @@ def methods(stored: Vectors, sizes: list[int], cache: Path) -> dict[str, Method]
     graph = _graph(stored, cache)
     for breadth in (16, 32, 64, 128):
         found[f"HNSW32 (faiss), efSearch {breadth}"] = partial(_walk, graph, breadth)
-    for precision in ("float32", "bfloat16"):
-        cascade = Cascade(stored, sizes, precision)
+    for precision in get_args(Precision):
+        stages = Stages(tuple(sizes), precision)
+        cascade = Cascade([stages.block(stored)], stages)
         for shortlist in (100, 200, 300, 500, 1000, 2000):
             found[f"staged, {precision}, shortlist {shortlist}"] = partial(_descend, cascade, shortlist)
     return found

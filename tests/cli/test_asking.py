@@ -90,6 +90,7 @@ def test_mistakes_are_one_message(
         ([address, tmp_path / "none.jpg"], "cannot be read"),
         ([address, tmp_path / "text.jpg"], "text.jpg"),
         ([address, photos[0], "--staged"], "is decided by the server"),
+        ([address, photos[0], "--recall", "0.9"], "is decided by the server"),
         ([address, photos[0], "--min-confidence", "0.5"], "has no calibration"),
         ([address, photos[0], "--where", "colour=red"], "no field 'colour'"),
         ([address, photos[0], "--learners", "7"], "learner"),

@@ -44,7 +44,7 @@ def test_an_index_remembers_its_precision_and_queries_follow_it_where_that_is_fa
 ) -> None:
     index, query = tmp_path / "index", photos / "1.png"
     assert run(capsys, "index", photos, "-o", index, "--model", model, "--engine", "exact")[0] == 0
-    assert "precision:   bfloat16" in run(capsys, "index", "info", index)[1]
+    assert "computed in bfloat16" in run(capsys, "index", "info", index)[1]
     with open_index(index) as opened:
         encoder = load_encoder(opened)
     assert isinstance(encoder, Encoder)
@@ -84,7 +84,7 @@ def test_vectors_of_embed_bring_their_precision(
     vectors, index = tmp_path / "vectors", tmp_path / "index"
     assert run(capsys, "embed", model, photos, "-o", vectors, "--precision", "bfloat16")[0] == 0
     assert run(capsys, "index", vectors, "-o", index, "--engine", "exact")[0] == 0
-    assert "precision:   bfloat16" in run(capsys, "index", "info", index)[1]
+    assert "computed in bfloat16" in run(capsys, "index", "info", index)[1]
 
 
 def test_bfloat16_is_refused_where_it_would_be_slower(

@@ -47,6 +47,17 @@ def photos(photographs: Path, tmp_path: Path) -> Path:
     return root
 
 
+def test_an_index_of_half_the_size(photos, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    index = tmp_path / "index"
+    made = ["index", photos, "-o", index, "--model", model, "--engine", "exact"]
+    assert run(capsys, *made, "--type", "float16")[0] == 0
+    assert "float16, 192 bytes each" in run(capsys, "index", "info", index)[1]
+    assert "0 replaced, 13 unchanged" in run(capsys, *made)[1]
+    code, _, error = run(capsys, *made, "--type", "float32")
+    assert (code, "stores float16" in error) == (2, True)
+
+
 @pytest.mark.parametrize("engine", ["lancedb", pytest.param("exact", marks=pytest.mark.slow)])
 def test_from_photographs_to_answers(photos, model, tmp_path, capsys, monkeypatch, engine):
     monkeypatch.setenv("COLUMNS", "200")
@@ -128,6 +139,8 @@ def test_mistakes_are_one_message(photos, model, tmp_path, capsys, monkeypatch):
         (["search", index, query, "--learners", "2-3"], "no learners '2-3'"),
         (["search", index, query, "--learners", "4"], "write one of 1 to 3"),
         (["search", index, query, "--learners", "1", "--staged"], "--staged searches with all learners"),
+        (["search", index, query, "--recall", "0.9"], "is of searches in stages"),
+        (["search", index, query, "--staged", "--recall", "1"], "out of range for a search in stages"),
         (["search", index, query, "--box", 5000, 0, 10, 10], "outside the picture"),
         (["search", index, query, "--box", -9, -9, 20, 0], "--box: a box of width 20 and height 0"),
         (["search", index, query, "--box", 1, 2, 3], "--box"),

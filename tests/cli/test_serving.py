@@ -150,6 +150,7 @@ def test_mistakes_get_one_message(
     assert "gone.safetensors" in message([index, "--port", "0", "--model", str(tmp_path / "gone.safetensors")], capsys)
     uploads = ["--keep-uploads", str(folder / "model.safetensors")]
     assert "model.safetensors: uploads cannot be kept there" in message([index, "--port", "0", *uploads], capsys)
+    assert "is of searches in stages" in message([index, "--port", "0", "--recall", "0.9"], capsys)
     assert "limits kept uploads" in message([index, "--port", "0", "--keep-uploads-limit", "5"], capsys)
     assert "is no index" in message([str(tmp_path), "--port", "0"], capsys)
     assert "BIER_TOKEN" in message([index, "--port", "0", "--host", "0.0.0.0"], capsys)

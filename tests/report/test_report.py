@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bier.errors import BierError, DataError, StorageError
 from bier.records.bits import packed
 from bier.records.run import RunRecords
 from bier.report import write_report
+from bier.report.charts import validation_chart, validation_map_chart
 
 
 def change(path: Path, **values) -> None:
@@ -374,3 +376,14 @@ def test_of_equal_epochs_the_first_was_kept(write_run, report):
     lines = [json.dumps({"epoch": i, "validation": {"recall@1": r}} | record) for i, r in enumerate(recalls, 1)]
     (run / "history.jsonl").write_text("\n".join(lines))
     assert "Epoch 2 of 4 was kept" in report(run).text
+
+
+def test_the_line_of_validation_goes_on_over_epochs_that_were_not_validated(write_run):
+    run = write_run()
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    few = [{**line, "validation": line["validation"] if line["epoch"] % 3 == 0 else None} for line in lines]
+    (run / "history.jsonl").write_text("\n".join(map(json.dumps, few)) + "\n")
+    charts = [validation_chart(RunRecords.load(run)), validation_map_chart(RunRecords.load(run))]
+    for chart in charts:
+        [points] = re.findall(r'<polyline points="([^"]*)"', chart)
+        assert len(points.split()) == sum(line["epoch"] % 3 == 0 for line in lines)

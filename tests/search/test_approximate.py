@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from bier.cli.entry import main
 from bier.errors import SearchError
 from bier.search import Hit, Index, IndexInfo, create_index, open_index
 from bier.search.approximate import ApproximateIndex, Approximation, check_recall, read, recall_of
+from bier.system.locks import release, try_lock
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(8, 24), scales=(0.5, 0.8))
 COUNT = 4000
@@ -149,6 +152,50 @@ def test_exact_searches_can_be_asked_for(tmp_path: Path) -> None:
         queries = clustered(20, 1, INFO)
         assert index.search(queries) == index.search(queries, exact=True)
         assert index.keep_tuned() == Approximation(1.0)
+
+
+def test_two_who_build_at_once_are_one_message_and_adding_goes_on(folder: Path, index: ApproximateIndex) -> None:
+    held = try_lock(folder / "approximate.lock", os.O_RDWR | os.O_CREAT)
+    assert held is not None
+    known = index.approximation
+    try:
+        with pytest.raises(SearchError, match="its approximate index is being built by another process"):
+            index.tune(0.95)
+        told: list[str] = []
+        assert index.keep_tuned(told.append, 0.95) == known
+        assert told == ["another process builds the approximate index: this is left to it"]
+    finally:
+        release(held)
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from bier.search.generations import writing
+with writing(Path(sys.argv[1])):
+    print("writes", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_wait_for_another_writer_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with create_index(tmp_path / "index", INFO, "exact") as index:
+        command = [sys.executable, "-c", WRITER, str(tmp_path / "index")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            assert other.stdin is not None
+            other.stdout.readline()
+            adding = threading.Thread(target=add, args=(index, 3, 0, "p"))
+            adding.start()
+            deadline = time.monotonic() + 20
+            while not caplog.messages and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert "another process writes the index" in caplog.text
+            assert adding.is_alive()
+            other.stdin.write("\n")
+            other.stdin.flush()
+            adding.join(20)
+        assert index.count() == 3
 
 
 def test_mistakes_are_one_message(tmp_path: Path, folder: Path) -> None:

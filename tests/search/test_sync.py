@@ -31,6 +31,18 @@ def index(request, tmp_path):
         yield made
 
 
+@pytest.mark.parametrize("engine", [pytest.param("lancedb", marks=pytest.mark.slow), "exact"])
+def test_rounded_vectors_are_no_change_and_a_rebuild_keeps_their_precision(engine, tmp_path):
+    painted(tmp_path / "photos")
+    info = IndexInfo(ENCODER.fingerprint, ENCODER.sizes, ENCODER.scales, storage="float16")
+    with create_index(tmp_path / "index", info, engine) as made:
+        assert synced(made, tmp_path / "photos") == ((20, 0, 0, 0, 0), 20)
+        assert synced(made, tmp_path / "photos") == ((0, 0, 0, 0, 20), 0)
+    rebuild_index(tmp_path / "index", Colours(2))
+    with open_index(tmp_path / "index") as rebuilt:
+        assert (rebuilt.info.storage, rebuilt.count()) == ("float16", 20)
+
+
 @pytest.fixture
 def photos(tmp_path, index):
     return sorted((tmp_path / "photos").rglob("*.png"))

@@ -62,6 +62,14 @@ def test_each_filter_has_its_list(index: WatchedIndex) -> None:
     assert index.scans == 3, "the engine's count tells that there are none"
 
 
+def test_what_changes_is_listed_at_once(index: WatchedIndex) -> None:
+    listing = Listing(index, 25)
+    assert "05" in names(listing, "a")
+    index.add(["05"], np.full((1, 2), 0.5**0.5), [{"label": "b"}])
+    assert "05" not in names(listing, "a")
+    assert "05" in names(listing, "b")
+
+
 def test_reading_ends_with_the_last_picture(index: WatchedIndex) -> None:
     assert len(names(Listing(index, 25), "a")) == 20
     assert index.batches == 2

@@ -25,3 +25,31 @@ def searches(opened: Index) -> str:
         f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
         f"at {known.pictures:,} pictures; {setting})"
     )
+
+
+def in_stages(opened: Index) -> dict[str, str]:
+    """The same of searches in stages, a line of `bier index info`; nothing before the first one."""
+    from bier.search.shortlist import in_words, known
+
+    measured = known(opened.folder)
+    return {} if measured is None else {"stages": in_words(measured)}
+
+
+def recall_of_stages(recall: float | None, staged: bool) -> float:
+    """What ``--recall`` asks for beside ``--staged``.
+
+    Raises:
+        ConfigError: it stands without ``--staged``.
+        SearchError: it is out of range.
+    """
+    from bier.errors import ConfigError
+    from bier.search.approximate import USUAL_RECALL
+    from bier.search.shortlist import check_recall
+
+    if recall is None:
+        return USUAL_RECALL
+    if not staged:
+        remedy = "add --staged; the recall of other searches is chosen by `bier index tune INDEX --recall`"
+        raise ConfigError("is of searches in stages", where="--recall", remedy=remedy)
+    check_recall(recall)
+    return recall

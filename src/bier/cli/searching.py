@@ -11,11 +11,12 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from bier.cli.app import ClassDepth, LabelSeparator, Objects, Precision, TrustCode, app, left_out, output, terminal
-from bier.cli.index_words import searches
+from bier.cli.index_words import in_stages, searches
 
 if TYPE_CHECKING:
     from bier.data.fields import Kinds
     from bier.search import Answer, Index, IndexInfo, Rows
+    from bier.search.base import Storage
     from bier.search.duplicates import Duplicates, Stored
     from bier.system.hardware import Hardware
     from bier.vectors.parts import VectorBatch
@@ -36,6 +37,10 @@ def fill_index(
     engine: Annotated[str | None, Parameter(help="lancedb, exact or milvus. [default: lancedb]")] = None,
     uri: Annotated[
         str | None, Parameter(help="For milvus the server, http://HOST:19530; for lancedb a bucket, s3://BUCKET/NAME.")
+    ] = None,
+    type: Annotated[
+        Literal["float32", "float16"] | None,
+        Parameter(help="Type of the numbers of a new index; float16 takes half the disk. [default: float32]"),
     ] = None,
     prefix: Annotated[str, Parameter(help="Put before every id, to tell several sources in one index apart.")] = "",
     moved: Annotated[bool, Parameter(help="Known ids may have moved to other paths.", negative="")] = False,
@@ -63,7 +68,7 @@ def fill_index(
     unread: list[str] = []
     computing = _computing(out, device, precision)
     given = _source(source, model, computing, trust_code, class_depth, label_separator, objects, prefix, unread)
-    with _opened_or_new(out, given, engine, uri) as opened, Waiting(console, "indexing", given.count) as waiting:
+    with _opened_or_new(out, given, engine, uri, type) as opened, Waiting(console, "indexing", given.count) as waiting:
         for line in (*_about_precision(opened, given), *_about_fields(opened, given, source)):
             console.print(line, soft_wrap=True)
         filled = fill(
@@ -238,19 +243,25 @@ def show_info(folder: IndexFolder) -> None:
         info = opened.info
         lines = {
             "pictures": f"{opened.count():,}",
-            "engine": " at ".join(filter(None, (info.engine, info.uri)))
-            + f", {info.collection}" * bool(info.collection),
+            "engine": _engine(info),
             "dimensions": f"{info.dimensions} = {' + '.join(map(str, info.sizes))}",
+            "vectors": _stored(info),
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened, folder),
             "searches": searches(opened),
+            **in_stages(opened),
             "model": info.model_path or "place unknown",
-            "precision": info.precision,
             "fingerprint": info.model,
             **about_generations(folder),
         }
     for name, text in lines.items():
         terminal().print(f"{name + ':':13}{text}", soft_wrap=True)
+
+
+def _stored(info: IndexInfo) -> str:
+    """What a vector takes, and how the model made it."""
+    size = info.dimensions * (2 if info.storage == "float16" else 4)
+    return f"{info.storage}, {size:,} bytes each, computed in {info.precision}"
 
 
 def _engine(info: IndexInfo) -> str:
@@ -281,6 +292,9 @@ def search(
     ] = (),
     learners: Annotated[str | None, Parameter(help="A prefix such as 1-2, or one learner such as 2.")] = None,
     staged: Annotated[bool, Parameter(help="In stages: a shortlist by the first learner.", negative="")] = False,
+    recall: Annotated[
+        float | None, Parameter(help="With --staged: share of the ten nearest that is found. [default: 0.98]")
+    ] = None,
     exact: Annotated[bool, Parameter(help="Look at all pictures, whatever it takes.", negative="")] = False,
     box: Annotated[
         tuple[float, float, float, float] | None,
@@ -307,6 +321,7 @@ def search(
     """
     from bier.cli.answers import in_words, withhold
     from bier.cli.asking import ask, is_server
+    from bier.cli.index_words import recall_of_stages
     from bier.data.box import checked_box
     from bier.errors import ConfigError, SearchError, quoted
 
@@ -314,8 +329,9 @@ def search(
         raise ConfigError("no confidence is known of --learners", remedy="leave out --min-confidence or --learners")
     part = checked_box(box, "--box")
     if is_server(folder):
-        for option, given_here in (("--staged", staged), ("--html", html), ("--model", model)):
-            if given_here:
+        given_here = (("--staged", staged), ("--recall", recall), ("--html", html), ("--model", model))
+        for option, value in given_here:
+            if value:
                 raise ConfigError("is decided by the server", where=option, remedy="leave it out")
         answer = ask(
             folder,
@@ -342,6 +358,7 @@ def search(
     from bier.search.filters import parse_filters
     from bier.search.page import write_page
     from bier.search.reranked import RankAgain
+    from bier.system.console import plain_console
     from bier.system.late import waiting
 
     again = None if rerank is None else RankAgain.asked(rerank, "--rerank")
@@ -351,6 +368,7 @@ def search(
         raise ConfigError("--staged searches with all learners", remedy="leave out --staged or --learners")
     if staged and exact:
         raise ConfigError("--staged may miss pictures, and --exact may not", remedy="leave out one of them")
+    wanted = recall_of_stages(recall, staged)
     with waiting():
         opening = open_index(folder)
     with opening as opened:
@@ -364,7 +382,8 @@ def search(
         if calibration is None and min_confidence is not None:
             remedy = f"bier calibrate {quoted(folder)} LABELLED, with labelled pictures"
             raise SearchError("has no calibration, so no confidence is known", where=folder, remedy=remedy)
-        searcher = StagedSearch(opened) if staged else Exactly(opened) if exact else opened
+        tell = plain_console(stderr=True, soft_wrap=True).print
+        searcher = StagedSearch(opened, recall=wanted, tell=tell) if staged else Exactly(opened) if exact else opened
         [answer] = ConfidentSearch(searcher, calibration, again).search(vectors, top, filters)
         count, kinds = opened.count(), opened.info.kinds
     given = withhold(answer, min_confidence)
@@ -606,11 +625,11 @@ def _about_fields(opened: Index, given: _Given, source: str) -> list[str]:
     return lines
 
 
-def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None) -> Index:
+def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None, type: Storage | None) -> Index:
     from bier.errors import SearchError
     from bier.search import create_index, open_index
 
-    info = given.info
+    info = replace(given.info, storage=type or "float32")
     if not (out / "index.json").exists():
         return create_index(out, info, engine, uri=uri)
     opened = open_index(out)
@@ -626,6 +645,9 @@ def _opened_or_new(out: Path, given: _Given, engine: str | None, uri: str | None
     if engine not in (None, there.engine):
         opened.close()
         raise SearchError(f"is an index of the engine {there.engine}", where=out, remedy="leave out --engine")
+    if type not in (None, there.storage):
+        opened.close()
+        raise SearchError(f"stores {there.storage}", where=out, remedy="leave out --type, or make a new index")
     if uri is not None and uri.rstrip("/") != (there.uri or "").rstrip("/"):
         opened.close()
         raise SearchError(f"its vectors lie at {there.uri or 'the folder itself'}", where=out, remedy="leave out --uri")

@@ -26,6 +26,9 @@ def serve(
     staged: Annotated[
         bool, Parameter(help="In stages: a shortlist by the first learner, from a copy in memory.", negative="")
     ] = False,
+    recall: Annotated[
+        float | None, Parameter(help="With --staged: share of the ten nearest that is found. [default: 0.98]")
+    ] = None,
     rerank: Annotated[
         str | None,
         Parameter(help="Rank the first hits again: k-reciprocal, alpha-qe or dba, unless a request says otherwise."),
@@ -59,6 +62,7 @@ def serve(
 
     Requests must carry the secret in the environment variable BIER_TOKEN. Without one, only this machine is served.
     """
+    from bier.cli.index_words import recall_of_stages
     from bier.errors import ConfigError
     from bier.search.reranked import RankAgain
     from bier.serve import ServeSettings
@@ -82,6 +86,7 @@ def serve(
         uploads=keep_uploads,
         uploads_bytes=int((keep_uploads_limit or MEGABYTES_KEPT) * 1e6),
         staged=staged,
+        recall=recall_of_stages(recall, staged),
         rerank=None if rerank is None else str(RankAgain.asked(rerank, "--rerank").reranking),
         batch=batch,
         queue=queue,

@@ -45,18 +45,21 @@ def learner_loss_chart(run: RunRecords) -> Markup:
 def validation_chart(run: RunRecords) -> Markup:
     best = chosen_epoch(run.history)
     told = f"; highest {with_sign(best.validation_recall)} in epoch {best.epoch}" if best else ""
-    points = _by_epoch(run, lambda epoch: 100 * epoch.validation_recall)
+    points = _by_validated_epoch(run, lambda epoch: 100 * epoch.validation_recall)
     return _over_epochs([Series("R@1", "ensemble", points)], f"Validation Recall at 1 by epoch{told}.", run)
 
 
 def validation_map_chart(run: RunRecords) -> Markup:
-    points = _by_epoch(run, lambda epoch: 100 * epoch.validation_map_at_r)
+    points = _by_validated_epoch(run, lambda epoch: 100 * epoch.validation_map_at_r)
     return _over_epochs([Series("MAP@R", "ensemble", points)], "Validation MAP at R by epoch.", run)
 
 
-def compared_over_epochs(runs: Sequence[RunRecords], value: Callable[[Epoch], float], what: str) -> Markup:
-    """One line for each run, named by its letter."""
-    series = [Series(letter(i), color(i), _by_epoch(run, value)) for i, run in enumerate(runs)]
+def compared_over_epochs(
+    runs: Sequence[RunRecords], value: Callable[[Epoch], float], what: str, *, validated: bool = False
+) -> Markup:
+    """One line for each run, named by its letter; of a value that only ``validated`` epochs have, or of all."""
+    points = _by_validated_epoch if validated else _by_epoch
+    series = [Series(letter(i), color(i), points(run, value)) for i, run in enumerate(runs)]
     ends = [f"{line.name} ends at {number(line.finite[-1][1])}" for line in series if line.finite]
     return _over_epochs(series, f"{what} by epoch: {'; '.join(ends)}.")
 
@@ -154,6 +157,13 @@ def _told(edges: Sequence[float], above: Sequence[float], below: Sequence[float]
 
 def _by_epoch(run: RunRecords, value: Callable[[Epoch], float]) -> list[tuple[float, float]]:
     return [(float(epoch.epoch), value(epoch)) for epoch in run.history]
+
+
+def _by_validated_epoch(run: RunRecords, value: Callable[[Epoch], float]) -> list[tuple[float, float]]:
+    """The line goes on over epochs that were not validated; the axis begins with the first epoch all the same."""
+    points = _by_epoch(run, value)
+    judged = zip(points[1:], run.history[1:], strict=True)
+    return points[:1] + [point for point, epoch in judged if epoch.validation]
 
 
 def _over_epochs(series: Sequence[Series], describe: str, run: RunRecords | None = None) -> Markup:

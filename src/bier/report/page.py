@@ -78,7 +78,7 @@ def _comparison(runs: Sequence[RunRecords]) -> dict[str, Any]:
         "differences": tables.differences(runs),
         "recall": charts.recall_chart(ensembles),
         "validation": charts.compared_over_epochs(
-            runs, lambda epoch: 100 * epoch.validation_recall, "Validation Recall at 1 in percent"
+            runs, lambda epoch: 100 * epoch.validation_recall, "Validation Recall at 1 in percent", validated=True
         ),
         "loss": charts.compared_over_epochs(runs, lambda epoch: epoch.loss, "Training loss"),
         "shared": shared_queries(runs),

@@ -7,8 +7,10 @@ changes a score or the order.
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +22,16 @@ from numpy.typing import ArrayLike
 from bier.errors import SearchError
 from bier.search.base import Hit, Index, IndexInfo, Ranked, Rows, Vectors
 from bier.search.filters import Filters
+from bier.search.writers import index_errors
 from bier.system.files import WhileUnchanged, write_json
 from bier.system.json_files import read_object
 from bier.system.json_values import number, object_of, one_of, record, whole
+from bier.system.locks import release, try_lock
 
 FILE = "approximate.json"
 FORMAT = "bier-approximate-1"
+LOCK = "approximate.lock"
+"""Is held by who builds and measures."""
 
 USUAL_RECALL = 0.98
 WORTH_IT = 50_000
@@ -66,6 +72,10 @@ class Approximation:
     """The highest recall of any setting, where none reaches what was wanted."""
 
 
+class BuiltElsewhereError(SearchError):
+    """Another process builds the approximate index."""
+
+
 class ApproximateIndex(Index):
     """An engine that can have an approximate index, and uses it as long as nobody asks for exact answers.
 
@@ -98,7 +108,8 @@ class ApproximateIndex(Index):
             tell: is told of each stage.
 
         Raises:
-            SearchError: the recall is out of range, there are too few pictures, or the engine fails.
+            SearchError: the recall is out of range, there are too few pictures, another process builds, or the engine
+                fails.
         """
         check_recall(self, recall)
         known, count = self.approximation, self.count()
@@ -110,12 +121,32 @@ class ApproximateIndex(Index):
                 where=self.folder,
                 remedy="search it as it is: exact answers take milliseconds",
             )
+        with self._only_builder():
+            return self._tuned(recall, known, count, tell)
+
+    def _tuned(self, recall: float, known: Approximation | None, count: int, tell: Tell) -> Approximation:
         # Until the new one is measured, searches take the most careful setting, or are exact if there was none.
         careful = self.ladder[-1] if known is not None and known.setting else None
         self._keep(Approximation(recall, setting=careful))
         tell(f"building the approximate index of {count:,} pictures")
         self._build()
         return self._keep(self._measured(recall, count, tell))
+
+    @contextmanager
+    def _only_builder(self) -> Iterator[None]:
+        """No other process builds; raises `BuiltElsewhereError` if one does."""
+        with index_errors(self.folder):
+            lock = try_lock(self.folder / LOCK, os.O_RDWR | os.O_CREAT)
+        if lock is None:
+            raise BuiltElsewhereError(
+                "its approximate index is being built by another process",
+                where=self.folder,
+                remedy="wait until that has ended; `bier index info` then shows what it has reached",
+            )
+        try:
+            yield
+        finally:
+            release(lock)
 
     def keep_tuned(self, tell: Tell = silent, recall: float | None = None) -> Approximation | None:
         """Build, or build anew, where the number of pictures or another recall asks for it.
@@ -132,7 +163,11 @@ class ApproximateIndex(Index):
         measured = known is not None and known.wanted == wanted and known.queries > 0
         if known is not None and measured and known.pictures / GROWN < count < known.pictures * GROWN:
             return known
-        return self.tune(wanted, tell)
+        try:
+            return self.tune(wanted, tell)
+        except BuiltElsewhereError:
+            tell("another process builds the approximate index: this is left to it")
+            return self.approximation
 
     def _measured(self, wanted: float, count: int, tell: Tell) -> Approximation:
         tell(f"searching exactly for {min(QUERIES, count):,} pictures, to measure recall")
@@ -239,23 +274,23 @@ _described = record(
 )
 
 
-def read(folder: Path) -> Approximation | None:
-    """What approximate.json says; None without it.
+def read(folder: Path, name: str = FILE) -> Approximation | None:
+    """What approximate.json says, or a file like it; None without it.
 
     Raises:
         SearchError: the file is damaged.
     """
-    file = folder / FILE
+    file = folder / name
     try:
         content = _described(read_object(file), "")
     except FileNotFoundError:
         return None
     except ValueError as error:
-        remedy = "remove the file: the next `bier index` or `bier index tune` makes it anew"
+        remedy = "remove the file: the next `bier index`, `bier index tune` or `--staged` makes it anew"
         raise SearchError(f"is damaged: {error}", where=file, remedy=remedy) from error
     return Approximation(**{name: value for name, value in content.items() if name != "format"})
 
 
-def write(folder: Path, known: Approximation) -> None:
+def write(folder: Path, known: Approximation, name: str = FILE) -> None:
     content = {name: value for name, value in asdict(known).items() if value is not None}
-    write_json(folder / FILE, {"format": FORMAT, **content})
+    write_json(folder / name, {"format": FORMAT, **content})

@@ -6,7 +6,7 @@ import math
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from bier.data.fields import KINDS, LONGEST_FIELD, Kind, Kinds, Value, size
 from bier.errors import SearchError
+from bier.search.columns import Columns
 from bier.search.filters import Filters, check_fields, check_filters, check_value
 from bier.vectors.layout import check_layout, wrong_length
 
 Item = TypeVar("Item")
 Vectors = NDArray[np.float32]
 Precision = Literal["float32", "bfloat16"]
+Storage = Literal["float32", "float16"]
 LONGEST_ID = 4096
 """Bytes of an id in UTF-8: as long as a path may be."""
 
@@ -30,6 +32,8 @@ RESTORE = "restore the index from a backup, or index again"
 """What to do about damage."""
 
 _SPARE = 16
+_ROUNDING: Mapping[Storage, float] = {"float32": 1e-6, "float16": 5e-4}
+"""Of an engine's own scores, as a share of the product of both lengths."""
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -61,6 +65,8 @@ class IndexInfo:
     """Of fields that are not of texts: their kind, as in `bier.data.fields`."""
     precision: Precision = "float32"
     """In what the model computed the vectors that it holds."""
+    storage: Storage = "float32"
+    """Of the stored vectors. Those of float16 take half the room; scores are of what is stored."""
 
     def __post_init__(self) -> None:
         try:
@@ -76,9 +82,9 @@ class IndexInfo:
         for name in self.fields:
             _check_field(name)
         if self.precision not in get_args(Precision):
-            raise SearchError(
-                f"precision is {str(self.precision)[:80]}", remedy=f"give one of: {', '.join(get_args(Precision))}"
-            )
+            raise _no_choice("precision", self.precision, get_args(Precision))
+        if self.storage not in get_args(Storage):
+            raise _no_choice("storage", self.storage, get_args(Storage))
         self._check_types()
 
     def _check_types(self) -> None:
@@ -249,7 +255,10 @@ class Index(ABC):
             found = candidates(asked[pending], fetch)
             for q, rows in zip(pending, found, strict=True):
                 answers[q] = Ranked.of(asked[q], self.sound(rows))
-            pending = [q for q in pending if fetch < self.most and not _settled(asked[q], answers[q], top, fetch)]
+            rounding = _ROUNDING[self.info.storage]
+            pending = [
+                q for q in pending if fetch < self.most and not _settled(asked[q], answers[q], top, rounding, fetch)
+            ]
             fetch = min(4 * fetch, self.most)
         return [answers[q].first(top) for q in range(len(asked))]
 
@@ -290,6 +299,15 @@ class Index(ABC):
         check_fields({field: None}, self.info.kinds, self.folder)
         yield from self._values(field)
 
+    def entries(self, where: Mapping[str, Any] | None = None, most: int | None = None) -> Columns:
+        """Ids and fields of the pictures that pass the filters, in some order; of as many at most, if that is given."""
+        filters = self.checked_filters(where)
+        return self._entries(filters, min(self._count(filters), self.most if most is None else most))
+
+    def version(self) -> Hashable:
+        """Another one after each change, by whatever process; None where the engine cannot tell."""
+        return None
+
     def check_files(self) -> int:
         """Compare every file of which a checksum was kept with it; gives their number. Engines do more where they can.
 
@@ -304,12 +322,15 @@ class Index(ABC):
         Raises:
             SearchError: a vector is not one that a model gave: a learner's part has not its length ``s_m``.
         """
-        wrong = wrong_length(rows.vectors, self.info.sizes, self.info.scales)
+        self._check_lengths(rows.vectors, lambda row: rows.ids[row])
+        return rows
+
+    def _check_lengths(self, vectors: Vectors, name: Callable[[int], str]) -> None:
+        wrong = wrong_length(vectors, self.info.sizes, self.info.scales)
         if wrong is not None:
             raise SearchError(
-                f"the vector of {rows.ids[wrong.row][:80]!r} is damaged: {wrong}", where=self.folder, remedy=RESTORE
+                f"the vector of {name(wrong.row)[:80]!r} is damaged: {wrong}", where=self.folder, remedy=RESTORE
             )
-        return rows
 
     def _checked(self, ids: Sequence[str], vectors: ArrayLike, metadata: Sequence[Mapping[str, Any]]) -> Rows:
         checked = self._checked_vectors(np.asarray(vectors), "vectors") if len(ids) else np.empty((0, 0), np.float32)
@@ -325,7 +346,25 @@ class Index(ABC):
             )
         last = {name: row for row, name in enumerate(ids)}
         rows = list(last.values())
-        return Rows(list(last), checked[rows], [self._checked_metadata(metadata[row]) for row in rows])
+        return Rows(list(last), self.rounded(checked[rows]), [self._checked_metadata(metadata[row]) for row in rows])
+
+    def rounded(self, vectors: Vectors) -> Vectors:
+        """(n, D) vectors as the index stores them.
+
+        Raises:
+            SearchError: one is too long for its numbers.
+        """
+        if self.info.storage == "float32":
+            return vectors
+        with np.errstate(over="ignore"):
+            rounded = vectors.astype(np.float16).astype(np.float32)
+        bad = np.flatnonzero(~np.isfinite(rounded).all(1))
+        if len(bad):
+            remedy = "make an index of float32"
+            raise SearchError(
+                f"row {bad[0]} of the vectors does not fit into float16", where=self.folder, remedy=remedy
+            )
+        return rounded
 
     def _checked_vectors(self, vectors: NDArray[Any], what: str) -> Vectors:
         if vectors.ndim != 2 or vectors.shape[1] != self.info.dimensions:
@@ -358,6 +397,22 @@ class Index(ABC):
         """An engine that reads one column faster than all of a picture has its own."""
         for rows in self.scan():
             yield [row[field] for row in rows.metadata]
+
+    def scan_columns(self, batch: int = 8192) -> Iterator[tuple[Columns, Vectors]]:
+        """As `scan`, with ids and fields in columns; an engine that stores columns has its own, many times faster."""
+        for rows in self.scan(batch):
+            yield Columns.of(rows.ids, rows.metadata, self.info.kinds), rows.vectors
+
+    def _entries(self, filters: Filters, wanted: int) -> Columns:
+        """So many that pass; an engine that reads them without their vectors has its own."""
+        found: list[Columns] = []
+        batches = self.scan() if wanted else iter(())
+        for rows in batches:
+            columns = Columns.of(rows.ids, rows.metadata, self.info.kinds)
+            found.append(columns.take(np.flatnonzero(columns.passing(filters))))
+            if sum(map(len, found)) >= wanted:
+                break
+        return Columns.joined(found, self.info.kinds).first(wanted)
 
     # --- what an engine supplies; everything it is given has been checked ---
 
@@ -398,11 +453,11 @@ def exact_scores(query: Vectors, vectors: Vectors) -> NDArray[np.float64]:
     return scores
 
 
-def _settled(query: Vectors, found: Ranked, top: int, fetched: int) -> bool:
+def _settled(query: Vectors, found: Ranked, top: int, rounding: float, fetched: int) -> bool:
     """False if more candidates are needed to tell who shares the last place."""
     if len(found) < fetched:
         return True
-    rounding = 1e-6 * float(np.linalg.norm(query) * np.linalg.norm(found.rows.vectors, axis=1).max())
+    rounding *= float(np.linalg.norm(query) * np.linalg.norm(found.rows.vectors, axis=1).max())
     return bool(found.scores[-1] < found.scores[top - 1] - rounding)
 
 
@@ -442,3 +497,7 @@ def _check_field(name: Any) -> None:
         raise SearchError(
             f"a field cannot be called {name!r}", remedy="use another name: each picture has one of its own"
         )
+
+
+def _no_choice(name: str, value: object, choices: Sequence[str]) -> SearchError:
+    return SearchError(f"{name} is {str(value)[:80]}", remedy=f"give one of: {', '.join(choices)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,7 +79,8 @@ def fill(
     """
     check_recall(index, recall)
     filled, watch = Filled(), watch or SourceWatch(prefix, index.info.kinds)
-    for rows in gathered(batches, prefix, index.info.fields):
+    for given in gathered(batches, prefix, index.info.fields):
+        rows = replace(given, vectors=index.rounded(given.vectors))
         before = index.get(rows.ids)
         changed = []
         for row, record in enumerate(before):

@@ -40,7 +40,11 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
     info = kind.create(folder, info)
     # Last: a folder without this file is no index, whatever else was interrupted.
     content = asdict(info)
-    usual = {"types": {}, "precision": "float32"}  # without which an earlier version reads it, too
+    usual = {
+        "types": {},
+        "precision": "float32",
+        "storage": "float32",
+    }  # without which an earlier version reads it, too
     content = {name: value for name, value in content.items() if name not in usual or value != usual[name]}
     write_json(folder / FILE, {"format": FORMAT, **content, "checksum": checksum(content)})
     return kind(folder, info)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bier.search import approximate, calibration_file, map_file, seen_files
+from bier.search import approximate, calibration_file, map_file, seen_files, shortlist
 from bier.search.folder import ENGINES
 from bier.search.generations import FIRST, Generations
 from bier.search.writers import index_errors
@@ -50,7 +50,15 @@ def _parts(root: Path, generations: Generations, name: str) -> Iterator[Path]:
     if name != FIRST:
         return iter([root / name])
     own = ENGINES[str(generations.first.get("engine", "lancedb"))].files
-    beside = (approximate.FILE, calibration_file.FILE, map_file.FILE, seen_files.FILE, "lock")
+    beside = (
+        approximate.FILE,
+        approximate.LOCK,
+        calibration_file.FILE,
+        map_file.FILE,
+        seen_files.FILE,
+        shortlist.FILE,
+        "lock",
+    )
     found = (root / part for part in (*own, *beside))
     return (part for part in found if part.exists())
 

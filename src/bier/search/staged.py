@@ -1,157 +1,73 @@
-"""Search in stages: the first learner's few dimensions find a shortlist, the whole embedding ranks it.
-
-Only an ensemble of learners can do this: its vector begins with a smaller embedding that was trained to be searched by
-on its own. Stage 1 scans the first learner of all n vectors, stage m ranks what is left by the first m learners
-together, with the weights that they have in the whole, and hands a few on; the last stage gives the whole score. The
-hits are approximate, their scores are not.
-"""
+"""An index searched in stages, from memory: its shortlist is the cheapest that finds the exact answer often enough."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike
 
-from bier.errors import SearchError
-from bier.search.base import Hit, Index, Ranked, Rows, Vectors
-from bier.search.filters import Filters, passing
+from bier.errors import BierError, SearchError
+from bier.search import shortlist as shortlists
+from bier.search.approximate import QUERIES, TOP, USUAL_RECALL, Approximation, Tell, recall_of, silent
+from bier.search.base import Hit, Index, Precision, Ranked, Rows, Vectors
+from bier.search.cascade import Chosen
+from bier.search.snapshot import Snapshot, empty, read, tidied
+from bier.system.allocator import give_back_freed_memory
 
-Precision = Literal["float32", "bfloat16"]
-Chosen = NDArray[np.int64]
-
-_QUERIES_AT_ONCE = 512
-_SCORES_AT_ONCE = 2**21  # these and the next: what stays in a processor's cache
-_PAIRS_AT_ONCE = 256
-_SAMPLE = 4096
-_IN_SAMPLE = 32  # of a shortlist, at least: fewer would tell too little of where it begins
-_NARROWING = 5
-
-
-class Cascade:
-    """Stages over an array of vectors.
-
-    Args:
-        vectors: (n, D) retrieval vectors, finite; kept, not copied.
-        sizes: (M,) dimensions of each learner.
-        precision: of the first stage alone. bfloat16 is faster on processors with instructions for it.
-    """
-
-    def __init__(self, vectors: Vectors, sizes: Sequence[int], precision: Precision = "float32") -> None:
-        self.vectors = vectors
-        self.ends = np.cumsum(sizes).tolist()
-        first = torch.from_numpy(vectors[:, : sizes[0]])
-        self._first = first.to(getattr(torch, precision)).contiguous()
-
-    def nearest(
-        self, queries: Vectors, top: int = 10, shortlist: int = 1000, allowed: NDArray[np.bool_] | None = None
-    ) -> list[tuple[Chosen, Vectors]]:
-        """For each query (q, D) the rows of the ``top`` best, best first, and their scores.
-
-        Args:
-            queries: weighted as the vectors are, all learners.
-            top: rows per query.
-            shortlist: about how many the first learner hands on; each further learner a fifth of that.
-            allowed: (n,) rows that may be found, all by default.
-        """
-        found: list[tuple[Chosen, Vectors]] = []
-        for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            block = queries[start : start + _QUERIES_AT_ONCE]
-            rows, query = self._shortlist(block, max(shortlist, top), allowed)
-            for stage, end in enumerate(self.ends[1:], start=1):
-                scores = self._scores(block, rows, query, end)
-                last = end == self.ends[-1]
-                kept = _best(scores, query, top if last else max(shortlist // _NARROWING**stage, top))
-                rows, query, scores = rows[kept], query[kept], scores[kept]
-            found += _by_query(len(block), rows, query, scores)
-        return found
-
-    def _shortlist(self, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None) -> tuple[Chosen, Chosen]:
-        """Pairs of row and query, about ``count`` for each query, in the order of the rows."""
-        candidates = np.arange(len(self.vectors)) if allowed is None else np.flatnonzero(allowed)
-        if len(candidates) <= 2 * count:
-            return np.repeat(candidates, len(queries)), np.tile(np.arange(len(queries)), len(candidates))
-        first = self._first if allowed is None else self._first[torch.from_numpy(candidates)]
-        asked = torch.from_numpy(queries[:, : self.ends[0]]).to(first.dtype).T
-        bar = _bar(first, asked, count)
-        step = _SCORES_AT_ONCE // len(queries)
-        passed = [
-            np.flatnonzero((first[start : start + step] @ asked >= bar).numpy()) + start * len(queries)
-            for start in range(0, len(first), step)
-        ]
-        rows, query = np.divmod(np.concatenate(passed), len(queries))
-        return candidates[rows], query
-
-    def _scores(self, queries: Vectors, rows: Chosen, query: Chosen, end: int) -> Vectors:
-        """Of each pair, by the first ``end`` dimensions. In the order of rows, memory is read once for all queries."""
-        scores = np.empty(len(rows), dtype=np.float32)
-        vectors, asked = self.vectors[:, :end], queries[:, :end]
-        for start in range(0, len(rows), _PAIRS_AT_ONCE):
-            part = slice(start, start + _PAIRS_AT_ONCE)
-            scores[part] = np.vecdot(vectors[rows[part]], asked[query[part]])
-        return scores
-
-
-def _bar(first: Tensor, asked: Tensor, count: int) -> Tensor:
-    """(q,) the score that about ``count`` rows reach, judged by a sample of them."""
-    size = max(_SAMPLE, _IN_SAMPLE * len(first) // count)
-    sample = (asked.T @ first[:: max(1, len(first) // size)].T).float().numpy()
-    place = sample.shape[1] - max(1, round(count * sample.shape[1] / len(first)))
-    return torch.from_numpy(np.partition(sample, place, axis=1)[:, place]).to(first.dtype)
-
-
-def _best(scores: Vectors, query: Chosen, count: int) -> Chosen:
-    """Positions of each query's ``count`` highest scores, in ascending order."""
-    kept = []
-    for positions in _groups(query):
-        if len(positions) > count:
-            positions = positions[np.argpartition(scores[positions], len(positions) - count)[-count:]]
-        kept.append(positions)
-    return np.sort(np.concatenate(kept))
-
-
-def _groups(query: Chosen) -> list[Chosen]:
-    """Positions of each query, in ascending order."""
-    order = np.argsort(query.astype(np.uint16), kind="stable")  # a radix sort
-    return np.split(order, np.cumsum(np.bincount(query))[:-1])
-
-
-def _by_query(count: int, rows: Chosen, query: Chosen, scores: Vectors) -> list[tuple[Chosen, Vectors]]:
-    if not len(rows):
-        return [(rows, scores)] * count
-    order = [positions[np.argsort(-scores[positions], kind="stable")] for positions in _groups(query)]
-    return [(rows[positions], scores[positions]) for positions in order]
+LOOKS = 1.0
+"""Seconds between two looks whether the index has changed."""
+RESTS = 5
+"""Times as long as it took to follow the index, it is left alone."""
+RETRY = 60.0
+"""Seconds from an index that cannot be read to the next try."""
 
 
 class StagedSearch:
-    """Searches an index in stages, from memory; a snapshot of the index as it was when this was made.
+    """Searches an index in stages. It follows the index: what has changed counts some seconds later.
+
+    The engine ``milvus`` does not tell of changes. There, answers are of the moment when this was made.
 
     Args:
-        index: all its vectors are read, 4 bytes a dimension.
-        shortlist: about how many pictures the first learner hands on; more is slower and finds more.
+        index: all its vectors are read, 4 bytes a dimension, and a sixth more.
+        shortlist: about how many pictures the first learner hands on; by default the fewest that reach the recall.
         precision: of the first stage.
+        recall: recall@10 that is wanted, above 0 and below 1. What is measured is kept in ``staged.json``.
+        tell: is told of stages that take long, and of what was found.
 
     Raises:
-        SearchError: the index holds one learner only.
+        SearchError: the index holds one learner only, is damaged, or the recall is out of range.
     """
 
-    def __init__(self, index: Index, shortlist: int = 1000, precision: Precision = "float32") -> None:
+    def __init__(
+        self,
+        index: Index,
+        shortlist: int | None = None,
+        precision: Precision = "float32",
+        *,
+        recall: float = USUAL_RECALL,
+        tell: Tell = silent,
+    ) -> None:
         if len(index.info.sizes) < 2:
             raise SearchError(
                 "has one learner only: there are no stages", where=index.folder, remedy="search it without stages"
             )
-        batches = list(index.scan())
+        shortlists.check_recall(recall)
         self.info = index.info
-        self._index = index
-        self._shortlist = shortlist
-        self._ids = [name for rows in batches for name in rows.ids]
-        self._metadata = [metadata for rows in batches for metadata in rows.metadata]
-        empty = np.zeros((0, index.info.dimensions), dtype=np.float32)
-        vectors = np.concatenate([empty, *(rows.vectors for rows in batches)])
-        self._cascade = Cascade(vectors, index.info.sizes, precision)
+        self._index, self._wanted, self._tell = index, recall, tell
+        self._given, self.measured = shortlist, None if shortlist else shortlists.known(index.folder, recall)
+        self._now = empty(index, precision)
+        self._version: object = None
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._next, self._stopped = 0.0, False
+        self.catch_up()
+
+    measured: Approximation | None
+    """The shortlist, and the recall that was measured with it; None if the shortlist was given."""
 
     def search(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
         """As `Index.search`, for whole queries: the hits may miss some of the best, the scores are exact."""
@@ -160,15 +76,103 @@ class StagedSearch:
     def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]:
         """As `search`, with the stored vectors."""
         asked, filters = self._index.checked_query(queries, top, where)
-        found = self._cascade.nearest(asked, top, self._shortlist, self._allowed(filters))
-        return [Ranked.of(query, self._rows(rows)) for query, (rows, _) in zip(asked, found, strict=True)]
+        self._follow()
+        now = self._now
+        allowed = now.allowed
+        if filters:
+            passes = np.append(now.columns.passing(filters), False)  # the last one stands for what is of the past
+            allowed = passes[now.places]
+        found = now.cascade.nearest(asked, top, self._shortlist(), allowed)
+        return [_ranked(now, query, rows) for query, (rows, _) in zip(asked, found, strict=True)]
 
-    def _rows(self, rows: Chosen) -> Rows:
-        metadata = [dict(self._metadata[row]) for row in rows]
-        return Rows([self._ids[row] for row in rows], self._cascade.vectors[rows], metadata)
+    def catch_up(self) -> None:
+        """Take up what has changed in the index, now.
 
-    def _allowed(self, filters: Filters) -> NDArray[np.bool_] | None:
-        if not filters:
-            return None
-        passes = passing(filters)
-        return np.array([passes(row) for row in self._metadata], bool)
+        Raises:
+            SearchError: the index is damaged; what was read before goes on answering.
+        """
+        with self._lock:
+            version = self._index.version()
+            now = read(self._index, self._now, lambda: not self._stopped)
+            if now is None:
+                return
+            self._now, self._version = now, version
+            for tidier in tidied(now):
+                self._now = tidier
+            del now
+            give_back_freed_memory()
+            if self._given is None:
+                self._measure()
+
+    def close(self) -> None:
+        """Follow the index no more; it is not closed."""
+        self._stopped = True
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _shortlist(self) -> int:
+        return self._given or shortlists.of(self.measured)
+
+    # --- following the index ---
+
+    def _follow(self) -> None:
+        """Have somebody look whether the index has changed, if nobody has for a while."""
+        if time.monotonic() < self._next or self._stopped or self._lock.locked():
+            return
+        self._next = time.monotonic() + LOOKS
+        try:
+            version = self._index.version()
+        except BierError:  # whoever searches the index itself is told
+            return
+        if version is None or version == self._version:
+            return
+        self._next = float("inf")
+        self._thread = threading.Thread(target=self._catch_up, name="bier-staged", daemon=True)
+        self._thread.start()
+
+    def _catch_up(self) -> None:
+        started = time.monotonic()
+        rests = RETRY
+        try:
+            self.catch_up()
+            rests = LOOKS + RESTS * (time.monotonic() - started)
+        except BierError as error:
+            self._tell(f"the index has changed, and cannot be read: {error}")
+        finally:
+            self._next = time.monotonic() + rests
+
+    # --- measuring ---
+
+    def _measure(self) -> None:
+        """Find the cheapest shortlist, unless that is known of about as many pictures."""
+        count = len(self._now.columns)
+        if not count or shortlists.holds(self.measured, count):
+            return
+        self._tell(f"searching for {min(QUERIES, count):,} of {count:,} pictures, to choose the shortlist")
+        there = np.flatnonzero(self._now.places >= 0)
+        chosen = np.sort(np.random.default_rng(0).permutation(there)[:QUERIES])
+        self.measured = shortlists.cheapest(self._wanted, count, len(chosen), self._recall_of(chosen))
+        self._tell(f"in stages: {shortlists.in_words(self.measured)}")
+        shortlists.keep(self._index.folder, self.measured)
+
+    def _recall_of(self, chosen: Chosen) -> Callable[[int], float]:
+        """The recall of a shortlist, as a function: of pictures that are searched for among the others."""
+        now, queries = self._now, self._now.cascade.vectors(chosen)
+        own = now.columns.take(now.places[chosen]).ids
+        exact = _hits(now, queries, now.cascade.exact(queries, TOP + 1, now.allowed))
+
+        def recall(count: int) -> float:
+            found = now.cascade.nearest(queries, TOP + 1, count, now.allowed)
+            return recall_of(_hits(now, queries, [rows for rows, _ in found]), exact, own)
+
+        return recall
+
+
+def _hits(now: Snapshot, queries: Vectors, found: list[Chosen]) -> list[list[Hit]]:
+    return [_ranked(now, query, rows).hits() for query, rows in zip(queries, found, strict=True)]
+
+
+def _ranked(now: Snapshot, query: Vectors, rows: Chosen) -> Ranked:
+    pictures = now.columns.take(now.places[rows])
+    return Ranked.of(query, Rows(pictures.ids, now.cascade.vectors(rows), pictures.metadata))

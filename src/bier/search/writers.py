@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bier.errors import SearchError, StorageError
 from bier.system.files import storage_error
 
+SILENT = 1.0
+"""Seconds of a wait that nobody is told of."""
+_PAUSE = 0.005
+logger = logging.getLogger("bier.search")
+
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Wait until no other process and no other thread writes the index, and keep them out.
+
+    A wait of more than a second is logged, which is a line on the screen unless a program decides otherwise.
 
     Raises:
         StorageError: the folder cannot be written, or has a file system without locks.
@@ -27,13 +37,13 @@ def only_writer(folder: Path) -> Iterator[None]:
         raise _refused(folder, error) from error
     try:
         with index_errors(folder):
-            _wait_for(lock)
+            _wait_for(lock, folder)
         yield
     finally:
         os.close(lock)
 
 
-def _wait_for(lock: int) -> None:
+def _wait_for(lock: int, folder: Path) -> None:
     if sys.platform == "win32":
         _wait_on_windows(lock)
         return
@@ -43,7 +53,23 @@ def _wait_for(lock: int) -> None:
         raise SearchError(
             "this system cannot lock files, so an index can be read and not written", remedy="write it on another"
         ) from None
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not _soon(partial(fcntl.flock, lock, fcntl.LOCK_EX | fcntl.LOCK_NB)):
+        logger.warning("another process writes the index %s: waiting for it", folder)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _soon(lock: Callable[[], object]) -> bool:
+    """Whether it could be locked within `SILENT` seconds."""
+    begun = time.monotonic()
+    while True:
+        try:
+            lock()
+        except BlockingIOError:
+            if time.monotonic() - begun > SILENT:
+                return False
+            time.sleep(_PAUSE)
+        else:
+            return True
 
 
 def _wait_on_windows(lock: int) -> None:

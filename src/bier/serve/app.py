@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader
 from bier import __version__
 from bier.report.drawing import SCRIPT, STYLE, drawing
 from bier.search import Index, check_model
+from bier.search.approximate import silent
 from bier.serve.following import Follow, Following
 from bier.serve.guard import Guard
 from bier.serve.json_body import describe
@@ -49,7 +50,7 @@ def create_app(
     """
     check_model(index, encoder)
     settings, metrics = settings or ServeSettings(), Metrics()
-    make = partial(Service, settings=settings, metrics=metrics)
+    make = partial(Service, settings=settings, metrics=metrics, tell=silent if follow is None else follow.tell)
     following = Following(make(index, encoder), make, follow, settings.seconds)
     app = FastAPI(
         title="bier",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from bier.search import Index
-from bier.search.filters import passing
+from bier.search.columns import Columns
 from bier.serve.kept import Kept
 
 Entry = tuple[str, dict[str, Any]]
@@ -21,12 +23,13 @@ LISTS = 4
 class Listing:
     """Ids and metadata, without vectors, of at most `most` pictures, read from the engine when first asked for.
 
-    Of a larger index a filter's own pictures are read, at most as many.
+    They are read again when the index has changed, or after a while where the engine cannot tell. Of a larger index a
+    filter's own pictures are read, at most as many.
     """
 
     def __init__(self, index: Index, most: int) -> None:
         self._index, self._most = index, most
-        self._lists: Kept[list[Entry]] = Kept(LISTS)
+        self._lists: Kept[Columns] = Kept(LISTS)
 
     def page(self, offset: int, limit: int, where: Where, *, read: bool = True) -> tuple[list[Entry], int] | None:
         """A page, and how many pictures there are that pass the filters, `most` if there are more.
@@ -35,22 +38,14 @@ class Listing:
         """
         count = self._index.count()
         own = where if count > self._most else {}
-        key = self._index.checked_filters(own)
+        key = self._index.checked_filters(own), self._index.version()
         found = self._lists.get(key, count, lambda: self._read(own)) if read else self._lists.there(key, count)
         if found is None:
             return None
-        if not own:
-            passes = passing(self._index.checked_filters(where))
-            found = [entry for entry in found if passes(entry[1])]
-        return found[offset : offset + limit], len(found)
+        if where and not own:
+            found = found.take(np.flatnonzero(found.passing(self._index.checked_filters(where))))
+        page = found.first(limit, offset)
+        return list(zip(page.ids, page.metadata, strict=True)), len(found)
 
-    def _read(self, own: Where) -> list[Entry]:
-        # The engine counts fast; reading ends with the last that there is.
-        wanted, passes = min(self._most, self._index.count(own)), passing(self._index.checked_filters(own))
-        found: list[Entry] = []
-        batches = self._index.scan() if wanted else iter(())
-        for rows in batches:
-            found += (entry for entry in zip(rows.ids, rows.metadata, strict=True) if passes(entry[1]))
-            if len(found) >= wanted:
-                break
-        return sorted(found[:wanted], key=lambda entry: entry[0])
+    def _read(self, own: Where) -> Columns:
+        return self._index.entries(own, self._most).in_order()

@@ -20,7 +20,7 @@ from bier.data.fields import Value
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
-from bier.search.approximate import Exactly
+from bier.search.approximate import Exactly, Tell, silent
 from bier.search.calibration_file import CurrentCalibration
 from bier.search.confident import Answer, ConfidentSearch
 from bier.search.mapping import MapNow
@@ -31,6 +31,7 @@ from bier.serve.listing import Entry, Listing
 from bier.serve.mapped import Mapped, values
 from bier.serve.metrics import Metrics
 from bier.serve.problems import Refusal
+from bier.serve.recent import Recent
 from bier.serve.settings import ServeSettings
 from bier.serve.threads import Threads
 from bier.serve.thumbnails import SIDES, Thumbnails, jpeg
@@ -38,6 +39,8 @@ from bier.serve.values import Matches, Values
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.objects import box_of
 
+RECENT = 5000
+"""Pictures of which it is known for a while what was answered: some pages."""
 KEPT_QUALITY = 95
 """Of an upload that is kept as a JPEG: nothing is lost that training would see."""
 Vectors = NDArray[np.float32]
@@ -62,17 +65,21 @@ class Uploaded:
 class Service:
     """An index and its model. Everything that takes time happens in threads."""
 
-    def __init__(self, index: Index, encoder: PictureEncoder, settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, index: Index, encoder: PictureEncoder, settings: ServeSettings, metrics: Metrics, tell: Tell = silent
+    ) -> None:
         self.index = index
         self.encoder = encoder
         self.batches = Batches(encoder.encode, settings.batch, settings.wait, metrics.batch)
         self.fields = [field for field in index.info.fields if field != "image"]
         self._usual = None if settings.rerank is None else RankAgain.asked(settings.rerank, always=False)
-        self._whole = StagedSearch(index) if settings.staged else index
+        self._staged = StagedSearch(index, recall=settings.recall, tell=tell) if settings.staged else None
+        self._whole = self._staged or index
         self._calibration = CurrentCalibration(index, encoder)
         self._metrics = metrics
         self._listing = Listing(index, settings.listed)
         self._values = Values(index)
+        self._recent = Recent(RECENT)
         self._mapped = Mapped(index)
         self._decoder, self._pixels = Decoder(settings.decoding), settings.pixels
         self._thumbnails = Thumbnails(settings.thumbnails, self._decoder)
@@ -90,6 +97,8 @@ class Service:
         for threads in (self._decoders, self._shrinkers, self._searches, self._lists, self._readers):
             threads.stop()
         self.batches.stop()
+        if self._staged is not None:
+            self._staged.close()
 
     async def embed(self, pictures: Sequence[Uploaded]) -> Tensor:
         """Whole retrieval vectors (n, D of the model); raises `ImageError` if one of them cannot be read."""
@@ -141,14 +150,18 @@ class Service:
         searcher = Exactly(self.index) if exact else self._whole if learners is None else self.index
         calibration = await self._asked(self._calibration) if judged else None
         search = partial(ConfidentSearch(searcher, calibration, again).search, asked, top, without=without)
+        version = await self._asked(self.index.version)
         [answer] = await self._asked(search, self._checked(where))
+        self._recent.note(version, ((hit.id, hit.metadata) for hit in answer.hits))
         return answer
 
     async def page(self, offset: int, limit: int, where: Where) -> tuple[list[Entry], int]:
         """A page of ids and metadata, and how many pictures the filter lets through."""
+        version = await self._asked(self.index.version)
         page = partial(self._listing.page, offset, limit, self._checked(where))
         found = await self._asked(partial(page, read=False)) or await self._asked(page, threads=self._lists)
         assert found is not None
+        self._recent.note(version, found[0])
         return found
 
     async def values(self, field: str, part: str, limit: int) -> Matches:
@@ -178,9 +191,10 @@ class Service:
 
     async def thumbnail(self, name: str, side: int, *, whole: bool = False) -> bytes:
         """A JPEG; of an object, of its part of the picture, or of the ``whole`` picture."""
-        [record] = await self.stored([name])
-        image = str(record.metadata.get("image") or "")
-        box = None if whole else box_of(record.metadata, self.index.info.kinds)
+        known = self._recent.of(await self._asked(self.index.version), name)
+        metadata = (await self.stored([name]))[0].metadata if known is None else known
+        image = str(metadata.get("image") or "")
+        box = None if whole else box_of(metadata, self.index.info.kinds)
         kept = self._thumbnails.kept(image, side, box)
         self._metrics.thumbnails.labels("memory" if kept is not None else "picture").inc()
         if kept is not None:

@@ -28,7 +28,9 @@ class ServeSettings:
     uploads_bytes: int = 1_000_000_000
     """Most bytes of all of them."""
     staged: bool = False
-    """Queries of all learners are answered in stages, from a copy of the index in memory, made at the start."""
+    """Queries of all learners are answered in stages, from a copy of the index in memory, which follows it."""
+    recall: float = 0.98
+    """Recall@10 that is wanted of stages."""
     rerank: str | None = None
     """How hits are ranked again where a request does not say, for queries of all learners (`bier.method.reranking`)."""
     batch: int = 16

@@ -1,9 +1,10 @@
-"""Memory that is used again instead of given back: what makes training on a CPU nearly twice as fast under glibc."""
+"""Freed memory: used again, which makes training on a CPU nearly twice as fast under glibc; or given back."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
 
@@ -22,3 +23,10 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError):  # another C library
         return False
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+
+
+def give_back_freed_memory() -> None:
+    """Have the C library give back what it keeps, after much was read at once; other libraries give it back anyway."""
+    if sys.platform.startswith("linux"):
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)

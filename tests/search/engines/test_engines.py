@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -11,7 +12,8 @@ import pytest
 from ensembles import fitted
 
 from bier.errors import SearchError
-from bier.search import IndexInfo, create_index, open_index
+from bier.search import IndexInfo, Rows, StagedSearch, create_index, open_index
+from bier.search.fill import fill as filling
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(2, 4), scales=(0.5, 0.8))
 
@@ -165,6 +167,40 @@ def test_equal_scores_come_in_the_order_of_their_ids(index):
     index.add(["best"], vectors(1), [{}])
     [hits] = index.search(vectors(1)[0], top=4)
     assert names(hits) == ["best", "000", "001", "002"]
+
+
+@pytest.mark.parametrize("engine", ["lancedb", "exact"])
+def test_float16_is_what_is_stored_and_what_scores_are_of(engine, tmp_path):
+    info = replace(INFO, storage="float16")
+    queries = vectors(5, seed=1)
+    with create_index(tmp_path / "index", info, engine) as index:
+        ids, given = fill(index)
+        stored = given.astype(np.float16).astype(np.float32)
+        assert not np.array_equal(stored, given)
+    with open_index(tmp_path / "index") as index:
+        assert index.info.storage == "float16"
+        assert np.array_equal([record.vector for record in index.get(ids)], stored)
+        scores = (queries.astype(np.float64)[:, None] * stored.astype(np.float64)).sum(2)
+        for answers in (index.search(queries, 7), [index.search(query, 7)[0] for query in queries]):
+            for score, hits in zip(scores, answers, strict=True):
+                assert names(hits) == [ids[row] for row in np.argsort(-score)[:7]]
+                assert [hit.score for hit in hits] == sorted(score, reverse=True)[:7]
+        staged = StagedSearch(index, shortlist=60)
+        assert staged.search(queries, 7) == index.search(queries, 7)
+        assert {block.vectors.dtype for block in staged._now.cascade.blocks} == {np.dtype(np.float16)}
+        again = Rows(ids, given, [{**record.metadata} for record in index.get(ids)])
+        assert filling(index, [again]).unchanged == len(ids)
+    big = replace(info, scales=(5e5, 8e5))
+    with create_index(tmp_path / "big", big, engine) as index, pytest.raises(SearchError, match="fit into float16"):
+        index.add(["a"], vectors(1) * 1e6, [{}])
+
+
+def test_an_index_of_float32_says_what_it_said_before(index):
+    content = json.loads((index.folder / "index.json").read_text())
+    assert "storage" not in content
+    assert index.info.storage == "float32"
+    with pytest.raises(SearchError, match="storage is int8"):
+        replace(INFO, storage="int8")
 
 
 def test_an_empty_index_and_more_hits_than_pictures(index):

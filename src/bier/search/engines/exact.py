@@ -101,6 +101,10 @@ class ExactIndex(Index):
             if len(rows):
                 yield self.sound(rows)
 
+    def version(self) -> Log:
+        with self._current():
+            return self._log_read
+
     def _values(self, field: str) -> Iterator[list[Value]]:
         with self._current():
             found = [self._metadata[row][field] for row in self._row.values()]
@@ -149,7 +153,7 @@ class ExactIndex(Index):
     # --- the log ---
 
     def _block(self, rows: Rows) -> bytes:
-        flat = pa.array(rows.vectors.reshape(-1))
+        flat = pa.array(rows.vectors.reshape(-1).astype(self.info.storage))
         columns = {"id": rows.ids, "vector": pa.FixedSizeListArray.from_arrays(flat, self.info.dimensions)}
         fields = {
             field: pa.array([row[field] for row in rows.metadata], arrow_type(kind))

@@ -23,6 +23,7 @@ from bier.data.fields import Scalar, Value, arrow_type
 from bier.errors import SearchError
 from bier.search.approximate import WORTH_IT, ApproximateIndex, Setting
 from bier.search.base import IndexInfo, Rows, Vectors, column, portions
+from bier.search.columns import ID, Columns
 from bier.search.durable import DURABLE
 from bier.search.filters import SIGN_OF, Filter, Filters
 from bier.search.generations import writing
@@ -102,6 +103,25 @@ class LanceIndex(ApproximateIndex):
         with lance_errors(self._where):
             for part in self._table.search().to_batches(batch):
                 yield self.sound(self._rows(pa.table(part)))
+
+    def scan_columns(self, batch: int = 8192) -> Iterator[tuple[Columns, Vectors]]:
+        with lance_errors(self._where):
+            for part in self._table.search().to_batches(batch):
+                columns, vectors = self._columns_of(pa.table(part)), self._vectors(part["vector"])
+                self._check_lengths(vectors, lambda row, columns=columns: columns.ids[row])  # type: ignore[misc]
+                yield columns, vectors
+
+    def version(self) -> int:
+        with lance_errors(self._where):
+            return int(self._table.version)
+
+    def _entries(self, filters: Filters, wanted: int) -> Columns:
+        if not wanted:
+            return Columns.of([], [], self.info.kinds)
+        with lance_errors(self._where):
+            search = self._table.search().select(["id", *self._columns]).limit(wanted)
+            condition = _condition(filters)
+            return self._columns_of((search if condition is None else search.where(condition)).to_arrow())
 
     def _values(self, field: str) -> Iterator[list[Value]]:
         with lance_errors(self._where):
@@ -216,7 +236,7 @@ class LanceIndex(ApproximateIndex):
                 self._table.create_scalar_index(name, index_type="LABEL_LIST" if name in lists else "BTREE")
 
     def _arrow(self, rows: Rows) -> Any:
-        flat = pa.array(rows.vectors.reshape(-1))
+        flat = pa.array(rows.vectors.reshape(-1).astype(self.info.storage))
         vectors = pa.FixedSizeListArray.from_arrays(flat, self.info.dimensions)
         fields = {column(field): [row[field] for row in rows.metadata] for field in self.info.fields}
         return pa.table({"id": rows.ids, "vector": vectors, **fields}, schema=self._schema)
@@ -226,9 +246,13 @@ class LanceIndex(ApproximateIndex):
         metadata = table.select(self._columns).rename_columns(list(self.info.fields)).to_pylist()
         return Rows(table["id"].to_pylist(), flat, metadata)
 
+    def _columns_of(self, table: Any) -> Columns:
+        columns = table.select(["id", *self._columns]).columns
+        return Columns(pa.table(columns, names=[ID, *self.info.fields]))
+
     def _vectors(self, column: Any) -> Vectors:
-        array: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.info.dimensions)
-        return array
+        flat: Vectors = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        return flat.reshape(-1, self.info.dimensions)
 
     @contextmanager
     def _writing(self, added: Sequence[str] = ()) -> Iterator[None]:
@@ -267,7 +291,7 @@ def _schema(info: IndexInfo) -> Any:
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), info.dimensions), nullable=False),
+            pa.field("vector", pa.list_(pa.type_for_alias(info.storage), info.dimensions), nullable=False),
             *(pa.field(column(field), arrow_type(kind)) for field, kind in info.kinds.items()),
         ]
     )

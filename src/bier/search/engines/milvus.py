@@ -61,6 +61,9 @@ class MilvusIndex(ApproximateIndex):
     def create(cls, folder: Path, info: IndexInfo) -> IndexInfo:
         if info.uri is None:
             raise SearchError("the engine milvus needs a server", where="--uri", remedy="--uri http://HOST:19530")
+        if info.storage != "float32":
+            remedy = "leave it out, or choose the engine lancedb"
+            raise SearchError(f"the engine milvus stores no {info.storage}", where="--type", remedy=remedy)
         name = info.collection or f"bier_{uuid.uuid4().hex}"
         with _milvus_errors(info.uri):
             client = _connect(info.uri)
