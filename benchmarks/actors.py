@@ -7,8 +7,8 @@ process that computes has one thread. CPU time is that of the *command*, of its 
 two sizes follow what a start costs, and what a picture costs after that. Both are ratios to one process. What Ray
 itself takes goes with the time that passes, and is given as such: a busy machine stretches that time.
 
-The last table is arithmetic, not a measurement: a million pictures on n actors with a core each, if each costs what one
-costs here, and nothing else is in short supply.
+The last table is arithmetic, not a measurement: a million pictures on n actors with a core each, if a picture costs
+what it costs in one process, and nothing else is in short supply.
 """
 
 from __future__ import annotations
@@ -148,7 +148,11 @@ def main() -> None:
                 costs[name].append(cost)
                 row = [f"{seconds:.1f}" for seconds in cost[:3]]
                 print(f"| {name} | {count:,} | {' | '.join(row)} | {cost.ray / cost.wall:.2f} |", flush=True)
-    show({name: line(options.pictures, found) for name, found in costs.items()})
+    lines = {name: line(options.pictures, found) for name, found in costs.items()}
+    show(lines)
+    if "1 actors" in costs:
+        picture = lines["one process"].picture
+        on_paper(picture, costs["1 actors"][0].actors - picture * options.pictures[0])
 
 
 def show(lines: dict[str, Line]) -> None:
@@ -157,17 +161,15 @@ def show(lines: dict[str, Line]) -> None:
     print("| | a start | a picture |\n|---|---|---|")
     for name, found in lines.items():
         print(f"| {name} | {found.start / base.start:.2f} | {found.picture / base.picture:.2f} |")
-    actor = lines.get("1 actors")
-    if actor is None:
-        return
-    alone = base.start + MILLION * base.picture
-    each = actor.start - base.start  # what an actor adds to the command's own start
-    print("\na million pictures, by arithmetic\n")
-    print("| actors | one process / this, in time | this / one process, in CPU time |\n|---|---|---|")
-    for count in (1, 8, 32, 128, 512):
-        passed = actor.start + MILLION * actor.picture / count
-        spent = base.start + count * each + MILLION * actor.picture
-        print(f"| {count} | {alone / passed:.1f} | {spent / alone:.3f} |")
+
+
+def on_paper(picture: float, start: float) -> None:
+    """A million pictures, from the CPU seconds of a picture in one process and of an actor's start."""
+    print(f"\na million pictures of {1000 * picture:.0f} ms, starts of {start:.0f} s, by arithmetic\n")
+    print("| actors | hours | starts / pictures |\n|---|---|---|")
+    for count in (1, 8, 32, 128):
+        hours = (start + MILLION * picture / count) / 3600
+        print(f"| {count} | {hours:.1f} | {count * start / (MILLION * picture):.3f} |")
 
 
 if __name__ == "__main__":
