@@ -23,6 +23,7 @@ from bier.serve.app import create_app
 from bier.serve.connections import protocol
 from bier.serve.following import Follow
 from bier.serve.settings import LOOPBACK_NAMES, ServeSettings
+from bier.system import late
 from bier.vectors.encoder import PictureEncoder
 
 FILES = 500
@@ -54,11 +55,13 @@ def serve(
     with ExitStack() as stack:
         server = stack.enter_context(closing(listen(host, port)))
         waiting("opening the index")
-        index = stack.enter_context(open_index(folder))
+        with late.waiting():
+            index = stack.enter_context(open_index(folder))
         waiting(f"{index.count():,} pictures; loading the model")
         connections = _connections_that_fit(settings.connections)
         settings = replace(settings, hosts=_names(server, settings, anonymous), connections=connections)
-        encoder = load_encoder(index, device, model, trust_code=trust_code)
+        with late.waiting():
+            encoder = load_encoder(index, device, model, trust_code=trust_code)
         load = partial(_its_own, device=device, model=model, trust_code=trust_code)
         app = create_app(index, encoder, settings, Follow(folder, load, following))
         _run(Server(app, settings, lambda: listening(_address(server))), server)
