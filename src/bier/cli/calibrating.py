@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from bier.cli.app import ClassDepth, TrustCode, app, left_out, terminal
-from bier.cli.searching import IndexFolder, ModelPath
+from bier.cli.indexing import IndexFolder, ModelPath
 
 if TYPE_CHECKING:
     from bier.search.calibration_file import IndexCalibration

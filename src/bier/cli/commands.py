@@ -5,6 +5,7 @@ from bier.cli import (  # noqa: F401
     calibrating,
     embedding,
     exporting,
+    indexing,
     labelling,
     quality,
     searching,
