@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,11 @@ class Machines:
 
     def lose_one(self) -> None:
         """That computes, as when its plug is pulled."""
-        busy = {_parent(process) for process in self.actors()}
+        deadline = time.monotonic() + 60
+        busy = set[int]()
+        while not any(_raylet(node) in busy for node in self.others):  # an actor that was killed starts again
+            assert time.monotonic() < deadline, "nobody computes there"
+            busy = {_parent(process) for process in self.actors()}
         lost = next(node for node in self.others if _raylet(node) in busy)
         self.others.remove(lost)
         self.cluster.remove_node(lost, allow_graceful=False)

@@ -55,6 +55,7 @@ class OnRay:
         self.wanted = wanted
         self.hardware = Hardware(precision=Hardware.resolve("cpu", wanted.precision).precision)
         self._ours = False
+        self._running: Iterator[Any] | None = None
         self.machines: list[Mapping[str, float]] = []
         """What each of them has."""
 
@@ -79,6 +80,9 @@ class OnRay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        end = getattr(self._running, "close", None)
+        if end is not None:  # whoever takes the vectors has failed: what still runs must not meet the next cluster
+            end()
         if self._ours:
             need("ray", "ray").shutdown()
 
@@ -103,8 +107,9 @@ class OnRay:
             num_gpus=room.gpus,
         )
         _set_up(results.context)
+        self._running = iter(results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
         try:
-            for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for table in self._running:
                 yield from _results(table)
         except BierError:
             raise
