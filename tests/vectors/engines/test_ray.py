@@ -117,6 +117,17 @@ def on_ray(
         embed_catalogue(Encoder.load(model), source, out, batch_size=BATCH, engine=engine, progress=progress)
 
 
+def test_no_cluster_at_auto(model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the fixture starts one."""
+    command = ["embed", model, photos, "-o", tmp_path / "out", "--engine", "ray", "--address", "auto"]
+    if Path("/tmp/ray/ray_current_cluster").exists() or "RAY_ADDRESS" in os.environ:
+        pytest.skip("there is a cluster")
+    code, _, error = run(capsys, *command)
+    assert code == 2
+    assert "there is no Ray at auto" in error
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_files_of_one_process(
     machines: Machines,
     model: Path,
@@ -224,13 +235,3 @@ def test_the_signals_of_the_command_stay_its_own(machines: Machines) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with OnRay(Wanted(address=machines.address)):
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-
-
-def test_no_cluster_at_auto(model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["embed", model, photos, "-o", tmp_path / "out", "--engine", "ray", "--address", "auto"]
-    if Path("/tmp/ray/ray_current_cluster").exists() or "RAY_ADDRESS" in os.environ:
-        pytest.skip("there is a cluster")
-    code, _, error = run(capsys, *command)
-    assert code == 2
-    assert "there is no Ray at auto" in error
-    assert not (tmp_path / "out").exists()
