@@ -38,6 +38,7 @@ ELSEWHERE = {
 PLACEHOLDERS = {
     "HOST": "a host's name",
     "http://127.0.0.1:19530": "a Milvus server; tests/search has one",
+    "s3://": "a bucket; tests/data, tests/vectors and tests/search have one",
     "VehicleID_V1.0": "a benchmark that is not here",
     "CUB_200_2011": "a benchmark that is not here",
     "--host 0.0.0.0": "opens the machine to others",
@@ -70,6 +71,10 @@ street/00001.jpg,car,10 20 40 30
 street/00001.jpg,dog,0 0 20 16
 street/00002.jpg,yard,
 """
+MARKS = """query,sha256,result,verdict
+001/00001.jpg,,001/00002.jpg,good
+001/00001.jpg,,002/00002.jpg,bad
+"""
 WALKED = "data-quality.md"
 """Has planted faults to find: tests/test_data_quality.py."""
 RUN = [page for page in PAGES if page.name != WALKED and any(reason(command) is None for command in commands(page))]
@@ -79,7 +84,7 @@ def draw(folder: Path, classes: list[str], each: int = 4) -> None:
     """Pictures that are alike within a class."""
     for label in classes:
         random = np.random.default_rng(list(label.encode()))
-        (folder / label).mkdir(parents=True)
+        (folder / label).mkdir(parents=True, exist_ok=True)
         colours = random.integers(0, 256, (4, 4, 3))
         for number in range(each):
             noisy = (colours + random.integers(-20, 20, colours.shape)).clip(0, 255).astype(np.uint8)
@@ -96,11 +101,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (world / f"photos/{old}.jpg").rename(world / f"photos/{new}.jpg")
     for name in ("query.jpg", "boot.jpg"):
         shutil.copy(world / "photos/boots/00001.jpg", world / name)
-    draw(world / "catalogue", ["new", "old"])
+    draw(world / "catalogue", ["new", "old", *(f"{number:03}" for number in range(1, 21))])
     draw(world / "shop", ["boots"])
     (world / "shop/products.csv").write_text(PRODUCTS, encoding="utf-8")
     draw(world / "street", ["street"])
     (world / "street/objects.csv").write_text(OBJECTS, encoding="utf-8")
+    draw(world / "new-photos", ["."], each=6)
+    (world / "marks.csv").write_text(MARKS, encoding="utf-8")
     draw(world / "labelled", [f"{number:03}" for number in range(1, 61)])
     draw(world / "other-photos", [f"x{number}" for number in range(8)])
     (world / "shards").mkdir()
