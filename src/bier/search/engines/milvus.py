@@ -109,18 +109,20 @@ class MilvusIndex(ApproximateIndex):
         self._client.close()
 
     def scan(self, batch: int = 4096) -> Iterator[Rows]:
-        with self._calling() as (client, options):
-            pages = client.query_iterator(batch_size=min(batch, _AT_ONCE), output_fields=self._names, **options)
-            while page := pages.next():
-                yield self.sound(self._rows(page))
-            pages.close()
+        for page in self._pages(min(batch, _AT_ONCE), self._names):
+            yield self.sound(self._rows(page))
 
     def _values(self, field: str) -> Iterator[list[Value]]:
         name = self._columns.get(field, _TYPED)
+        for page in self._pages(_VALUES_AT_ONCE, [name]):
+            yield [self._value(entity, field) for entity in page]
+
+    def _pages(self, size: int, names: list[str]) -> Iterator[Sequence[Any]]:
+        """These columns of all pictures, so many at a time."""
         with self._calling() as (client, options):
-            pages = client.query_iterator(batch_size=_VALUES_AT_ONCE, output_fields=[name], **options)
+            pages = client.query_iterator(batch_size=size, output_fields=names, **options)
             while page := pages.next():
-                yield [self._value(entity, field) for entity in page]
+                yield page
             pages.close()
 
     def _add(self, rows: Rows) -> None:
@@ -181,13 +183,7 @@ class MilvusIndex(ApproximateIndex):
         self.flush()
 
     def _sample(self, count: int) -> Rows:
-        with self._calling() as (client, options):
-            pages = client.query_iterator(batch_size=_VALUES_AT_ONCE, output_fields=["id"], **options)
-            ids: list[str] = []
-            while page := pages.next():
-                ids += [entity["id"] for entity in page]
-            pages.close()
-        ids.sort()
+        ids = sorted(entity["id"] for page in self._pages(_VALUES_AT_ONCE, ["id"]) for entity in page)
         return self._get([ids[row] for row in np.random.default_rng(0).permutation(len(ids))[:count]])
 
     def _settle(self) -> None:
