@@ -33,8 +33,8 @@ class TableInBucket:
             PlaceError: there is no such bucket, nobody says who we are, or it cannot be reached.
             SearchError: there is no table in it.
         """
-        check_bucket(self._uri)
         if not path_of(self._uri).exists():
+            check_bucket(self._uri)
             raise SearchError("there is no index in the bucket", where=self._uri, remedy="index the pictures again")
         return self._connected()
 

@@ -79,12 +79,13 @@ class LanceIndex(ApproximateIndex):
         self._columns = [column(field) for field in info.fields]
         self._known = KnownIds()
         self._where = folder if info.uri is None else path_of(info.uri)
-        self._lies: TableInFolder | TableInBucket = TableInFolder(folder, _TABLE, self._connected, self._read_through)
-        if info.uri is not None:
-            self._lies = TableInBucket(info.uri, self._connected)
-            self.files = ()
+        self._place: TableInFolder | TableInBucket
+        if info.uri is None:
+            self._place = TableInFolder(folder, _TABLE, self._connected, self._read_through)
+        else:
+            self._place, self.files = TableInBucket(info.uri, self._connected), ()
         with lance_errors(self._where):
-            self._table = self._lies.open()
+            self._table = self._place.open()
 
     def flush(self) -> None:
         with self._writing():
@@ -97,7 +98,7 @@ class LanceIndex(ApproximateIndex):
 
     def check_files(self) -> int:
         with lance_errors(self._where):
-            return self._lies.check()
+            return self._place.check()
 
     def scan(self, batch: int = 4096) -> Iterator[Rows]:
         with lance_errors(self._where):
@@ -258,11 +259,12 @@ class LanceIndex(ApproximateIndex):
     def _writing(self, added: Sequence[str] = ()) -> Iterator[None]:
         """No other process of this machine writes; what was written is safe in the end, and acknowledged."""
         with writing(self.folder), lance_errors(self._where):
-            self._table.checkout_latest()
+            if self.info.uri is not None:  # where it is not looked at anew each time
+                self._table.checkout_latest()
             before = self._table.version
             yield
             self._known.changed(before, self._table.version, added)
-            self._lies.settle(self._table.version)
+            self._place.settle(self._table.version)
 
     def _connected(self) -> Any:
         return _database(self._where).open_table(_TABLE)
