@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bier.data.fields import Kinds
     from bier.search import Index, IndexInfo, Rows
     from bier.search.base import Storage
-    from bier.system.hardware import Hardware
+    from bier.system.hardware import DeviceName, Hardware, PrecisionName
     from bier.vectors.parts import VectorBatch
 
 
@@ -38,9 +38,7 @@ def about_precision(opened: Index, given: Given) -> Iterator[str]:
         yield f"the index holds vectors computed in {there}, these are in {here}: scores differ in the third decimal"
 
 
-def computing_on(
-    out: Path, device: Literal["auto", "cpu", "cuda", "mps"], precision: Literal["auto", "float32", "bfloat16"]
-) -> Hardware:
+def computing_on(out: Path, device: DeviceName, precision: PrecisionName) -> Hardware:
     """What the model computes on: as for the vectors that the index has, where there is one."""
     from bier.errors import SearchError
     from bier.search.folder import read_info

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bier.search.approximate import USUAL_RECALL
+
 PROGRESS = 10_000
 """Bytes: a client that moves fewer in its time is given up."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -29,7 +31,7 @@ class ServeSettings:
     """Most bytes of all of them."""
     staged: bool = False
     """Queries of all learners are answered in stages, from a copy of the index in memory, which follows it."""
-    recall: float = 0.98
+    recall: float = USUAL_RECALL
     """Recall@10 that is wanted of stages."""
     rerank: str | None = None
     """How hits are ranked again where a request does not say, for queries of all learners (`bier.method.reranking`)."""
