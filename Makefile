@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.demo  ## train on emoji stickers, from pretrained features to BIER, and write a report (three minutes on two cores)
+demo: .venv/.demo  ## train on emoji stickers, from pretrained features to BIER, and write a report (some minutes on two cores)
 	$(BIN)/bier demo
 
 test:  ## lint, types, layers and the quick tests; PYTEST='-k name' chooses
