@@ -1,4 +1,4 @@
-"""What the head should start from: poolings, norms before the head and strengths of whitening, before any training.
+"""What the head should start from: pictures made square, poolings, norms and strengths of whitening, before training.
 
     python recipes/starts.py [--data ../shared/data] [--draws 3]
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import torch
 from tables import DATASETS, NAMES, spread
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from bier import EmbeddingEnsemble
 from bier.data import Manifest, hold_out, image_loader, open_source
+from bier.data.images import Fit
 from bier.evaluate import evaluate_retrieval
 from bier.method.whitening import whiten
 from bier.network.pooling import GeneralizedMean, averaging
@@ -45,15 +47,16 @@ UNLABELLED = "power without labels"
 
 
 @torch.inference_mode()
-def pooled(manifest: Manifest) -> dict[str, Tensor]:
+def pooled(manifest: Manifest, fit: str = "crop") -> dict[str, Tensor]:
     """(n, d) features of all images by every pooling, from the backbone's last map."""
+    config = CONFIG.replace(image__fit=fit)
     backbone = build.model(CONFIG).backbone.eval().to(memory_format=torch.channels_last)
     path = averaging(backbone)
     assert path is not None
     maps: list[Tensor] = []
     backbone.get_submodule(path).register_forward_pre_hook(lambda module, inputs: maps.append(inputs[0]))
     found: dict[str, list[Tensor]] = {name: [] for name in POOLINGS}
-    for batch in image_loader(manifest, build.test_transform(CONFIG, CONFIG.image.size or 128), workers=1):
+    for batch in image_loader(manifest, build.test_transform(config, config.image.size or 128), workers=1):
         backbone(batch.images.contiguous(memory_format=torch.channels_last))
         last = maps.pop()
         for name, pool in POOLINGS.items():
@@ -90,7 +93,9 @@ def main() -> None:
     for dataset in DATASETS:
         manifest = open_source(str(given.data / dataset)).only("train")
         features = pooled(manifest)
+        fits = {fit: features if fit == "crop" else pooled(manifest, fit) for fit in get_args(Fit)}
         rows = (
+            ("image.fit", {fit: (x[USUAL], 0.5) for fit, x in fits.items()}),
             ("no whitening", {name: (x, None) for name, x in features.items()}),
             ("pooling", {name: (x, 0.5) for name, x in features.items()}),
             ("before the head", {name: (norm(features[USUAL]), 0.5) for name, norm in NORMS.items()}),

@@ -7,6 +7,7 @@ import struct
 import time
 import zlib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -261,7 +262,7 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 @pytest.mark.parametrize("shape", [(90, 120), (31, 20), (1, 1), (2000, 3), (1, 50_000)])
 def test_every_shape_becomes_a_square(fit: images.Fit, shape: tuple[int, int]) -> None:
     image = torch.randint(0, 256, (3, *shape), dtype=torch.uint8, generator=seeded(0))
@@ -281,6 +282,25 @@ def test_crop_keeps_the_centre_and_pad_keeps_everything_on_white() -> None:
     assert (padded[:, 48:] == 255).all()
 
 
+def test_stretch_keeps_the_ends_of_long_pictures() -> None:
+    image = torch.zeros(3, 100, 200, dtype=torch.uint8)
+    image[:, 6:94, 12:188] = 200  # 7/8 of both sides
+    image[1, :, 100:] = 100
+    view = TestTransform(64, "stretch")(image)
+    assert (view[0] == 200).float().mean() > 0.99
+    assert (view[1, :, :32] == 200).float().mean() > 0.95
+    assert (view[1, :, 32:] == 100).float().mean() > 0.95
+    assert torch.equal(TestTransform(64, "stretch")(image.mT), TestTransform(64, "stretch")(image).mT)
+
+
+def test_stretch_is_crop_where_pictures_are_square() -> None:
+    image = photo_like(150, 150)
+    assert torch.equal(TestTransform(48, "stretch")(image), TestTransform(48)(image))
+    for seed in range(20):
+        views = (TrainTransform(48, fit)(image, seeded(seed)) for fit in ("stretch", "crop"))
+        assert torch.equal(next(views), next(views))
+
+
 def test_the_view_is_a_function_of_the_generator() -> None:
     image, transform = photo_like(), TrainTransform(48)
     torch.manual_seed(0)
@@ -293,7 +313,7 @@ def test_the_view_is_a_function_of_the_generator() -> None:
 
 def test_without_augmentation_training_sees_what_testing_sees() -> None:
     image = photo_like()
-    for fit in ("crop", "pad"):
+    for fit in get_args(images.Fit):
         transform = TrainTransform(48, fit, crop_scale=1, flip=False, color_jitter=0)
         assert torch.equal(transform(image, seeded(3)), TestTransform(48, fit)(image))
 
@@ -313,6 +333,10 @@ def test_random_regions_have_the_area_and_shape_that_were_asked_for() -> None:
         height, width = images._random_shape(300, 400, 0.3, draws)
         assert 0.29 < height * width / (300 * 400) <= 1
         assert 0.74 < width / height < 1.35
+        draws = iter(torch.rand(20, generator=seeded(seed)).tolist())
+        height, width = images._random_shape(200, 600, 0.3, draws, 3.0)
+        assert 0.29 < height * width / (200 * 600) <= 1
+        assert 0.74 < width / height / 3 < 1.35
 
 
 def test_the_pads_random_crop_reaches_every_place() -> None:

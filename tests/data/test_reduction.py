@@ -31,7 +31,7 @@ def test_a_reduced_picture_keeps_twice_the_wanted_pixels(factor: float, scale: i
     assert reduction(factor) == scale
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_the_view_of_a_large_jpeg_stays_the_same(fit: str, orientation: int) -> None:
     exif = Image.Exif()
@@ -39,12 +39,12 @@ def test_the_view_of_a_large_jpeg_stays_the_same(fit: str, orientation: int) -> 
     content = scene(900, 1300, quality=95, exif=exif)
     view = TestTransform(64, fit)  # type: ignore[arg-type]
     whole, small = read_image(content), read_image(content, view=view)
-    scale = {"crop": 4, "pad": 8}[fit]
+    scale = {"crop": 4, "stretch": 4, "pad": 8}[fit]
     assert small.shape[1] == -(-whole.shape[1] // scale)
     assert (view(whole).float() - view(small).float()).abs().mean() < 3
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 @pytest.mark.parametrize(("height", "width"), [(700, 3000), (1200, 1200), (3000, 900)])
 def test_no_random_region_is_smaller_than_twice_the_view(fit: str, height: int, width: int) -> None:
     view = TrainTransform(32, fit)  # type: ignore[arg-type]
@@ -56,7 +56,8 @@ def test_no_random_region_is_smaller_than_twice_the_view(fit: str, height: int, 
     sizes: list[int] = []
     for seed in range(200):
         draws = iter(torch.rand(22, generator=torch.Generator().manual_seed(seed)).tolist())
-        sizes.append(min(_random_shape(height // scale, width // scale, view.crop_scale, draws)))
+        h, w = height // scale, width // scale
+        sizes.append(min(_random_shape(h, w, view.crop_scale, draws, w / h if fit == "stretch" else 1.0)))
     assert min(sizes) >= ENOUGH * 32 - 1
 
 

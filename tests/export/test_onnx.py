@@ -87,7 +87,7 @@ def test_no_path_of_this_machine_is_inside(onnx_file: Path) -> None:
     assert b"stack_trace" not in content
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 def test_another_programmer_gets_there_by_the_steps(fit: str, encoder: Encoder, onnx_file: Path, photos: Path) -> None:
     """The steps of the description, written anew with Pillow and NumPy, and the file run by onnxruntime alone."""
     size = description(onnx_file)["image"]["size"]
@@ -95,7 +95,7 @@ def test_another_programmer_gets_there_by_the_steps(fit: str, encoder: Encoder, 
     session = onnxruntime.InferenceSession(onnx_file)
     for path in sorted(photos.rglob("*.jpg"))[:8]:
         picture = Image.open(path).convert("RGB")
-        mine = np.asarray((_crop if fit == "crop" else _pad)(picture, size)).transpose(2, 0, 1)
+        mine = np.asarray({"crop": _crop, "stretch": _stretch, "pad": _pad}[fit](picture, size)).transpose(2, 0, 1)
         ours = reference(torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)).numpy()
         assert np.abs(mine.astype(int) - ours.astype(int)).max() <= 1, "two roundings"
         pair = session.run(["vector"], {"images": np.stack([mine, ours])})[0]
@@ -107,6 +107,13 @@ def _crop(picture: Image.Image, size: int) -> Image.Image:
     a = max(1, round(min(h, w) * 7 / 8))
     top, left = (h - a) // 2, (w - a) // 2
     return picture.crop((left, top, left + a, top + a)).resize((size, size), Image.Resampling.BILINEAR)
+
+
+def _stretch(picture: Image.Image, size: int) -> Image.Image:
+    w, h = picture.size
+    a, b = max(1, round(h * 7 / 8)), max(1, round(w * 7 / 8))
+    top, left = (h - a) // 2, (w - b) // 2
+    return picture.crop((left, top, left + b, top + a)).resize((size, size), Image.Resampling.BILINEAR)
 
 
 def _pad(picture: Image.Image, size: int) -> Image.Image:

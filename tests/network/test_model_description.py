@@ -135,7 +135,7 @@ def test_a_model_of_an_older_version_opens(
         ("image.size", 1_000_000, "a whole number from 1 to 4,096, found 1000000"),
         ("image.size", 10**300, "more than 60 digits"),
         ("image.size", 0, "a whole number from 1 to 4,096"),
-        ("image.fit", "stretch", "'crop' or 'pad'"),
+        ("image.fit", "squeeze", "'crop' or 'stretch' or 'pad'"),
         ("image.extra", {}, r"'image\.extra' is unknown here"),
         ("evil", {}, "'evil' is unknown here"),
     ],

@@ -11,10 +11,10 @@ from rich.console import Console
 from tiny_runs import TINY, At, interrupt
 
 from bier import runs
-from bier.data import Manifest, open_source
+from bier.data import open_source
 from bier.records.provenance import Provenance
 from bier.runs import build
-from bier.runs.pooling import IMAGES, OF_EACH, choose_pooling, some_images
+from bier.runs.pooling import choose_pooling
 from bier.runs.splits import held_out
 from bier.runs.trainer import build_job
 from bier.settings.reading import from_table, load
@@ -80,19 +80,6 @@ def test_where_nothing_is_tried(
     assert found.model.pooling == pooling
     assert words in text
     assert bool(text) == bool(words)
-
-
-def test_images_come_from_many_classes() -> None:
-    labels = [f"c{i}" for i in range(100) for _ in range(30)] + ["alone"]
-    many = Manifest.of(Path(), "many", image=[f"{i}.jpg" for i in range(len(labels))], label=labels)
-    some = some_images(many, 0)
-    assert len(some) == IMAGES
-    assert len(some.classes()) == IMAGES // OF_EACH
-    assert not set(some.image) - set(many.image)
-    assert some_images(many, 0).fingerprint() == some.fingerprint() != some_images(many, 1).fingerprint()
-    few = many.take(many.codes() < 8)
-    assert len(some_images(few, 0)) == len(few) - ("alone" in few.classes())
-    assert len(some_images(many.take(many.label == "alone"), 0)) == 0
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from bier.data.reduction import View
 from bier.data.references import clipped, is_reference, located, picture_bytes, short_name
 from bier.errors import ImageError, PlaceError
 
-Fit = Literal["crop", "pad"]
+Fit = Literal["crop", "stretch", "pad"]
 Result = TypeVar("Result")
 
 MARGIN = 256 / 224
@@ -87,6 +87,17 @@ def read_picture(
     if not is_reference(str(image)):
         return read_image(located(Path(image)), bbox, name or str(image), view=view)
     return read_image(picture_bytes(str(image)), bbox, name or short_name(str(image)), view=view)
+
+
+def picture_shape(image: Path | str) -> tuple[int, int]:
+    """Height and width of a picture, from its header; they may be exchanged where it is to be turned.
+
+    Raises:
+        ImageError: as `read_picture`, as far as the header shows it.
+    """
+    source = picture_bytes(str(image)) if is_reference(str(image)) else located(Path(image))
+    width, height = _read(source, str(image), MAX_PIXELS, lambda opened: opened.picture.size)
+    return height, width
 
 
 def decode_cost(source: Path | bytes, name: str = "", *, max_pixels: int = MAX_PIXELS) -> int:
@@ -175,8 +186,8 @@ class TestTransform:
 
     Args:
         size: side of the result in pixels.
-        fit: ``crop`` scales the shorter side to 256/224 of ``size`` and keeps the centre; ``pad`` scales the longer
-            side to ``size`` and fills up with white.
+        fit: ``crop`` scales the shorter side to 256/224 of ``size`` and keeps the centre; ``stretch`` scales both
+            sides to that and keeps the centre; ``pad`` scales the longer side to ``size`` and fills up with white.
     """
 
     __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
@@ -190,9 +201,10 @@ class TestTransform:
             return _pad(image, self.size)
         # Cut before scaling: the same view, and a picture of 100,000 x 1 does not become gigabytes.
         height, width = image.shape[-2:]
-        side = max(1, round(min(height, width) / MARGIN))
-        top, left = (height - side) // 2, (width - side) // 2
-        return resize(image[:, top : top + side, left : left + side], self.size, self.size)
+        longest = max(height, width) if self.fit == "stretch" else min(height, width)
+        h, w = (max(1, round(min(side, longest) / MARGIN)) for side in (height, width))
+        top, left = (height - h) // 2, (width - w) // 2
+        return resize(image[:, top : top + h, left : left + w], self.size, self.size)
 
     def shrinks(self, height: int, width: int) -> float:
         """As `bier.data.reduction.View`."""
@@ -205,10 +217,11 @@ class TrainTransform:
 
     Args:
         size: side of the result in pixels.
-        fit: ``crop`` cuts a region of random place, area and shape; ``pad`` scales the longer side to 256/224 of
-            ``size``, fills up with white, and cuts a square of ``size`` at a random place (the paper's).
-        crop_scale: smallest share of the area that ``crop`` keeps; 1 gives the view of `TestTransform`, whatever
-            ``fit`` is.
+        fit: ``crop`` cuts a region of random place, area and shape; ``stretch`` does so where the picture was made
+            square before; ``pad`` scales the longer side to 256/224 of ``size``, fills up with white, and cuts a square
+            of ``size`` at a random place (the paper's).
+        crop_scale: smallest share of the area that ``crop`` and ``stretch`` keep; 1 gives the view of
+            `TestTransform`, whatever ``fit`` is.
         flip: mirror every second picture.
         color_jitter: brightness, contrast and saturation each change by a factor in 1 -/+ this.
     """
@@ -237,7 +250,9 @@ class TrainTransform:
             return TestTransform(self.size, self.fit).shrinks(height, width)
         if self.fit == "pad":
             return max(height, width) / MARGIN / self.size
-        return min(min(height, width), math.sqrt(height * width * self.crop_scale * 3 / 4)) / self.size
+        shorter = min(height, width)
+        shared = shorter if self.fit == "stretch" else max(height, width)
+        return min(shorter, math.sqrt(shorter * shared * self.crop_scale * 3 / 4)) / self.size
 
     def _view(self, image: Tensor, draws: Iterator[float]) -> Tensor:
         if self.crop_scale >= 1:
@@ -247,7 +262,8 @@ class TrainTransform:
             image = _pad(image, round(self.size * MARGIN))
             height = width = self.size
         else:
-            height, width = _random_shape(image.shape[-2], image.shape[-1], self.crop_scale, draws)
+            natural = image.shape[-1] / image.shape[-2] if self.fit == "stretch" else 1.0
+            height, width = _random_shape(image.shape[-2], image.shape[-1], self.crop_scale, draws, natural)
         top, left = (
             int(down * (image.shape[-2] - height + 1)),
             int(across * (image.shape[-1] - width + 1)),
@@ -259,16 +275,22 @@ _ATTEMPTS = 10
 _DRAWS = 6 + 2 * _ATTEMPTS
 
 
-def _random_shape(height: int, width: int, smallest: float, draws: Iterator[float]) -> tuple[int, int]:
-    """Height and width of a region with a share of the area in smallest..1 and a shape in 3:4..4:3."""
+def _random_shape(
+    height: int, width: int, smallest: float, draws: Iterator[float], natural: float = 1.0
+) -> tuple[int, int]:
+    """Height and width of a region with a share of the area in smallest..1.
+
+    Its shape, width by height, is 3:4 to 4:3 of the ``natural`` one.
+    """
     for _ in range(_ATTEMPTS):
         area = height * width * (smallest + (1 - smallest) * next(draws))
-        ratio = (4 / 3) ** (2 * next(draws) - 1)
+        ratio = natural * (4 / 3) ** (2 * next(draws) - 1)
         h, w = round((area / ratio) ** 0.5), round((area * ratio) ** 0.5)
         if 0 < h <= height and 0 < w <= width:
             return h, w
     # A picture too long for its share: the largest region of an allowed shape.
-    return min(height, max(1, round(width * 4 / 3))), min(width, max(1, round(height * 4 / 3)))
+    tallest, widest = width / natural * 4 / 3, height * natural * 4 / 3
+    return min(height, max(1, round(tallest))), min(width, max(1, round(widest)))
 
 
 def _jitter(image: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:

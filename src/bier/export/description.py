@@ -67,6 +67,13 @@ def steps(size: int, fit: str) -> list[str]:
             f"fill up with white (255) to {size} by {size}; floor of half the missing rows above, of half the missing "
             "columns on the left, the rest opposite",
         ]
+    if fit == "stretch":
+        return [
+            *upright,
+            "a = max(1, round(h * 7 / 8)), b = max(1, round(w * 7 / 8)), halves to the even number; cut the a by b "
+            "pixels (height by width) whose top is floor((h - a) / 2) and whose left is floor((w - b) / 2)",
+            f"resize them to {size} by {size} pixels, {resize}",
+        ]
     return [
         *upright,
         "a = max(1, round(min(h, w) * 7 / 8)), halves to the even number; cut the square of a by a pixels whose "

@@ -17,7 +17,7 @@ LARGEST_IMAGE = 4096
 MOST_DIMENSIONS, MOST_LEARNERS = 1_000_000, 1024
 """Likewise."""
 
-IMAGE = record({"size": whole(1, LARGEST_IMAGE), "fit": one_of("crop", "pad")})
+IMAGE = record({"size": whole(1, LARGEST_IMAGE), "fit": one_of("crop", "stretch", "pad")})
 SIZES = list_of(whole(1, MOST_DIMENSIONS), 1, MOST_LEARNERS)
 WEIGHTING = one_of("boosting", "size", "equal")
 

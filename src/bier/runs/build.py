@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bier.data import TestTransform, TrainTransform
+from bier.data.images import Fit
 from bier.errors import ConfigError, ModelError, nearest
 from bier.method import losses
 from bier.method.boosting import OnlineBoosting
@@ -91,7 +92,7 @@ def size_warning(config: Config, size: int) -> str | None:
 def train_transform(config: Config, size: int) -> TrainTransform:
     image = config.image
     return TrainTransform(
-        size=size, fit=image.fit, crop_scale=image.crop_scale, flip=image.flip, color_jitter=image.color_jitter
+        size=size, fit=_fit(config), crop_scale=image.crop_scale, flip=image.flip, color_jitter=image.color_jitter
     )
 
 
@@ -101,7 +102,12 @@ def views(config: Config) -> int | None:
 
 
 def test_transform(config: Config, size: int) -> TestTransform:
-    return TestTransform(size=size, fit=config.image.fit)
+    return TestTransform(size=size, fit=_fit(config))
+
+
+def _fit(config: Config) -> Fit:
+    """That of the settings; what ``auto`` is before it was tried, or where it cannot be."""
+    return "crop" if config.image.fit == "auto" else config.image.fit
 
 
 def model(config: Config) -> RetrievalModel:

@@ -27,6 +27,7 @@ from bier.runs.baseline import measure_baseline
 from bier.runs.confidence import calibrate_model
 from bier.runs.evaluation import evaluate
 from bier.runs.finish import refit_head
+from bier.runs.fit import choose_fit
 from bier.runs.habits import with_habits
 from bier.runs.machine import resolved, set_threads
 from bier.runs.marks import GivenMarks, TakenMarks, refuse_others, take_marks
@@ -131,6 +132,9 @@ def _train(
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
     evaluate_after = evaluate_after and has_test(manifest)
+    if not resume and config.image.fit == "auto":
+        config = choose_fit(job, config, console)
+        job = build_job(manifest, config, folder, hardware, taken)
     if config.data.prepared is not None:
         manifest = with_prepared(manifest, config, job.pictures.test_view.size, console, processes)
         taken = None if marks is None else take_marks(marks, manifest, config.data.label_separator)

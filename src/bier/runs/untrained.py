@@ -15,6 +15,7 @@ from bier.method.whitening import whiten
 from bier.network.model import RetrievalModel
 from bier.network.model_file import save_model
 from bier.runs import build
+from bier.runs.fit import are_long
 from bier.runs.machine import set_threads
 from bier.settings.schema import Config
 from bier.system.waiting import Waiting
@@ -93,8 +94,19 @@ def make_model(
         found=len(entries),
         size=view.size,
         sizes=model.head.sizes,
-        remarks=(*source.remarks(), *(f"left out: {error.where}: {error.what}" for error in vectors.failed[:SHOWN])),
+        remarks=(
+            *source.remarks(),
+            *_cut_off(config, manifest),
+            *(f"left out: {error.where}: {error.what}" for error in vectors.failed[:SHOWN]),
+        ),
     )
+
+
+def _cut_off(config: Config, manifest: Manifest) -> tuple[str, ...]:
+    """A line where the ends of long pictures are cut off, and nobody has asked for that."""
+    if config.image.fit != "auto" or not are_long(manifest):
+        return ()
+    return ("the ends of long pictures are cut off; --set image.fit=stretch keeps them",)
 
 
 def untrained_model(config: Config) -> RetrievalModel:

@@ -125,8 +125,11 @@ class ImageConfig:
         high=4096,
         if_none="by backbone: 224 on a GPU and 128 on a CPU for efficientnet_lite0",
     )
-    fit: Literal["crop", "pad"] = setting(
-        "crop", "How a picture becomes square: crop cuts a square out, pad fills up with white as in the paper."
+    # On cars, which are long, stretch finds far more (docs/experiments.md).
+    fit: Literal["auto", "crop", "stretch", "pad"] = setting(
+        "auto",
+        "How a picture becomes square: crop cuts a square out, stretch squeezes the longer side, pad fills up with "
+        "white as in the paper; auto tries crop and stretch.",
     )
     crop_scale: float = setting(
         0.3,

@@ -1,0 +1,77 @@
+"""Choices before training: on training pictures alone, a whitening of some classes is judged on others."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bier.data import Manifest
+from bier.errors import DataError
+from bier.evaluate import evaluate_retrieval
+from bier.method.ensemble import EmbeddingEnsemble
+from bier.method.whitening import whiten
+
+IMAGES = 1000
+"""Training images, at most, that are looked at: a tenth of those that the head starts from."""
+FEWEST_CLASSES = 8
+"""Half of them fit a whitening, the others judge it."""
+OF_EACH = 20
+"""Images of a class, at most, where there are many classes: more classes judge better than more images."""
+
+
+def some_images(training: Manifest, seed: int) -> Manifest:
+    """Up to `IMAGES` of classes drawn at random, at least two of each: `OF_EACH`, or more where classes are few."""
+    random, codes = np.random.default_rng(seed), training.codes()
+    classes = np.flatnonzero(np.bincount(codes) > 1)
+    quota = max(OF_EACH, IMAGES // max(1, len(classes)))
+    rows = [random.permutation(np.flatnonzero(codes == code))[:quota] for code in random.permutation(classes)]
+    within = np.cumsum([0, *map(len, rows)])[1:] <= IMAGES
+    chosen = [of_class for of_class, fits in zip(rows, within, strict=True) if fits]
+    return training.take(np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64))
+
+
+def judging(labels: Tensor) -> Tensor | None:
+    """Which of the images (n,) judge, the others fit the whitening; nothing where too few of them can be searched."""
+    judges = labels % 2 == 1
+    return judges if all(_can_be_searched(labels[part]) for part in (judges, ~judges)) else None
+
+
+def score(features: Tensor, labels: Tensor, judges: Tensor, like: EmbeddingEnsemble, seed: int, setting: str) -> float:
+    """MAP@R of the judging images, in vectors of a head that is whitened on the others.
+
+    Args:
+        features: (n, d).
+        labels: (n,).
+        judges: (n,), as `judging` tells them.
+        like: the head of the run, whose sizes and weighting are taken.
+        seed: of the whitening.
+        setting: whose value is being tried, for an error.
+
+    Raises:
+        DataError: features that cannot be whitened.
+    """
+    head = EmbeddingEnsemble(features.shape[1], like.sizes, weighting=like.weighting)
+    try:
+        whiten(head, features[~judges], labels[~judges], seed=seed)
+    except DataError as error:
+        raise DataError(error.what, where=setting, remedy="check the pictures and model.weights") from error
+    with torch.no_grad():
+        vectors: Tensor = head(features[judges])
+    found = evaluate_retrieval(vectors, labels[judges], metrics=["map_at_r"], similarity="dot").map_at_r
+    assert found is not None
+    return found
+
+
+def in_words(setting: str, best: str, scores: dict[str, float], classes: int, seconds: float) -> str:
+    """A line that tells the choice, what it was compared with, and the time."""
+    others = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items() if name != best)
+    return (
+        f"{setting}: {best}, {100 * scores[best]:.1f} % MAP@R on {classes // 2} training classes"
+        f"{f' ({others})' if others else ''}, {seconds:.0f} s"
+    )
+
+
+def _can_be_searched(labels: Tensor) -> bool:
+    """Whether there are two classes of two images."""
+    return int((labels.bincount() > 1).sum()) > 1
