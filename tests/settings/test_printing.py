@@ -34,7 +34,7 @@ def test_every_setting_is_printed_once() -> None:
 def test_a_comment_says_meaning_range_and_what_null_stands_for() -> None:
     words = " ".join(as_yaml(find("image")).replace("#", "").split())
     assert "size: null Side of the square input. Range: 32 to 4096 pixels. Default: by backbone: 224 on a GPU" in words
-    assert "Choices: crop, pad." in words
+    assert "Choices: auto, crop, stretch, pad." in words
     assert "# From file to tensor.\nimage:" in TEXT
 
 

@@ -128,8 +128,7 @@ class ImageConfig:
     # On cars, which are long, stretch finds far more (docs/experiments.md).
     fit: Literal["auto", "crop", "stretch", "pad"] = setting(
         "auto",
-        "How a picture becomes square: crop cuts a square out, stretch squeezes the longer side, pad fills up with "
-        "white as in the paper; auto tries crop and stretch.",
+        "How a picture becomes square: crop, stretch (squeezed), or pad (with white); auto tries the first two.",
     )
     crop_scale: float = setting(
         0.3,
