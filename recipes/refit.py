@@ -1,6 +1,7 @@
 """What the refit of the head after training brings: the same runs with the trained head, and with the average.
 
-    python recipes/refit.py run   [--data ../shared/data] [--out runs/refit] [--seeds 0 1 2] [--only bier one]
+    python recipes/refit.py run   [--data ../shared/data] [--out runs/refit] [--seeds 0 1 2] [--only bier one] \\
+                                  [--datasets cub100 cars196]
     python recipes/refit.py table [--out runs/refit]
 
 ``run`` trains six epochs at 128 px with ``model.refit=false`` where that is not done, copies the run, and averages its
@@ -56,10 +57,10 @@ ROWS = {
 """Kind, number of learners and last learner of the rows of a table."""
 
 
-def train_all(data: Path, out: Path, seeds: list[int], only: list[str], console: Console) -> None:
-    for seed in seeds:
-        for name in only:
-            for dataset in DATASETS:
+def train_all(data: Path, out: Path, seeds: list[int], only: list[str], datasets: list[str], console: Console) -> None:
+    for name in only:
+        for seed in seeds:
+            for dataset in datasets:
                 folder = out / f"{dataset}-{name}-{seed}"
                 if not is_finished(folder):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -130,13 +131,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/refit"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
     given = parser.parse_args()
     if given.action == "table":
         print_tables(given.out)
         return
     torch.set_num_threads(1)
     keep_freed_memory()
-    train_all(given.data, given.out, given.seeds, given.only, plain_console())
+    train_all(given.data, given.out, given.seeds, given.only, given.datasets, plain_console())
 
 
 if __name__ == "__main__":
