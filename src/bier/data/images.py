@@ -228,7 +228,7 @@ class TrainTransform:
 
     size: int
     fit: Fit = "crop"
-    crop_scale: float = 0.3
+    crop_scale: float = 0.6
     flip: bool = True
     color_jitter: float = 0.2
 
