@@ -15,8 +15,8 @@ from ensembles import clustered
 
 from bier.cli.entry import main
 from bier.errors import SearchError
-from bier.search import Hit, Index, IndexInfo, create_index, open_index
-from bier.search.approximate import ApproximateIndex, Approximation, check_recall, read, recall_of
+from bier.search import Hit, Index, IndexInfo, create_index, lance_progress, open_index
+from bier.search.approximate import ApproximateIndex, Approximation, check_recall, in_words, read, recall_of
 from bier.system.locks import release, try_lock
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(8, 24), scales=(0.5, 0.8))
@@ -63,6 +63,37 @@ def test_it_reaches_the_recall_that_it_tells(index: ApproximateIndex) -> None:
     found, exact = index.search(queries), index.search(queries, exact=True)
     assert share(found, exact) == pytest.approx(known.recall, abs=0.06)  # three standard errors
     assert found != exact, "it was not used"
+
+
+def test_it_is_shown_how_far_it_is(tmp_path: Path) -> None:
+    shown: list[tuple[str, int, int | None, str]] = []
+
+    def show(stage: str, done: int = 0, total: int | None = None, unit: str = "pictures") -> None:
+        shown.append((stage, done, total, unit))
+
+    with create_index(tmp_path / "index", INFO) as made:
+        add(made, 20_000, 0, "p")
+        assert isinstance(made, ApproximateIndex)
+        known = made.tune(0.9, show=show)
+    assert ("searching exactly", 20_000, 20_000, "pictures") in shown
+    assert known.setting is not None
+    tried = [done for stage, done, total, unit in shown if stage == f"trying {in_words(known.setting)}"]
+    assert tried == list(range(0, known.queries, 25))
+    assert all(done <= total for _, done, total, _ in shown if total is not None)
+
+
+def test_what_was_read_tells_how_far_a_build_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([500, 500, 500 + 256 * 8, 500 + 1256 * 8, 500 + 9256 * 8, *[500 + 8456 * 8] * 100_000])
+    monkeypatch.setattr(lance_progress, "bytes_read", lambda: next(readings))
+    monkeypatch.setattr(lance_progress, "EVERY", 0.001)
+    shown: list[tuple[str, int, int | None]] = []
+    with lance_progress.building(
+        lambda stage, done=0, total=None, unit="": shown.append((stage, done, total)), 8192, 8
+    ):
+        while len(shown) < 5:
+            time.sleep(0.001)
+    first = [("finding the parts", 0, None)] * 2
+    assert shown[:4] == [*first, ("sorting pictures into parts", 1000, 8192), ("writing the parts", 0, None)]
 
 
 def test_scores_and_their_order_are_those_of_an_exact_search(index: ApproximateIndex) -> None:

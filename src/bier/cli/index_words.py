@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def searches(opened: Index) -> str:
     """How an index is searched, and what that finds."""
-    from bier.search.approximate import ApproximateIndex
+    from bier.search.approximate import ApproximateIndex, in_words
 
     known = opened.approximation if isinstance(opened, ApproximateIndex) else None
     if known is None or known.wanted == 1:
@@ -20,10 +20,9 @@ def searches(opened: Index) -> str:
         return f"exact: recall@10 of {known.wanted:g} was asked for and not reached{best}"
     if known.recall is None:
         return "approximate, recall not measured: the approximate index was being built; run `bier index tune`"
-    setting = ", ".join(f"{name} {value}" for name, value in known.setting.items())
     return (
         f"approximate, recall@10 {known.recall:.4f} ({known.wanted:g} asked for; {known.queries:,} queries "
-        f"at {known.pictures:,} pictures; {setting})"
+        f"at {known.pictures:,} pictures; {in_words(known.setting)})"
     )
 
 

@@ -74,6 +74,7 @@ def fill_index(
             unread=unread,
             recall=recall,
             tell=console.print,
+            show=waiting.stage,
             stored=lambda rows: given.stored(opened.folder, rows),
         )
         total = opened.count()
@@ -150,13 +151,14 @@ def tune(
     """Build the approximate index anew, and find the cheapest setting that reaches a recall."""
     from bier.search import open_index
     from bier.search.approximate import ApproximateIndex, check_recall
+    from bier.system.waiting import Waiting
 
     console = terminal()
     with open_index(folder) as opened:
         check_recall(opened, recall)
         if isinstance(opened, ApproximateIndex):
-            with console.status("this takes minutes at a million pictures"):
-                opened.tune(recall, console.print)
+            with Waiting(console, "tuning", unit="pictures") as waiting:
+                opened.tune(recall, console.print, waiting.stage)
         console.print(searches(opened), soft_wrap=True)
 
 

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from numpy.typing import ArrayLike
 from bier.errors import SearchError
 from bier.search.base import Hit, Index, IndexInfo, Ranked, Rows, Vectors
 from bier.search.filters import Filters
+from bier.search.stages import Show, Tell, silent, unseen
 from bier.search.writers import index_errors
 from bier.system.files import WhileUnchanged, write_json
 from bier.system.json_files import read_object
@@ -46,13 +48,10 @@ FEW = 20_000
 GROWN = 2
 """Times as many pictures as when it was built: it is built anew."""
 
+AT_ONCE = 25
+"""Queries of a measurement after which it is shown how far it is."""
+
 Setting = Mapping[str, int]
-Tell = Callable[[str], object]
-"""Is told of each stage of work that takes minutes."""
-
-
-def silent(_: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class ApproximateIndex(Index):
         """
         return self._described()
 
-    def tune(self, recall: float = USUAL_RECALL, tell: Tell = silent) -> Approximation:
+    def tune(self, recall: float = USUAL_RECALL, tell: Tell = silent, show: Show = unseen) -> Approximation:
         """Build the approximate index, and find the cheapest setting that reaches a recall. Takes minutes at a million.
 
         Searches go on meanwhile, and other writers wait. An interruption leaves the index without it, or as it was.
@@ -106,6 +105,7 @@ class ApproximateIndex(Index):
         Args:
             recall: recall@10 that is wanted, above 0; 1 searches exactly from now on.
             tell: is told of each stage.
+            show: is shown how far a stage is, also from another thread.
 
         Raises:
             SearchError: the recall is out of range, there are too few pictures, another process builds, or the engine
@@ -122,15 +122,15 @@ class ApproximateIndex(Index):
                 remedy="search it as it is: exact answers take milliseconds",
             )
         with self._only_builder():
-            return self._tuned(recall, known, count, tell)
+            return self._tuned(recall, known, count, tell, show)
 
-    def _tuned(self, recall: float, known: Approximation | None, count: int, tell: Tell) -> Approximation:
+    def _tuned(self, recall: float, known: Approximation | None, count: int, tell: Tell, show: Show) -> Approximation:
         # Until the new one is measured, searches take the most careful setting, or are exact if there was none.
         careful = self.ladder[-1] if known is not None and known.setting else None
         self._keep(Approximation(recall, setting=careful))
         tell(f"building the approximate index of {count:,} pictures")
-        self._build()
-        return self._keep(self._measured(recall, count, tell))
+        self._build(show)
+        return self._keep(self._measured(recall, count, tell, show))
 
     @contextmanager
     def _only_builder(self) -> Iterator[None]:
@@ -148,12 +148,13 @@ class ApproximateIndex(Index):
         finally:
             release(lock)
 
-    def keep_tuned(self, tell: Tell = silent, recall: float | None = None) -> Approximation | None:
+    def keep_tuned(self, tell: Tell = silent, recall: float | None = None, show: Show = unseen) -> Approximation | None:
         """Build, or build anew, where the number of pictures or another recall asks for it.
 
         Args:
             tell: is told of each stage.
             recall: wanted from now on; by default what was wanted before, or `USUAL_RECALL`.
+            show: as for `tune`.
         """
         known, count = self.approximation, self.count()
         wanted = recall or (known.wanted if known is not None else USUAL_RECALL)
@@ -164,24 +165,42 @@ class ApproximateIndex(Index):
         if known is not None and measured and known.pictures / GROWN < count < known.pictures * GROWN:
             return known
         try:
-            return self.tune(wanted, tell)
+            return self.tune(wanted, tell, show)
         except BuiltElsewhereError:
             tell("another process builds the approximate index: this is left to it")
             return self.approximation
 
-    def _measured(self, wanted: float, count: int, tell: Tell) -> Approximation:
-        tell(f"searching exactly for {min(QUERIES, count):,} pictures, to measure recall")
+    def _measured(self, wanted: float, count: int, tell: Tell, show: Show) -> Approximation:
         asked = self._sample(QUERIES)
-        exact = self.search(asked.vectors, TOP + 1, exact=True)
+        tell(f"searching exactly for {len(asked):,} pictures, to measure recall")
+        exact = self._exactly(asked.vectors, lambda done: show("searching exactly", done, count))
         best = 0.0
         for setting in self.ladder:
-            found = self._search(asked.vectors, TOP + 1, setting)
+            words = in_words(setting)
+            found = self._tried(asked.vectors, setting, partial(show, f"trying {words}", total=len(asked)))
             recall = recall_of(found, exact, asked.ids)
-            tell(f"recall {recall:.4f} with {', '.join(f'{name} {value}' for name, value in setting.items())}")
+            tell(f"recall {recall:.4f} with {words}")
             if recall >= wanted:
                 return Approximation(wanted, recall, count, len(asked), setting)
             best = max(best, recall)
         return Approximation(wanted, None, count, len(asked), None, best)
+
+    def _exactly(self, queries: Vectors, seen: Callable[[int], object]) -> list[list[Hit]]:
+        """Exact answers; ``seen`` hears how many pictures were looked at."""
+        found = self._ranked(queries, TOP + 1, lambda some, count: self._scanned(some, count, (), seen))
+        return [ranked.hits() for ranked in found]
+
+    def _scanned(self, queries: Vectors, count: int, filters: Filters, seen: Callable[[int], object]) -> list[Rows]:
+        """`_nearest` for many queries; an engine that knows how far it is tells ``seen``."""
+        return self._nearest(queries, count, filters)
+
+    def _tried(self, queries: Vectors, setting: Setting, show: Callable[..., object]) -> list[list[Hit]]:
+        """Answers with one setting, some at a time."""
+        found: list[list[Hit]] = []
+        for start in range(0, len(queries), AT_ONCE):
+            show(done=start, unit="queries")
+            found += self._search(queries[start : start + AT_ONCE], TOP + 1, setting)
+        return found
 
     def _keep(self, known: Approximation) -> Approximation:
         write(self.folder, known)
@@ -216,8 +235,11 @@ class ApproximateIndex(Index):
     # --- what an engine supplies ---
 
     @abstractmethod
-    def _build(self) -> None:
-        """Build the approximate index over all pictures, in place of an earlier one; whole or not at all."""
+    def _build(self, show: Show) -> None:
+        """Build the approximate index over all pictures, in place of an earlier one; whole or not at all.
+
+        ``show`` is shown how far it is.
+        """
 
     @abstractmethod
     def _near(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
@@ -254,6 +276,11 @@ def check_recall(index: Index, recall: float | None) -> None:
             where=index.folder,
             remedy="leave out --recall, or make a new index with the engine lancedb or milvus",
         )
+
+
+def in_words(setting: Setting) -> str:
+    """Such as ``partitions 20, refined 2``."""
+    return ", ".join(f"{name} {value}" for name, value in setting.items())
 
 
 def recall_of(found: Sequence[Sequence[Hit]], exact: Sequence[Sequence[Hit]], own: Sequence[str]) -> float:

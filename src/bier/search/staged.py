@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from bier.errors import BierError, SearchError
 from bier.search import shortlist as shortlists
-from bier.search.approximate import QUERIES, TOP, USUAL_RECALL, Approximation, Tell, recall_of, silent
+from bier.search.approximate import QUERIES, TOP, USUAL_RECALL, Approximation, recall_of
 from bier.search.base import Hit, Index, Precision, Ranked, Rows, Vectors
 from bier.search.cascade import Chosen
 from bier.search.snapshot import Snapshot, empty, read, tidied
+from bier.search.stages import Tell, silent
 from bier.system.allocator import give_back_freed_memory
 
 LOOKS = 1.0
