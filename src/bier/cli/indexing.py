@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from bier.cli.app import ClassDepth, LabelSeparator, Objects, Precision, TrustCode, app, output, terminal
 from bier.cli.filling import about_fields, about_precision, computing_on, opened_or_new, opened_source
-from bier.cli.index_words import in_stages, searches
+from bier.cli.index_words import in_stages, searches, within_filters
 
 if TYPE_CHECKING:
     from bier.search import Index, IndexInfo
@@ -159,7 +159,8 @@ def tune(
         if isinstance(opened, ApproximateIndex):
             with Waiting(console, "tuning", unit="pictures") as waiting:
                 opened.tune(recall, console.print, waiting.stage)
-        console.print(searches(opened), soft_wrap=True)
+        for line in (searches(opened), *(f"{name}: {text}" for name, text in within_filters(opened).items())):
+            console.print(line, soft_wrap=True)
 
 
 @index.command(name="map")
@@ -244,6 +245,7 @@ def show_info(folder: IndexFolder) -> None:
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened, folder),
             "searches": searches(opened),
+            **within_filters(opened),
             **in_stages(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,

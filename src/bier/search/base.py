@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from bier.data.fields import KINDS, LONGEST_FIELD, Kind, Kinds, Value, size
 from bier.errors import SearchError
 from bier.search.columns import Columns
+from bier.search.expected import Expected
 from bier.search.filters import Filters, check_fields, check_filters, check_value
 from bier.vectors.layout import check_layout, wrong_length
 
@@ -245,6 +246,10 @@ class Index(ABC):
         """As `search`, with the stored vectors."""
         asked, filters = self.checked_query(queries, top, where)
         return self._ranked(asked, top, lambda some, count: self._candidates(some, count, filters, exact))
+
+    def expected(self, queries: ArrayLike, where: Mapping[str, Any] | None = None) -> Expected | None:
+        """What `search` finds with these queries and filters, where it may miss pictures; None: it misses none."""
+        return None
 
     def _ranked(self, asked: Vectors, top: int, candidates: Callable[[Vectors, int], list[Rows]]) -> list[Ranked]:
         """Candidates, scored in float64: the same scores from every engine."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bier.data.fields import Scalar, Value, arrow_type
 from bier.errors import SearchError
-from bier.search.approximate import WORTH_IT, ApproximateIndex, Setting
+from bier.search.approximate import WORTH_IT, ApproximateIndex
 from bier.search.base import IndexInfo, Rows, Vectors, column, portions
 from bier.search.columns import ID, Columns
 from bier.search.durable import DURABLE
@@ -32,6 +32,7 @@ from bier.search.lance_bucket import TableInBucket, check_bucket, check_uri, opt
 from bier.search.lance_errors import BusyError, lance_errors, try_again
 from bier.search.lance_files import TableInFolder
 from bier.search.lance_progress import building
+from bier.search.measured import Setting
 from bier.search.stages import Show
 from bier.system.extras import need
 from bier.system.places import is_url, path_of

@@ -21,9 +21,10 @@ import numpy as np
 
 from bier.data.fields import LONGEST_VALUE, Kind, Scalar, Value
 from bier.errors import SearchError, quoted
-from bier.search.approximate import ApproximateIndex, Setting
+from bier.search.approximate import ApproximateIndex
 from bier.search.base import LONGEST_ID, RESTORE, IndexInfo, Rows, Vectors, column, portions
 from bier.search.filters import SIGN_OF, Filter, Filters
+from bier.search.measured import Setting
 from bier.search.stages import Show, unseen
 from bier.system.extras import need
 
@@ -236,7 +237,7 @@ class MilvusIndex(ApproximateIndex):
             place = self._columns[one.field]
             parts = [] if one.among is None else [_in(place, map(_text, one.among))]
             return " and ".join(parts + [f"not ({_in(place, map(_text, one.without))})"] * bool(one.without))
-        place = f'{_TYPED}["{self._keys[one.field]}"]'
+        place = "id" if one.field == "id" else f'{_TYPED}["{self._keys[one.field]}"]'
         parts = [] if one.among is None else [_among(place, one.kind, one.among)]
         parts += [f"not {_among(place, one.kind, one.without)}"] * bool(one.without)
         parts += [f"{place} {SIGN_OF[bound]} {_literal(limit)}" for bound, limit in one.bounds]
