@@ -306,8 +306,7 @@ class Index(ABC):
 
     def entries(self, where: Mapping[str, Any] | None = None, most: int | None = None) -> Columns:
         """Ids and fields of the pictures that pass the filters, in some order; of as many at most, if that is given."""
-        filters = self.checked_filters(where)
-        return self._entries(filters, min(self._count(filters), self.most if most is None else most))
+        return self._entries(self.checked_filters(where), self.most if most is None else most)
 
     def version(self) -> Hashable:
         """Another one after each change, by whatever process; None where the engine cannot tell."""
@@ -408,8 +407,9 @@ class Index(ABC):
         for rows in self.scan(batch):
             yield Columns.of(rows.ids, rows.metadata, self.info.kinds), rows.vectors
 
-    def _entries(self, filters: Filters, wanted: int) -> Columns:
-        """So many that pass; an engine that reads them without their vectors has its own."""
+    def _entries(self, filters: Filters, most: int) -> Columns:
+        """So many at most; an engine that reads them without their vectors has its own."""
+        wanted = min(self._count(filters), most)
         found: list[Columns] = []
         batches = self.scan() if wanted else iter(())
         for rows in batches:

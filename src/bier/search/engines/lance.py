@@ -119,11 +119,11 @@ class LanceIndex(ApproximateIndex):
         with lance_errors(self._where):
             return int(self._table.version)
 
-    def _entries(self, filters: Filters, wanted: int) -> Columns:
-        if not wanted:
+    def _entries(self, filters: Filters, most: int) -> Columns:
+        if not most:
             return Columns.of([], [], self.info.kinds)
         with lance_errors(self._where):
-            search = self._table.search().select(["id", *self._columns]).limit(wanted)
+            search = self._table.search().select(["id", *self._columns]).limit(most)
             condition = _condition(filters)
             return self._columns_of((search if condition is None else search.where(condition)).to_arrow())
 
