@@ -55,7 +55,7 @@ class LanceIndex(ApproximateIndex):
 
     files: Sequence[str] = (f"{_TABLE}.lance", DURABLE)
     ladder = (
-        *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)),
+        *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 50, 60, 80, 120, 160, 240, 320)),
         *({"partitions": 320, "refined": refined} for refined in (5, 10, 20)),
     )
 
