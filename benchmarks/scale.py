@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.search import Hit, IndexInfo, create_index, open_index
+from bier.search import Hit, Index, IndexInfo, create_index, open_index
 from bier.search.approximate import ApproximateIndex
 from bier.search.fill import ROWS_AT_ONCE
 
@@ -71,6 +71,18 @@ def recall(found: list[list[Hit]], exact: list[list[Hit]]) -> float:
     return float(np.mean(shares))
 
 
+def within(index: Index, queries: Vectors, percent: int) -> Figures:
+    """Of searches with a filter that leaves so many."""
+    some = {"label": [f"class {n}" for n in range(CLASSES * percent // 100)]}
+    return {
+        f"search within {percent} %": each(lambda n: index.search(queries[n], where=some), 10),
+        f"exact within {percent} %": each(lambda n: index.search(queries[n], where=some, exact=True), 3),
+        f"recall@10 within {percent} %": recall(
+            index.search(queries, where=some), index.search(queries, where=some, exact=True)
+        ),
+    }
+
+
 def measured(folder: Path, count: int, engine: str, wanted: float) -> Figures:
     found: Figures = {}
     if not (folder / "index.json").exists():
@@ -94,14 +106,7 @@ def measured(folder: Path, count: int, engine: str, wanted: float) -> Figures:
         found["recall@10"] = recall(index.search(queries), exact)
         found["search within 0.5 %"] = each(lambda n: index.search(queries[n], where={"label": f"class {n}"}), 10)
         for percent in (5, 50):
-            some = {"label": [f"class {n}" for n in range(CLASSES * percent // 100)]}
-            found[f"search within {percent} %"] = each(lambda n, some=some: index.search(queries[n], where=some), 10)  # type: ignore[misc]
-            found[f"exact within {percent} %"] = each(
-                lambda n, some=some: index.search(queries[n], where=some, exact=True),  # type: ignore[misc]
-                3,
-            )
-            exact = index.search(queries, where=some, exact=True)
-            found[f"recall@10 within {percent} %"] = recall(index.search(queries, where=some), exact)
+            found |= within(index, queries, percent)
         found["by id"] = each(lambda n: index.get([f"{n:09d}"]), QUERIES)
         found["counting 0.5 %"] = each(lambda n: index.count({"label": f"class {n}"}), QUERIES)
     return found

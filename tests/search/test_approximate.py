@@ -89,9 +89,11 @@ def test_what_was_read_tells_how_far_a_build_is(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(lance_progress, "bytes_read", lambda: next(readings))
     monkeypatch.setattr(lance_progress, "EVERY", 0.001)
     shown: list[tuple[str, int, int | None]] = []
-    with lance_progress.building(
-        lambda stage, done=0, total=None, unit="": shown.append((stage, done, total)), 8192, 8
-    ):
+
+    def show(stage: str, done: int = 0, total: int | None = None, unit: str = "pictures") -> None:
+        shown.append((stage, done, total))
+
+    with lance_progress.building(show, 8192, 8):
         while len(shown) < 5:
             time.sleep(0.001)
     first = [("finding the parts", 0, None)] * 2

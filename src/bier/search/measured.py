@@ -24,9 +24,9 @@ class Tried:
 
     share: float
     """That a filter left; 1: all."""
-    recall: float | None
+    recall: float | None = None
     """With the setting; None before it was measured, and where searches are exact."""
-    setting: Setting | None
+    setting: Setting | None = None
     """Of the engine; None: searches are exact."""
     best: float | None = None
     """The highest recall of any setting, where none reaches what was wanted."""
@@ -80,8 +80,8 @@ def read(folder: Path, name: str = FILE) -> Approximation | None:
         remedy = "remove the file: the next `bier index`, `bier index tune` or `--staged` makes it anew"
         raise SearchError(f"is damaged: {error}", where=file, remedy=remedy) from error
     del content["format"]
-    within = (Tried(**{"recall": None, "setting": None, **one}) for one in content.pop("within", ()))
-    return Approximation(**content, within=tuple(within))
+    within = tuple(Tried(**one) for one in content.pop("within", ()))
+    return Approximation(**content, within=within)
 
 
 def write(folder: Path, known: Approximation, name: str = FILE) -> None:

@@ -16,7 +16,7 @@ from bier.data.formats import suffix_of
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest
 from bier.data.references import within
 from bier.errors import DataError
-from bier.system.places import entries, is_url
+from bier.system.places import Place, entries
 
 NO_BOX = [np.nan] * 4
 BESIDE = "data"
@@ -83,7 +83,7 @@ def names_in(folder: Path) -> dict[str, bool]:
     """Names of what is right in a folder, each with whether it is a folder; a web server lists none."""
     if str(folder).startswith("http"):
         return {}
-    found = entries(folder) if is_url(folder) else {entry.name: entry.is_dir() for entry in folder.iterdir()}
+    found = entries(folder) if isinstance(folder, Place) else {entry.name: entry.is_dir() for entry in folder.iterdir()}
     return {name: is_folder for name, is_folder in found.items() if not is_system(name)}
 
 
