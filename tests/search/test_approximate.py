@@ -197,6 +197,17 @@ def test_before_it_is_measured_filters_take_the_most_careful_setting(index: Appr
         assert index.expected(clustered(1, 1, INFO), {"label": ["1", "2"]}) == Expected(None)
 
 
+@pytest.mark.parametrize(("share", "recall"), [(0.52, 0.97), (0.4, 0.97), (0.7, 0.96)])
+def test_about_the_same_share_counts(index: ApproximateIndex, share: float, recall: float) -> None:
+    """Half of the pictures pass; a broader filter than that which was measured never needs more."""
+    setting = {"partitions": 5, "refined": 2}
+    within = (Tried(share, 0.97, setting), Tried(0.1, 0.96, setting))
+    index._described = lambda: Approximation(0.9, 0.98, COUNT, 400, setting, within=within)  # type: ignore[assignment]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bier.search.approximate.FEW", 500)
+        assert index.expected(clustered(1, 1, INFO), {"label": ["1", "2"]}) == Expected(recall)
+
+
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     within = (Tried(0.5, 0.98, {"partitions": 20, "refined": 2}), Tried(0.1, None, None, 0.91))
     known = Approximation(0.98, 0.99, 10**6, 400, {"partitions": 10, "refined": 2}, within=within)

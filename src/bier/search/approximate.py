@@ -44,6 +44,8 @@ FEW = WORTH_IT
 """Pictures behind a filter that are searched exactly."""
 SHARES = (0.5, 0.1)
 """Of the pictures, that filters leave for which recall is measured; and that of `FEW`."""
+NEAR = 1.1
+"""Times the share that a filter leaves: for what was measured of so much, and less, its recall holds."""
 GROWN = 2
 """Times as many pictures as when it was built: it is built anew."""
 
@@ -242,7 +244,7 @@ class ApproximateIndex(Index):
             return None
         share = passing / max(self._count(()), 1)
         measured = known.within or (Tried(0, None, self.ladder[-1]),)
-        found = next((one for one in measured if one.share <= share), measured[-1])
+        found = next((one for one in measured if one.share <= NEAR * share), measured[-1])
         return found if found.setting is not None else None
 
     def _passing(self, filters: Filters) -> int:
