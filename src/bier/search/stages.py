@@ -12,7 +12,7 @@ Tell = Callable[[str], object]
 class Show(Protocol):
     """Is shown again and again how far a stage has come."""
 
-    def __call__(self, stage: str, done: int = 0, total: int | None = None, unit: str = "pictures") -> object:
+    def __call__(self, stage: str, /, done: int = 0, total: int | None = None, unit: str = "pictures") -> object:
         """So much of it is done, of so much; None: nothing tells how far it is."""
 
 
