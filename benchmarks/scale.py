@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.search import IndexInfo, create_index, open_index
+from bier.search import Hit, Index, IndexInfo, create_index, open_index
 from bier.search.approximate import ApproximateIndex
 from bier.search.fill import ROWS_AT_ONCE
 
@@ -63,7 +63,27 @@ def each(work: Callable[[int], object], count: int) -> float:
     return 1000 * statistics.median(seconds(lambda number=number: work(number)) for number in range(count))  # type: ignore[misc]
 
 
-def measured(folder: Path, count: int, engine: str, recall: float) -> Figures:
+def recall(found: list[list[Hit]], exact: list[list[Hit]]) -> float:
+    """Share of the exact hits that were found."""
+    shares = [
+        len({hit.id for hit in one} & {hit.id for hit in other}) / 10 for one, other in zip(found, exact, strict=True)
+    ]
+    return float(np.mean(shares))
+
+
+def within(index: Index, queries: Vectors, percent: int) -> Figures:
+    """Of searches with a filter that leaves so many."""
+    some = {"label": [f"class {n}" for n in range(CLASSES * percent // 100)]}
+    return {
+        f"search within {percent} %": each(lambda n: index.search(queries[n], where=some), 10),
+        f"exact within {percent} %": each(lambda n: index.search(queries[n], where=some, exact=True), 3),
+        f"recall@10 within {percent} %": recall(
+            index.search(queries, where=some), index.search(queries, where=some, exact=True)
+        ),
+    }
+
+
+def measured(folder: Path, count: int, engine: str, wanted: float) -> Figures:
     found: Figures = {}
     if not (folder / "index.json").exists():
         with create_index(folder, INFO, engine) as index:
@@ -73,7 +93,7 @@ def measured(folder: Path, count: int, engine: str, recall: float) -> Figures:
             found["filling, s"] = filling
             found["tidying, s"] = seconds(index.flush)
             if isinstance(index, ApproximateIndex):
-                found["approximate index and its recall, s"] = seconds(lambda: index.tune(recall, print))
+                found["approximate index and its recall, s"] = seconds(lambda: index.tune(wanted, print))
     found["opening, s"] = seconds(lambda: open_index(folder).close())
     files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     found["disk, times the vectors"] = files / (4 * count * sum(SIZES))
@@ -83,12 +103,10 @@ def measured(folder: Path, count: int, engine: str, recall: float) -> Figures:
         found["exact, one query"] = each(lambda n: index.search(queries[n], exact=True), 3)
         found[f"exact, {BATCH} at once"] = 1000 * seconds(lambda: index.search(queries, exact=True)) / BATCH
         found["search, one query"] = each(lambda n: index.search(queries[n]), QUERIES)
-        answers = zip(index.search(queries), exact, strict=True)
-        shares = [len({hit.id for hit in one} & {hit.id for hit in other}) / 10 for one, other in answers]
-        found["recall@10"] = float(np.mean(shares))
+        found["recall@10"] = recall(index.search(queries), exact)
         found["search within 0.5 %"] = each(lambda n: index.search(queries[n], where={"label": f"class {n}"}), 10)
-        half = {"label": [f"class {n}" for n in range(CLASSES // 2)]}
-        found["search within 50 %"] = each(lambda n: index.search(queries[n], where=half), 10)
+        for percent in (5, 50):
+            found |= within(index, queries, percent)
         found["by id"] = each(lambda n: index.get([f"{n:09d}"]), QUERIES)
         found["counting 0.5 %"] = each(lambda n: index.count({"label": f"class {n}"}), QUERIES)
     return found

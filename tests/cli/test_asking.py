@@ -43,6 +43,7 @@ def test_it_answers_as_the_index_does(
         [expected] = index.search(vector, 3, {"label": "class 1", "price": {"at_most": 5}})
     found = json.loads(out)
     assert [hit["id"] for hit in found["hits"]] == [hit.id for hit in expected]
+    assert (found["exact"], found["recall"]) == (True, None)
     assert [hit["score"] for hit in found["hits"]] == pytest.approx([hit.score for hit in expected], abs=1e-6)
     assert found["confidence"] is None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as arrow
 import pytest
 import torch
 from buckets import Bucket, running
 from folders import some_birds
+from pyarrow import parquet
 
 from bier.cli import main
 from bier.data import open_source
@@ -164,6 +167,43 @@ def test_a_training_fetches_each_picture_once(
     assert len(fetched) == 32
     assert fetched.total() <= 32 + 4, "two processes may want a picture at the same moment"
     assert not heads(bucket)
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_a_training_from_shards(
+    kind: str, bucket: Bucket, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for part in range(4):
+        write = with_tar if kind == "tar" else with_parquet
+        write(shards / f"part-{part}.{kind}", photos, names_in(photos)[part::4])
+    there = bucket.put(shards, "shards")
+    bucket.way.troubles = ["", "503", "slow", "cut"]
+    runs = []
+    for number, source in enumerate((str(shards), f"{there}/*.{kind}")):
+        runs.append(tmp_path / f"run-{number}")
+        code, _, error = run(["train", source, *SMALL, "--out", str(runs[-1])], capsys)
+        assert code == 0, error
+    assert same_model(*runs)
+    fetched = len(bucket.way.fetched)
+    code, _, error = run(["evaluate", str(runs[1])], capsys)
+    assert code == 0, error
+    size = max(file.stat().st_size for file in shards.iterdir())
+    assert len(bucket.way.fetched) - fetched <= 4 * (3 + size // 2**20), "headers alone: pictures are in the cache"
+    assert "shards" in run(["data", "check", there], capsys)[1]
+
+
+def with_tar(file: Path, photos: Path, names: list[str]) -> None:
+    with tarfile.open(file, "w") as tar:
+        for name in names:
+            tar.add(photos / name, name)
+
+
+def with_parquet(file: Path, photos: Path, names: list[str]) -> None:
+    pictures = [(photos / name).read_bytes() for name in names]
+    labels = [name.partition("/")[0] for name in names]
+    parquet.write_table(arrow.table({"image": pictures, "label": labels}), file, row_group_size=4)
 
 
 def test_a_training_goes_on_after_an_outage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from bier.data import open_source, read_image
+from bier.data import cells, open_source, read_image
 from bier.data.images import read_picture
 from bier.errors import ImageError, PlaceError
 from bier.system import places
@@ -52,6 +53,30 @@ def test_a_table_of_this_machine_may_hold_urls(pictures: list[bytes], tmp_path: 
     rows = [f"memory://shop/grey/{number}.png,{number % 4}\n" for number in range(8)]
     (tmp_path / "all.csv").write_text("image,label\n" + "".join(rows))
     assert greys(str(tmp_path / "all.csv")) == [10 * number for number in range(8)]
+
+
+@pytest.mark.parametrize("source", ["", "/*.parquet"])
+def test_parquet_files_in_a_bucket_are_fetched_once(
+    source: str, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in range(2):
+        file = io.BytesIO()
+        rows = range(4 * part, 4 * part + 4)
+        table = arrow.table({"image": [pictures[n] for n in rows], "label": [str(n % 4) for n in rows]})
+        parquet.write_table(table, file, row_group_size=2)
+        fsspec.filesystem("memory").pipe_file(f"/shop/parts/part-{part}.parquet", file.getvalue())
+    manifest, fetch = open_source(f"memory://shop/parts{source}"), places.fetch
+    for _ in range(2):
+        found = [int(read_picture(manifest.reference(row))[0, 0, 0]) for row in range(8)]
+        assert found == [10 * number for number in range(8)]
+        cells._kept.clear()  # as if there were many more
+        monkeypatch.setattr("bier.system.places.fetch", lambda *_: pytest.fail("a row group is fetched once"))
+    for kept in (Path(os.environ["BIER_CACHE"])).rglob("*"):
+        if kept.is_file():
+            kept.write_bytes(b"damaged")
+    monkeypatch.setattr("bier.system.places.fetch", fetch)
+    cells._kept.clear()
+    assert int(read_picture(manifest.reference(3))[0, 0, 0]) == 30, "it is fetched again"
 
 
 def test_a_parquet_file_in_a_bucket_may_hold_the_pictures(pictures: list[bytes]) -> None:

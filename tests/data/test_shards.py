@@ -19,8 +19,9 @@ from bier.data.datasets.walk import counted
 from bier.data.manifest import Manifest, with_distractors
 from bier.data.references import picture_bytes, short_name
 from bier.data.sampler import BatchPlan
-from bier.errors import DataError
+from bier.errors import DataError, ImageError, PlaceError
 from bier.settings.schema import DataConfig
+from bier.system import places
 from bier.vectors.sources import open_catalogue
 
 
@@ -262,14 +263,48 @@ def test_a_shard_that_was_cut_after_it_was_opened(tmp_path: Path) -> None:
         picture_bytes(manifest.reference(len(manifest) - 1))
 
 
-def test_shards_in_a_bucket_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["", "/*.tar", "/part-1.tar"])
+def test_shards_in_a_bucket_are_those_of_the_disk(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec
 
-    file = shard(tmp_path / "a.tar", in_folders(NAMES))
+    monkeypatch.setenv("BIER_CACHE", str(tmp_path / "cache"))
     system = fsspec.filesystem("memory")
-    system.pipe_file("/shop/shards/a.tar", file.read_bytes())
-    for source in ("memory://shop/shards", "memory://shop/shards/a.tar"):
-        for opened in (open_source, open_catalogue):
-            with pytest.raises(DataError, match="tar files are not read from a bucket"):
-                opened(source)
-    system.rm("/shop", recursive=True)
+    for number in (1, 2, 10):
+        members = {f"{Path(name).parent}/{number}-{Path(name).name}": CONTENT[name] for name in NAMES}
+        file = shard(tmp_path / "shards" / f"part-{number}.tar", members)
+        system.pipe_file(f"/shop/shards/{file.name}", file.read_bytes())
+    try:
+        there = open_source(f"memory://shop/shards{source}")
+        here = open_source(tmp_path / "shards" / source.removeprefix("/") if "*" not in source else tmp_path / "shards")
+        assert there.image.tolist() == here.image.tolist()
+        assert there.label.tolist() == here.label.tolist()
+        fetch = places.fetch
+        for _ in range(2):  # the second time from the cache
+            for row in range(len(here)):
+                assert picture_bytes(there.reference(row)) == picture_bytes(here.reference(row))
+            monkeypatch.setattr("bier.system.places.fetch", lambda *_: pytest.fail("it is fetched once"))
+        monkeypatch.setattr("bier.system.places.fetch", fetch)
+        found = list(open_catalogue(f"memory://shop/shards{source}").pictures((0, 0)))
+        assert len(found) == len(here)
+    finally:
+        system.rm("/shop", recursive=True)
+
+
+def test_a_shard_that_was_cut_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    monkeypatch.setenv("BIER_CACHE", str(tmp_path / "cache"))
+    data = shard(tmp_path / "a.tar", in_folders(NAMES)).read_bytes()
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/shop/a.tar", data)
+    try:
+        manifest = open_source("memory://shop/a.tar")
+        system.pipe_file("/shop/a.tar", data[:1000])
+        with pytest.raises(DataError, match="damaged from here on"):
+            open_source("memory://shop/a.tar")
+        with pytest.raises(ImageError, match="ends within it"):
+            picture_bytes(manifest.reference(len(manifest) - 1))
+        with pytest.raises(PlaceError, match="no such file"):
+            open_source("memory://shop/*.gone.tar")
+    finally:
+        system.rm("/shop", recursive=True)

@@ -15,8 +15,10 @@ from ensembles import clustered
 
 from bier.cli.entry import main
 from bier.errors import SearchError
-from bier.search import Hit, Index, IndexInfo, create_index, open_index
-from bier.search.approximate import ApproximateIndex, Approximation, check_recall, read, recall_of
+from bier.search import Hit, Index, IndexInfo, create_index, lance_progress, open_index
+from bier.search.approximate import ApproximateIndex, check_recall, middle, recall_of
+from bier.search.expected import Expected
+from bier.search.measured import Approximation, Tried, in_words, read, write
 from bier.system.locks import release, try_lock
 
 INFO = IndexInfo("fingerprint-of-a-model", sizes=(8, 24), scales=(0.5, 0.8))
@@ -63,6 +65,39 @@ def test_it_reaches_the_recall_that_it_tells(index: ApproximateIndex) -> None:
     found, exact = index.search(queries), index.search(queries, exact=True)
     assert share(found, exact) == pytest.approx(known.recall, abs=0.06)  # three standard errors
     assert found != exact, "it was not used"
+
+
+def test_it_is_shown_how_far_it_is(tmp_path: Path) -> None:
+    shown: list[tuple[str, int, int | None, str]] = []
+
+    def show(stage: str, done: int = 0, total: int | None = None, unit: str = "pictures") -> None:
+        shown.append((stage, done, total, unit))
+
+    with create_index(tmp_path / "index", INFO) as made:
+        add(made, 3000, 0, "p")
+        assert isinstance(made, ApproximateIndex)
+        known = made.tune(0.5, show=show)
+    assert ("searching exactly", 3000, 3000, "pictures") in shown
+    assert known.setting is not None
+    tried = [done for stage, done, total, unit in shown if stage == f"trying {in_words(known.setting)}"]
+    assert tried == list(range(0, known.queries, 25))
+    assert all(done <= total for _, done, total, _ in shown if total is not None)
+
+
+def test_what_was_read_tells_how_far_a_build_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([500, 500, 500 + 256 * 8, 500 + 1256 * 8, 500 + 9256 * 8, *[500 + 8456 * 8] * 100_000])
+    monkeypatch.setattr(lance_progress, "bytes_read", lambda: next(readings))
+    monkeypatch.setattr(lance_progress, "EVERY", 0.001)
+    shown: list[tuple[str, int, int | None]] = []
+
+    def show(stage: str, done: int = 0, total: int | None = None, unit: str = "pictures") -> None:
+        shown.append((stage, done, total))
+
+    with lance_progress.building(show, 8192, 8):
+        while len(shown) < 5:
+            time.sleep(0.001)
+    first = [("finding the parts", 0, None)] * 2
+    assert shown[:4] == [*first, ("sorting pictures into parts", 1000, 8192), ("writing the parts", 0, None)]
 
 
 def test_scores_and_their_order_are_those_of_an_exact_search(index: ApproximateIndex) -> None:
@@ -121,6 +156,71 @@ def test_it_grows_and_shrinks_with_the_index(tmp_path: Path) -> None:
     with open_index(tmp_path / "index") as again:
         assert isinstance(again, ApproximateIndex)
         assert again.approximation == kept
+
+
+def test_recall_is_measured_within_filters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bier.search.approximate.FEW", 500)
+    queries = clustered(100, 1, INFO)
+    with create_index(tmp_path / "index", INFO) as index:
+        assert isinstance(index, ApproximateIndex)
+        add(index, 4000, 0, "p")
+        known = index.tune(0.8)
+        assert [one.share for one in known.within] == pytest.approx([0.5, 0.125], abs=0.08)
+        assert index.approximation == known, "it is kept"
+        quarter = {"label": "1"}
+        expected = index.expected(queries, quarter)
+        assert expected is not None
+        assert expected.recall == known.within[1].recall, "of the broadest that is not broader"
+        assert expected.recall is not None
+        assert expected.recall >= 0.8
+        found, exact = index.search(queries, 10, quarter), index.search(queries, 10, quarter, exact=True)
+        assert share(found, exact) >= 0.75
+        assert index.expected(queries) == Expected(known.recall)
+        assert index.expected(queries, {"label": "none"}) is None
+        assert index.expected(np.concatenate([queries[:, :8], 0 * queries[:, 8:]], 1)) is None
+    with pytest.raises(SystemExit):
+        main(["index", "info", str(tmp_path / "index")])
+    assert f"% of the pictures recall@10 {expected.recall:.4f}" in capsys.readouterr().out
+
+
+def test_before_it_is_measured_filters_take_the_most_careful_setting(index: ApproximateIndex, tmp_path: Path) -> None:
+    write(tmp_path, Approximation(0.9, 0.91, COUNT, 400, {"partitions": 5, "refined": 2}))
+    known = read(tmp_path)
+    assert known is not None
+    assert known.within == ()
+    index._described = lambda: known  # type: ignore[assignment]
+    assert index.expected(clustered(1, 1, INFO)) == Expected(0.91)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bier.search.approximate.FEW", 500)
+        assert index.expected(clustered(1, 1, INFO), {"label": ["1", "2"]}) == Expected(None)
+
+
+@pytest.mark.parametrize(("share", "recall"), [(0.52, 0.97), (0.4, 0.97), (0.7, 0.96)])
+def test_about_the_same_share_counts(index: ApproximateIndex, share: float, recall: float) -> None:
+    """Half of the pictures pass; a broader filter than that which was measured never needs more."""
+    setting = {"partitions": 5, "refined": 2}
+    within = (Tried(share, 0.97, setting), Tried(0.1, 0.96, setting))
+    index._described = lambda: Approximation(0.9, 0.98, COUNT, 400, setting, within=within)  # type: ignore[assignment]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bier.search.approximate.FEW", 500)
+        assert index.expected(clustered(1, 1, INFO), {"label": ["1", "2"]}) == Expected(recall)
+
+
+def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
+    within = (Tried(0.5, 0.98, {"partitions": 20, "refined": 2}), Tried(0.1, None, None, 0.91))
+    known = Approximation(0.98, 0.99, 10**6, 400, {"partitions": 10, "refined": 2}, within=within)
+    write(tmp_path, known)
+    assert read(tmp_path) == known
+
+
+@pytest.mark.parametrize(("share", "passing"), [(0.5, 50), (0.1, 10), (0.001, 1), (0.999, 99)])
+def test_a_filter_that_a_share_passes(share: float, passing: int) -> None:
+    ids = [f"{number:03}" for number in range(100)]
+    [only] = middle(ids[::-1], share)
+    bounds = dict(only.bounds)
+    assert sum(bounds["at_least"] <= name < bounds["below"] for name in ids) == passing
 
 
 def test_a_recall_that_cannot_be_reached_leaves_exact_searches(

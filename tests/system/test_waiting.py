@@ -34,6 +34,22 @@ def test_what_is_counted_may_change() -> None:
     assert "reading photos" in out.getvalue()
 
 
+def test_stages_of_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    with Waiting(plain_console(file=out), "indexing", 1000) as told:
+        told.advance(1000)
+        for what, done, total in [("finding the parts", 0, None), ("sorting", 100, 400), ("sorting", 200, 400)]:
+            now[0] += 20
+            told.stage(what, done, total)
+            now[0] += 20
+            told.stage(what, done, total)
+    assert out.getvalue() == "finding the parts: 20 s\nsorting: 100 of 400 pictures, 5 pictures/s, 60 s left\n" + (
+        "sorting: 200 of 400 pictures, 3 pictures/s, 60 s left\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3540, "59 min"), (11_100, "3 h 05 min")]
 )

@@ -28,6 +28,8 @@ def print_answer(answer: Answer, least: float | None) -> None:
         terminal().print(f"no answer with a confidence of {least:g} or more")
     if said := in_words(answer):
         terminal().print(said)
+    if answer.expected is not None:
+        terminal().print(f"{answer.expected.in_words()}; --exact looks at all pictures", soft_wrap=True)
 
 
 def print_json(answer: Answer) -> None:
@@ -40,6 +42,8 @@ def print_json(answer: Answer) -> None:
         "confidence": answer.confidence,
         "known": answer.known,
         "absent": answer.absent,
+        "exact": answer.expected is None,
+        "recall": None if answer.expected is None else answer.expected.recall,
     }
     terminal().print(json.dumps(content), soft_wrap=True)
 

@@ -56,6 +56,7 @@ def ask(
     """
     from bier.search.base import Hit
     from bier.search.confident import Answer
+    from bier.search.expected import Expected
     from bier.search.filters import parse_filters
 
     about = _asked(server, "info")
@@ -81,7 +82,8 @@ def ask(
     body, kind = _form({name: value for name, value in values.items() if value is not None}, picture.name, content)
     found = _asked(server, "search/pictures", body, kind)
     hits = [Hit(hit["id"], hit["score"], hit["metadata"], hit["reranked"]) for hit in found["hits"]]
-    return Answer(hits, found["confidence"], found["known"], found["absent"])
+    expected = None if found.get("exact", True) else Expected(found["recall"])  # servers before 0.2 do not tell
+    return Answer(hits, found["confidence"], found["known"], found["absent"], expected)
 
 
 def _form(values: dict[str, str], name: str, content: bytes) -> tuple[bytes, str]:

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from bier.cli.app import ClassDepth, LabelSeparator, Objects, Precision, TrustCode, app, output, terminal
 from bier.cli.filling import about_fields, about_precision, computing_on, opened_or_new, opened_source
-from bier.cli.index_words import in_stages, searches
+from bier.cli.index_words import in_stages, searches, within_filters
 
 if TYPE_CHECKING:
     from bier.search import Index, IndexInfo
@@ -74,6 +74,7 @@ def fill_index(
             unread=unread,
             recall=recall,
             tell=console.print,
+            show=waiting.stage,
             stored=lambda rows: given.stored(opened.folder, rows),
         )
         total = opened.count()
@@ -150,14 +151,16 @@ def tune(
     """Build the approximate index anew, and find the cheapest setting that reaches a recall."""
     from bier.search import open_index
     from bier.search.approximate import ApproximateIndex, check_recall
+    from bier.system.waiting import Waiting
 
     console = terminal()
     with open_index(folder) as opened:
         check_recall(opened, recall)
         if isinstance(opened, ApproximateIndex):
-            with console.status("this takes minutes at a million pictures"):
-                opened.tune(recall, console.print)
-        console.print(searches(opened), soft_wrap=True)
+            with Waiting(console, "tuning", unit="pictures") as waiting:
+                opened.tune(recall, console.print, waiting.stage)
+        for line in (searches(opened), *(f"{name}: {text}" for name, text in within_filters(opened).items())):
+            console.print(line, soft_wrap=True)
 
 
 @index.command(name="map")
@@ -242,6 +245,7 @@ def show_info(folder: IndexFolder) -> None:
             "fields": in_words(info.kinds),
             "confidence": _calibrated(opened, folder),
             "searches": searches(opened),
+            **within_filters(opened),
             **in_stages(opened),
             "model": info.model_path or "place unknown",
             "fingerprint": info.model,

@@ -37,6 +37,7 @@ def switch_model(folder: Path, model: Path, device: Literal["auto", "cpu", "cuda
             failed=left_out(console),
             progress=waiting.advance,
             tell=console.print,
+            show=waiting.stage,
             workers=hardware.workers,
         )
     if rebuilt is None:

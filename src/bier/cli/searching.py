@@ -130,6 +130,7 @@ def search(
         how += [] if learners is None else [f"learners {learners}"]
         how += [] if again is None else [f"first hits ranked again by {again.reranking}"]
         how += [text for text in [in_words(answer)] if text]
+        how += [] if answer.expected is None else [answer.expected.in_words()]
         write_page(
             query, given.hits, html, box=part, count=count, how="".join(f" · {part}" for part in how), kinds=kinds
         )

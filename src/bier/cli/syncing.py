@@ -54,6 +54,7 @@ def synchronise(
                 failed=left_out(console),
                 progress=waiting.advance,
                 tell=console.print,
+                show=waiting.stage,
                 workers=hardware.workers,
             )
         total = opened.count()

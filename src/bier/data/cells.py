@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bier.system import places
+from bier.system import kept, places
 from bier.system.places import is_url
 
 KEPT_BYTES = 128 * 2**20
@@ -78,7 +78,34 @@ def _values(key: Group) -> Any:
 
 
 def _read(key: Group) -> Any:
-    """The column of a row group as an Arrow array of bytes."""
+    """The column of a row group as an Arrow array of bytes; of a file in a bucket one that is mapped from this disk.
+
+    A row group is fetched whole, so pictures in random order would fetch all of it for each.
+    """
+    import pyarrow as arrow
+
+    file, _, column, group = key
+    if not is_url(file):
+        return _read_group(key)
+    stream = kept.made(file, f"{column} {group}", lambda: _as_stream(_read_group(key)))
+    try:
+        source = arrow.py_buffer(stream) if isinstance(stream, bytes) else arrow.memory_map(str(stream))
+        return arrow.ipc.open_stream(source).read_all().column(0).combine_chunks()
+    except (arrow.ArrowException, OSError):  # somebody has removed or damaged what was kept
+        return _read_group(key)
+
+
+def _as_stream(values: Any) -> bytes:
+    import pyarrow as arrow
+
+    table, stream = arrow.table({"picture": values}), arrow.BufferOutputStream()
+    with arrow.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    found: bytes = stream.getvalue().to_pybytes()
+    return found
+
+
+def _read_group(key: Group) -> Any:
     import pyarrow as arrow
     from pyarrow import parquet
 

@@ -170,6 +170,11 @@ def picture_bytes(image: str) -> bytes:
 
 def _from_tar(place: Place) -> bytes:
     offset, size = int(place.query["offset"]), int(place.query["size"])
+    if is_url(place.file):
+        state = places.state(place.file)
+        if state is not None and state[0] < offset + size:
+            raise ImageError("the tar file ends within it", where=place.file, remedy="copy the tar file again")
+        return kept.content(place.file, offset, offset + size)
     with open(place.file, "rb") as file:
         if os.fstat(file.fileno()).st_size < offset + size:
             raise ImageError("the tar file ends within it", where=place.file, remedy="copy the tar file again")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,15 +21,14 @@ from numpy.typing import ArrayLike
 
 from bier.errors import SearchError
 from bier.search.base import Hit, Index, IndexInfo, Ranked, Rows, Vectors
-from bier.search.filters import Filters
+from bier.search.expected import Expected
+from bier.search.filters import Filter, Filters
+from bier.search.measured import FILE, Approximation, Setting, Tried, in_words, read, write
+from bier.search.stages import Show, Tell, silent, unseen
 from bier.search.writers import index_errors
-from bier.system.files import WhileUnchanged, write_json
-from bier.system.json_files import read_object
-from bier.system.json_values import number, object_of, one_of, record, whole
+from bier.system.files import WhileUnchanged
 from bier.system.locks import release, try_lock
 
-FILE = "approximate.json"
-FORMAT = "bier-approximate-1"
 LOCK = "approximate.lock"
 """Is held by who builds and measures."""
 
@@ -41,35 +40,19 @@ FEWEST = 1_000
 TOP = 10
 QUERIES = 400
 """Pictures that are searched for to measure recall: its standard error is then about half a percent."""
-FEW = 20_000
-"""Pictures behind a filter that are searched exactly: that is cheaper than the approximate index."""
+FEW = WORTH_IT
+"""Pictures behind a filter that are searched exactly."""
+SHARES = (0.5, 0.1)
+"""Of the pictures, that filters leave for which recall is measured; and that of `FEW`."""
+NEAR = 1.1
+"""Times the share that a filter leaves: for what was measured of so much, and less, its recall holds."""
 GROWN = 2
 """Times as many pictures as when it was built: it is built anew."""
 
-Setting = Mapping[str, int]
-Tell = Callable[[str], object]
-"""Is told of each stage of work that takes minutes."""
-
-
-def silent(_: str) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True)
-class Approximation:
-    """What is known of an index' approximate index; it stands in approximate.json."""
-
-    wanted: float
-    """The recall that was asked for; 1 asks for exact searches."""
-    recall: float | None = None
-    """What was measured with the setting; None before that, and where searches are exact."""
-    pictures: int = 0
-    """Held by the index when that was measured."""
-    queries: int = 0
-    setting: Setting | None = None
-    """Of the engine; None: searches are exact."""
-    best: float | None = None
-    """The highest recall of any setting, where none reaches what was wanted."""
+AT_ONCE = 25
+"""Queries of a measurement after which it is shown how far it is."""
+REMEMBERED = 64
+"""Filters of which it is known how many pictures pass."""
 
 
 class BuiltElsewhereError(SearchError):
@@ -88,6 +71,7 @@ class ApproximateIndex(Index):
     def __init__(self, folder: Path, info: IndexInfo) -> None:
         super().__init__(folder, info)
         self._described = WhileUnchanged(folder / FILE, lambda: read(folder))
+        self._counted: dict[tuple[Hashable, Filters], int] = {}
 
     @property
     def approximation(self) -> Approximation | None:
@@ -98,7 +82,7 @@ class ApproximateIndex(Index):
         """
         return self._described()
 
-    def tune(self, recall: float = USUAL_RECALL, tell: Tell = silent) -> Approximation:
+    def tune(self, recall: float = USUAL_RECALL, tell: Tell = silent, show: Show = unseen) -> Approximation:
         """Build the approximate index, and find the cheapest setting that reaches a recall. Takes minutes at a million.
 
         Searches go on meanwhile, and other writers wait. An interruption leaves the index without it, or as it was.
@@ -106,6 +90,7 @@ class ApproximateIndex(Index):
         Args:
             recall: recall@10 that is wanted, above 0; 1 searches exactly from now on.
             tell: is told of each stage.
+            show: is shown how far a stage is, also from another thread.
 
         Raises:
             SearchError: the recall is out of range, there are too few pictures, another process builds, or the engine
@@ -122,15 +107,15 @@ class ApproximateIndex(Index):
                 remedy="search it as it is: exact answers take milliseconds",
             )
         with self._only_builder():
-            return self._tuned(recall, known, count, tell)
+            return self._tuned(recall, known, count, tell, show)
 
-    def _tuned(self, recall: float, known: Approximation | None, count: int, tell: Tell) -> Approximation:
+    def _tuned(self, recall: float, known: Approximation | None, count: int, tell: Tell, show: Show) -> Approximation:
         # Until the new one is measured, searches take the most careful setting, or are exact if there was none.
         careful = self.ladder[-1] if known is not None and known.setting else None
         self._keep(Approximation(recall, setting=careful))
         tell(f"building the approximate index of {count:,} pictures")
-        self._build()
-        return self._keep(self._measured(recall, count, tell))
+        self._build(show)
+        return self._keep(self._measured(recall, count, tell, show))
 
     @contextmanager
     def _only_builder(self) -> Iterator[None]:
@@ -148,12 +133,13 @@ class ApproximateIndex(Index):
         finally:
             release(lock)
 
-    def keep_tuned(self, tell: Tell = silent, recall: float | None = None) -> Approximation | None:
+    def keep_tuned(self, tell: Tell = silent, recall: float | None = None, show: Show = unseen) -> Approximation | None:
         """Build, or build anew, where the number of pictures or another recall asks for it.
 
         Args:
             tell: is told of each stage.
             recall: wanted from now on; by default what was wanted before, or `USUAL_RECALL`.
+            show: as for `tune`.
         """
         known, count = self.approximation, self.count()
         wanted = recall or (known.wanted if known is not None else USUAL_RECALL)
@@ -164,37 +150,114 @@ class ApproximateIndex(Index):
         if known is not None and measured and known.pictures / GROWN < count < known.pictures * GROWN:
             return known
         try:
-            return self.tune(wanted, tell)
+            return self.tune(wanted, tell, show)
         except BuiltElsewhereError:
             tell("another process builds the approximate index: this is left to it")
             return self.approximation
 
-    def _measured(self, wanted: float, count: int, tell: Tell) -> Approximation:
-        tell(f"searching exactly for {min(QUERIES, count):,} pictures, to measure recall")
+    def _measured(self, wanted: float, count: int, tell: Tell, show: Show) -> Approximation:
         asked = self._sample(QUERIES)
-        exact = self.search(asked.vectors, TOP + 1, exact=True)
+        tell(f"searching exactly for {len(asked):,} pictures, to measure recall")
+        found = self._cheapest(asked, wanted, (), self.ladder, tell, show)
+        if found.setting is None:
+            return Approximation(wanted, None, count, len(asked), None, found.best)
+        within = self._measured_within(asked, wanted, found.setting, count, tell, show)
+        return Approximation(wanted, found.recall, count, len(asked), found.setting, within=tuple(within))
+
+    def _measured_within(
+        self, asked: Rows, wanted: float, setting: Setting, count: int, tell: Tell, show: Show
+    ) -> Iterator[Tried]:
+        """The cheapest setting within filters, the broadest first; a narrower one never needs less."""
+        few = FEW / count
+        half = asked.take(range(0, len(asked), 2))  # each filter has all the stages again
+        for share in [share for share in (*SHARES, few) if few <= share < 1]:
+            filters = middle(asked.ids, share)
+            tell(f"the same within a filter that leaves {self._count(filters):,} pictures")
+            ladder = self.ladder[list(self.ladder).index(setting) :]
+            found = self._cheapest(half, wanted, filters, ladder, tell, show)
+            yield found
+            if found.setting is None:  # nor does any within a narrower one
+                return
+            setting = found.setting
+
+    def _cheapest(
+        self, asked: Rows, wanted: float, filters: Filters, ladder: Sequence[Setting], tell: Tell, show: Show
+    ) -> Tried:
+        """The first setting that reaches a recall."""
+        count = self._count(filters)
+        share = count / max(self._count(()), 1)
+        exact = self._exactly(asked.vectors, filters, lambda done: show("searching exactly", done, count))
         best = 0.0
-        for setting in self.ladder:
-            found = self._search(asked.vectors, TOP + 1, setting)
+        for setting in ladder:
+            words = in_words(setting)
+            found = self._tried(asked.vectors, filters, setting, partial(show, f"trying {words}", total=len(asked)))
             recall = recall_of(found, exact, asked.ids)
-            tell(f"recall {recall:.4f} with {', '.join(f'{name} {value}' for name, value in setting.items())}")
+            tell(f"recall {recall:.4f} with {words}")
             if recall >= wanted:
-                return Approximation(wanted, recall, count, len(asked), setting)
+                return Tried(share, recall, setting)
             best = max(best, recall)
-        return Approximation(wanted, None, count, len(asked), None, best)
+        return Tried(share, None, None, best)
+
+    def _exactly(self, queries: Vectors, filters: Filters, seen: Callable[[int], object]) -> list[list[Hit]]:
+        """Exact answers; ``seen`` hears how many pictures were looked at."""
+        found = self._ranked(queries, TOP + 1, lambda some, count: self._scanned(some, count, filters, seen))
+        return [ranked.hits() for ranked in found]
+
+    def _scanned(self, queries: Vectors, count: int, filters: Filters, seen: Callable[[int], object]) -> list[Rows]:
+        """`_nearest` for many queries; an engine that knows how far it is tells ``seen``."""
+        return self._nearest(queries, count, filters)
+
+    def _tried(
+        self, queries: Vectors, filters: Filters, setting: Setting, show: Callable[..., object]
+    ) -> list[list[Hit]]:
+        """Answers with one setting, some at a time."""
+        found: list[list[Hit]] = []
+        for start in range(0, len(queries), AT_ONCE):
+            show(done=start, unit="queries")
+            found += self._search(queries[start : start + AT_ONCE], TOP + 1, filters, setting)
+        return found
 
     def _keep(self, known: Approximation) -> Approximation:
         write(self.folder, known)
         return known
 
+    def expected(self, queries: ArrayLike, where: Mapping[str, Any] | None = None) -> Expected | None:
+        used = self._used(*self.checked_query(queries, 1, where))
+        return None if used is None else Expected(used.recall)
+
     def _candidates(self, queries: Vectors, count: int, filters: Filters, exact: bool) -> list[Rows]:
-        known = None if exact else self.approximation
+        used = None if exact else self._used(queries, filters)
+        if used is None or used.setting is None:
+            return self._nearest(queries, count, filters)
+        return self._near_or_exact(queries, count, filters, used.setting)
+
+    def _used(self, queries: Vectors, filters: Filters) -> Tried | None:
+        """The setting of such a search, and what it finds; None: it is exact."""
+        known = self.approximation
         # What was measured holds for whole queries, and not for those of single learners.
         if known is None or known.setting is None or not self._is_whole(queries):
-            return self._nearest(queries, count, filters)
-        if filters and self._count(filters) <= FEW:
-            return self._nearest(queries, count, filters)
-        return self._near_or_exact(queries, count, filters, known.setting)
+            return None
+        if not filters:
+            return Tried(1, known.recall, known.setting)
+        passing = self._passing(filters)
+        if passing <= FEW:
+            return None
+        share = passing / max(self._count(()), 1)
+        measured = known.within or (Tried(0, None, self.ladder[-1]),)
+        found = next((one for one in measured if one.share <= NEAR * share), measured[-1])
+        return found if found.setting is not None else None
+
+    def _passing(self, filters: Filters) -> int:
+        """Pictures that pass; those of the last filters are remembered until the index changes."""
+        version = self.version()
+        if version is None:
+            return self._count(filters)
+        count = self._counted.get((version, filters))
+        if count is None:
+            if len(self._counted) >= REMEMBERED:
+                self._counted.clear()
+            count = self._counted[version, filters] = self._count(filters)
+        return count
 
     def _near_or_exact(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
         found = self._near(queries, count, filters, setting)
@@ -204,9 +267,9 @@ class ApproximateIndex(Index):
                 found[query] = rows
         return found
 
-    def _search(self, queries: Vectors, top: int, setting: Setting) -> list[list[Hit]]:
+    def _search(self, queries: Vectors, top: int, filters: Filters, setting: Setting) -> list[list[Hit]]:
         """Answers with one setting."""
-        found = self._ranked(queries, top, lambda some, count: self._near_or_exact(some, count, (), setting))
+        found = self._ranked(queries, top, lambda some, count: self._near_or_exact(some, count, filters, setting))
         return [ranked.hits() for ranked in found]
 
     def _is_whole(self, queries: Vectors) -> bool:
@@ -216,8 +279,11 @@ class ApproximateIndex(Index):
     # --- what an engine supplies ---
 
     @abstractmethod
-    def _build(self) -> None:
-        """Build the approximate index over all pictures, in place of an earlier one; whole or not at all."""
+    def _build(self, show: Show) -> None:
+        """Build the approximate index over all pictures, in place of an earlier one; whole or not at all.
+
+        ``show`` is shown how far it is.
+        """
 
     @abstractmethod
     def _near(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
@@ -226,6 +292,22 @@ class ApproximateIndex(Index):
     @abstractmethod
     def _sample(self, count: int) -> Rows:
         """Some pictures, drawn at random, the same ones each time; all if there are fewer."""
+
+
+def middle(ids: Sequence[str], share: float) -> Filters:
+    """What about such a share of the pictures passes: those in the middle of the order of ids.
+
+    They often are of few classes, as with a filter that a person sets, so most queries are of other classes.
+
+    Args:
+        ids: of some pictures, drawn at random.
+        share: above 0 and below 1.
+    """
+    ordered = sorted(ids)
+    count = max(1, round(len(ordered) * share))
+    first = min((len(ordered) - count) // 2, len(ordered) - 1)
+    last = min(first + count, len(ordered) - 1)
+    return (Filter("id", "text", bounds=(("at_least", ordered[first]), ("below", ordered[last]))),)
 
 
 class Exactly:
@@ -237,6 +319,9 @@ class Exactly:
     @property
     def info(self) -> IndexInfo:
         return self._index.info
+
+    def expected(self, queries: ArrayLike, where: Mapping[str, Any] | None = None) -> None:
+        """Nothing is missed."""
 
     def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]:
         return self._index.ranked(queries, top, where, exact=True)
@@ -265,32 +350,3 @@ def _share(found: Sequence[Hit], exact: Sequence[Hit], own: str) -> float:
     wanted = [hit.score for hit in exact if hit.id != own][:TOP]
     good = sum(hit.score >= wanted[-1] for hit in found if hit.id != own) if wanted else 0
     return min(good, len(wanted)) / len(wanted) if wanted else 1.0
-
-
-_share_of_one = number(0, 1)
-_described = record(
-    {"format": one_of(FORMAT), "wanted": _share_of_one, "pictures": whole(0, 2**63), "queries": whole(0, 10**6)},
-    {"recall": _share_of_one, "best": _share_of_one, "setting": object_of(whole(1, 10**6))},
-)
-
-
-def read(folder: Path, name: str = FILE) -> Approximation | None:
-    """What approximate.json says, or a file like it; None without it.
-
-    Raises:
-        SearchError: the file is damaged.
-    """
-    file = folder / name
-    try:
-        content = _described(read_object(file), "")
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        remedy = "remove the file: the next `bier index`, `bier index tune` or `--staged` makes it anew"
-        raise SearchError(f"is damaged: {error}", where=file, remedy=remedy) from error
-    return Approximation(**{name: value for name, value in content.items() if name != "format"})
-
-
-def write(folder: Path, known: Approximation, name: str = FILE) -> None:
-    content = {name: value for name, value in asdict(known).items() if value is not None}
-    write_json(folder / name, {"format": FORMAT, **content})

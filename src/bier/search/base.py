@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from bier.data.fields import KINDS, LONGEST_FIELD, Kind, Kinds, Value, size
 from bier.errors import SearchError
 from bier.search.columns import Columns
+from bier.search.expected import Expected
 from bier.search.filters import Filters, check_fields, check_filters, check_value
 from bier.vectors.layout import check_layout, wrong_length
 
@@ -246,6 +247,10 @@ class Index(ABC):
         asked, filters = self.checked_query(queries, top, where)
         return self._ranked(asked, top, lambda some, count: self._candidates(some, count, filters, exact))
 
+    def expected(self, queries: ArrayLike, where: Mapping[str, Any] | None = None) -> Expected | None:
+        """What `search` finds with these queries and filters, where it may miss pictures; None: it misses none."""
+        return None
+
     def _ranked(self, asked: Vectors, top: int, candidates: Callable[[Vectors, int], list[Rows]]) -> list[Ranked]:
         """Candidates, scored in float64: the same scores from every engine."""
         answers: dict[int, Ranked] = {}
@@ -301,8 +306,7 @@ class Index(ABC):
 
     def entries(self, where: Mapping[str, Any] | None = None, most: int | None = None) -> Columns:
         """Ids and fields of the pictures that pass the filters, in some order; of as many at most, if that is given."""
-        filters = self.checked_filters(where)
-        return self._entries(filters, min(self._count(filters), self.most if most is None else most))
+        return self._entries(self.checked_filters(where), self.most if most is None else most)
 
     def version(self) -> Hashable:
         """Another one after each change, by whatever process; None where the engine cannot tell."""
@@ -403,8 +407,9 @@ class Index(ABC):
         for rows in self.scan(batch):
             yield Columns.of(rows.ids, rows.metadata, self.info.kinds), rows.vectors
 
-    def _entries(self, filters: Filters, wanted: int) -> Columns:
-        """So many that pass; an engine that reads them without their vectors has its own."""
+    def _entries(self, filters: Filters, most: int) -> Columns:
+        """So many at most; an engine that reads them without their vectors has its own."""
+        wanted = min(self._count(filters), most)
         found: list[Columns] = []
         batches = self.scan() if wanted else iter(())
         for rows in batches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from bier.confidence.calibration import Calibration
 from bier.confidence.neighbours import HITS, Neighbours
 from bier.search.base import Hit, IndexInfo, Ranked, Vectors
+from bier.search.expected import Expected
 from bier.search.reranked import RankAgain
 from bier.vectors.layout import wrong_length
 
@@ -30,6 +31,8 @@ class Answer:
     """The chance that what the query shows is in the catalogue at all."""
     absent: bool | None = None
     """True: probably not in this catalogue."""
+    expected: Expected | None = None
+    """What such searches find, where they may miss pictures; None: these are the nearest."""
 
 
 class Searcher(Protocol):
@@ -38,6 +41,7 @@ class Searcher(Protocol):
     @property
     def info(self) -> IndexInfo: ...
     def ranked(self, queries: ArrayLike, top: int = 10, where: Mapping[str, Any] | None = None) -> list[Ranked]: ...
+    def expected(self, queries: ArrayLike, where: Mapping[str, Any] | None = None) -> Expected | None: ...
 
 
 class ConfidentSearch:
@@ -77,6 +81,13 @@ class ConfidentSearch:
         """
         queries = np.atleast_2d(np.asarray(queries))
         needed = top if self._again is None else self._again.needed(top)
+        expected = self._searcher.expected(queries, where)
+        answers = self._answers(queries, top, needed, where, without)
+        return answers if expected is None else [replace(answer, expected=expected) for answer in answers]
+
+    def _answers(
+        self, queries: Vectors, top: int, needed: int, where: Mapping[str, Any] | None, without: Set[str]
+    ) -> list[Answer]:
         if self._calibration is None:
             found = self._ranked(queries, needed, where, without)
             return [Answer(ranked.first(top).hits()) for ranked in self._in_order(queries, found)]

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bier.errors import SearchError
-from bier.search.approximate import ApproximateIndex, Tell, check_recall, silent
+from bier.search.approximate import ApproximateIndex, check_recall
 from bier.search.base import Index, Rows
 from bier.search.gone import SourceWatch
+from bier.search.stages import Show, Tell, silent, unseen
 
 ROWS_AT_ONCE = 16_384
 """Most rows of one change of the index: each change costs a version and a sync."""
@@ -54,6 +55,7 @@ def fill(
     unread: Collection[str] = (),
     recall: float | None = None,
     tell: Tell = silent,
+    show: Show = unseen,
     watch: SourceWatch | None = None,
     stored: Callable[[Rows], object] = lambda rows: None,
 ) -> Filled:
@@ -70,6 +72,7 @@ def fill(
         recall: wanted of an approximate index, where the engine has one and the pictures are many; by default what was
             wanted before, or `USUAL_RECALL`.
         tell: is told of the stages of building it.
+        show: is shown how far a stage is, once all pictures are stored.
         watch: hears of the pictures; one that has heard of others already, where these are not all of the source.
         stored: called with rows that are in the index now.
 
@@ -104,9 +107,10 @@ def fill(
     filled.gone = watch.gone(index, unread)
     if prune:
         index.delete(filled.gone)
+    show("tidying up")
     index.flush()
     if isinstance(index, ApproximateIndex):
-        index.keep_tuned(tell, recall)
+        index.keep_tuned(tell, recall, show)
     return filled
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bier.search import approximate, calibration_file, map_file, seen_files, shortlist
+from bier.search import approximate, calibration_file, map_file, measured, seen_files, shortlist
 from bier.search.folder import ENGINES
 from bier.search.generations import FIRST, Generations
 from bier.search.writers import index_errors
@@ -51,7 +51,7 @@ def _parts(root: Path, generations: Generations, name: str) -> Iterator[Path]:
         return iter([root / name])
     own = ENGINES[str(generations.first.get("engine", "lancedb"))].files
     beside = (
-        approximate.FILE,
+        measured.FILE,
         approximate.LOCK,
         calibration_file.FILE,
         map_file.FILE,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bier.errors import SearchError, quoted
-from bier.search.approximate import ApproximateIndex, Tell, silent
+from bier.search.approximate import ApproximateIndex
 from bier.search.base import Index, IndexInfo
 from bier.search.check import check_index
 from bier.search.embedded_anew import EmbeddedAnew, Marks
@@ -22,6 +22,7 @@ from bier.search.folder import create_index, open_generation, open_index
 from bier.search.generations import Generations, read_generations, write_generations
 from bier.search.leftovers import MARKS, give_up, tidy
 from bier.search.queries import precision_of
+from bier.search.stages import Show, Tell, silent, unseen
 from bier.search.writers import index_errors, only_writer
 from bier.system.locks import release, try_lock
 from bier.vectors.encoder import PictureEncoder
@@ -51,6 +52,7 @@ def rebuild_index(
     failed: Callable[[str, str], object] = lambda image, what: None,
     progress: Callable[[int], object] = lambda count: None,
     tell: Tell = silent,
+    show: Show = unseen,
     workers: int = 0,
 ) -> Rebuilt | None:
     """Embed an index's pictures with another model, and let the result take its place. Ids and fields stay.
@@ -64,6 +66,7 @@ def rebuild_index(
         failed: hears of each picture that cannot be read, and why.
         progress: called with the number of pictures that have been embedded since the last call.
         tell: is told of each stage after that.
+        show: is shown how far it is.
         workers: processes that decode; 0 decodes in this one.
 
     Returns:
@@ -94,7 +97,7 @@ def rebuild_index(
                 closing(Marks(root / f"{generations.next}{MARKS}")) as marks,
             ):
                 work = EmbeddedAnew(old, new, marks, encoder, failed, progress, workers)
-                rebuilt = _filled(work, tell, lambda: _switch(root, generations))
+                rebuilt = _filled(work, tell, show, lambda: _switch(root, generations))
         tidy(root, read_generations(root))
     return rebuilt
 
@@ -162,18 +165,31 @@ def _begun(root: Path, generations: Generations, info: IndexInfo) -> Index:
     return create_index(root / name, info)
 
 
-def _filled(work: EmbeddedAnew, tell: Tell, switch: Callable[[], None]) -> Rebuilt:
+def _read_through(new: Index, show: Show) -> None:
+    done, total = 0, new.count()
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        show("reading it through", done, total)
+
+    check_index(new, advance)
+
+
+def _filled(work: EmbeddedAnew, tell: Tell, show: Show, switch: Callable[[], None]) -> Rebuilt:
     old, new = work.old, work.new
     while work.catch_up() > FEW:
         pass
     _refuse_many_unread(work)
+    show("tidying up")
     new.flush()
     if isinstance(old, ApproximateIndex) and isinstance(new, ApproximateIndex):
         known = old.approximation
-        new.keep_tuned(tell, None if known is None else known.wanted)
+        new.keep_tuned(tell, None if known is None else known.wanted, show)
     tell("reading it through")
-    check_index(new)
+    _read_through(new, show)
     tell("comparing both")
+    show("comparing both")
     first_hits = compare(old, new, work.ids)
     with only_writer(old.folder):
         work.catch_up()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bier.errors import SearchError, StorageError
 from bier.search import approximate
-from bier.search.approximate import Approximation
+from bier.search.measured import Approximation, read, write
 
 FILE = "staged.json"
 LADDER = tuple(digit * 10**power for power in range(3, 9) for digit in (1, 2, 3, 5, 7))
@@ -33,14 +33,14 @@ def known(folder: Path, wanted: float | None = None) -> Approximation | None:
     Raises:
         SearchError: the file is damaged.
     """
-    found = approximate.read(folder, FILE)
+    found = read(folder, FILE)
     return found if found is not None and wanted in (None, found.wanted) and found.setting else None
 
 
 def keep(folder: Path, measured: Approximation) -> None:
     """For the next one who asks; a folder that can only be read is left as it is."""
     with suppress(StorageError):
-        approximate.write(folder, measured, FILE)
+        write(folder, measured, FILE)
 
 
 def holds(measured: Approximation | None, pictures: int) -> bool:

@@ -12,10 +12,13 @@ from numpy.typing import ArrayLike
 
 from bier.errors import BierError, SearchError
 from bier.search import shortlist as shortlists
-from bier.search.approximate import QUERIES, TOP, USUAL_RECALL, Approximation, Tell, recall_of, silent
+from bier.search.approximate import QUERIES, TOP, USUAL_RECALL, recall_of
 from bier.search.base import Hit, Index, Precision, Ranked, Rows, Vectors
 from bier.search.cascade import Chosen
+from bier.search.expected import Expected
+from bier.search.measured import Approximation
 from bier.search.snapshot import Snapshot, empty, read, tidied
+from bier.search.stages import Tell, silent
 from bier.system.allocator import give_back_freed_memory
 
 LOOKS = 1.0
@@ -84,6 +87,11 @@ class StagedSearch:
             allowed = passes[now.places]
         found = now.cascade.nearest(asked, top, self._shortlist(), allowed)
         return [_ranked(now, query, rows) for query, (rows, _) in zip(asked, found, strict=True)]
+
+    def expected(self, queries: ArrayLike, where: Mapping[str, Any] | None = None) -> Expected:
+        """What such searches find."""
+        measured = self.measured
+        return Expected(None if measured is None else measured.recall)
 
     def catch_up(self) -> None:
         """Take up what has changed in the index, now.

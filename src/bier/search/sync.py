@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bier.search.approximate import Tell, silent
 from bier.search.base import Index, Rows
 from bier.search.fill import fill
 from bier.search.gone import SourceWatch
 from bier.search.seen_files import SeenFiles, Watched, state
+from bier.search.stages import Show, Tell, silent, unseen
 from bier.vectors.catalogue import embedded
 from bier.vectors.encoder import PictureEncoder
 from bier.vectors.sources import Entry, Source
@@ -45,6 +45,7 @@ def sync(
     failed: Callable[[str, str], object] = lambda image, what: None,
     progress: Callable[[int], object] = lambda count: None,
     tell: Tell = silent,
+    show: Show = unseen,
     workers: int = 0,
 ) -> Synced:
     """Add pictures that are new, embed changed files again, take over other labels and fields, remove what has gone.
@@ -60,6 +61,7 @@ def sync(
         failed: hears of each picture that cannot be read, and why.
         progress: called with the number of pictures that are done since the last call.
         tell: is told of the stages of building an approximate index.
+        show: is shown how far a stage is, once all pictures are stored.
         workers: processes that decode; 0 decodes in this one.
 
     Raises:
@@ -82,6 +84,7 @@ def sync(
         prune=True,
         unread=unread,
         tell=tell,
+        show=show,
         watch=changed.watch,
         stored=lambda rows: changed.stored(seen, rows),
     )

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader
 from bier import __version__
 from bier.report.drawing import SCRIPT, STYLE, drawing
 from bier.search import Index, check_model
-from bier.search.approximate import silent
+from bier.search.stages import silent
 from bier.serve.following import Follow, Following
 from bier.serve.guard import Guard
 from bier.serve.json_body import describe

@@ -366,7 +366,15 @@ def _answered(answer: Answer) -> dict[str, Any]:
         schemas.FoundPicture(**_picture(hit.id, hit.metadata).model_dump(), score=hit.score, reranked=hit.reranked)
         for hit in answer.hits
     ]
-    return {"hits": hits, "confidence": answer.confidence, "known": answer.known, "absent": answer.absent}
+    expected = answer.expected
+    return {
+        "hits": hits,
+        "confidence": answer.confidence,
+        "known": answer.known,
+        "absent": answer.absent,
+        "exact": expected is None,
+        "recall": None if expected is None else expected.recall,
+    }
 
 
 def _public(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -130,6 +130,10 @@ class Found(BaseModel):
     confidence: Chance = Field(description=f"The chance that the first hit is right. {_UNTOLD}")
     known: Chance = Field(description=f"The chance that it is in the catalogue at all. {_UNTOLD}")
     absent: bool | None = Field(description=f"True: probably not in this catalogue. {_UNTOLD}")
+    exact: bool = Field(description="Whether these are the nearest. If not, some nearer ones may be missing.")
+    recall: Chance = Field(
+        description="Of an answer that is not exact: the share of the ten nearest that such searches find, as measured."
+    )
     milliseconds: float
 
 

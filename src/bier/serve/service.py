@@ -20,11 +20,12 @@ from bier.data.fields import Value
 from bier.errors import ImageError, SearchError
 from bier.method.ensemble import EPSILON
 from bier.search import Index, Record, StagedSearch, choose_learners, parse_learners, query_vectors
-from bier.search.approximate import Exactly, Tell, silent
+from bier.search.approximate import Exactly
 from bier.search.calibration_file import CurrentCalibration
 from bier.search.confident import Answer, ConfidentSearch
 from bier.search.mapping import MapNow
 from bier.search.reranked import RankAgain
+from bier.search.stages import Tell, silent
 from bier.serve.batching import Batches
 from bier.serve.decoding import Decoder
 from bier.serve.listing import Entry, Listing

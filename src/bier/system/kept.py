@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -21,25 +22,50 @@ DEFAULT_GB = 10.0
 _PARTS = 64
 
 
-def content(url: str) -> bytes:
-    """The bytes of a file in a bucket, fetched unless its version of today is here.
+def content(url: str, start: int | None = None, end: int | None = None) -> bytes:
+    """The bytes of a file in a bucket, or some of them, fetched unless those of its version of today are here.
 
     Raises:
         FileNotFoundError: there is nothing.
         PlaceError: the place cannot be asked.
     """
+    part = "" if start is None else f"{start}-{end}"
+    found = made(url, part, lambda: places.fetch(url, start, end))
+    if isinstance(found, bytes):
+        return found
+    state = places.state(url)
+    size = end - (start or 0) if end is not None else 0 if state is None else state[0]
+    with suppress(OSError):
+        data = found.read_bytes()
+        if len(data) == size:
+            return data
+    return places.fetch(url, start, end)  # somebody has removed or damaged what was kept
+
+
+def made(url: str, what: str, make: Callable[[], bytes]) -> Path | bytes:
+    """A file of this disk with something that is made of a file in a bucket, once for each version of that.
+
+    Args:
+        url: of the file.
+        what: is made of it, such as which part it is; empty for the file as it is.
+        make: gives the content.
+
+    Returns:
+        the file, which another process may remove at any time; or the content, where nothing is kept.
+
+    Raises:
+        PlaceError: the place cannot be asked; and what ``make`` raises.
+    """
     limit = _limit()
     version = places.state(url) if limit else None
     if version is None:
-        return places.fetch(url)
-    name = hashlib.sha256(f"{url}\n{version}".encode()).hexdigest()
+        return make()
+    name = hashlib.sha256("\n".join([url, str(version), *filter(None, [what])]).encode()).hexdigest()
     part = folder() / f"{int(name[:8], 16) % _PARTS:02}"
     with suppress(OSError):
-        data = (part / name).read_bytes()
-        if len(data) == version[0]:
-            os.utime(part / name)
-            return data
-    data = places.fetch(url)
+        os.utime(part / name)
+        return part / name
+    data = make()
     if len(data) <= limit // _PARTS:
         with suppress(OSError):  # a full disk: it is fetched again next time
             _keep(part, name, data)

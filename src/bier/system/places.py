@@ -8,6 +8,7 @@ Every request is tried several times, with longer and longer pauses. What still 
 from __future__ import annotations
 
 import errno
+import fnmatch
 import hashlib
 import io
 import os
@@ -36,6 +37,9 @@ _AT_ONCE = 16
 
 _states: dict[str, State | None] = {}
 """What listings and earlier questions have told, since a source was last opened."""
+_entries: dict[str, dict[str, bool]] = {}
+"""What is right in a folder, likewise."""
+_WILD = frozenset("*?[")
 
 
 def is_url(place: str | Path) -> bool:
@@ -61,21 +65,56 @@ def as_path(place: str | Path) -> Path:
 
 
 def source(place: str | Path) -> Path:
-    """`path_of` a source that is about to be read. What was known of buckets is forgotten.
+    """`path_of` a source that is about to be read, or of files such as ``s3://bucket/shards/*.tar``.
+
+    What was known of buckets is forgotten.
 
     Raises:
         PlaceError: there is nothing, or the place cannot be asked.
     """
     _states.clear()
+    _entries.clear()
     path = path_of(place)
-    if isinstance(path, Place) and not path.exists():
+    if isinstance(path, Place) and not exists(path):
         raise _missing(str(path))
     return path
 
 
 def exists(path: Path) -> bool:
-    """Whether something is there; a path that cannot be one is none."""
-    return path.exists() if isinstance(path, Place) else os.path.exists(path)
+    """Whether something is there, or files that a wildcard stands for; a path that cannot be one is none."""
+    return bool(matching(path)) or path.exists() if isinstance(path, Place) else os.path.exists(path)
+
+
+def matching(path: Path) -> list[str]:
+    """Names of the files in a bucket that ``s3://bucket/shards/*.tar`` stands for; none without a wildcard.
+
+    Raises:
+        PlaceError: the folder cannot be listed.
+    """
+    if not isinstance(path, Place) or str(path).startswith("http") or _WILD.isdisjoint(path.name):
+        return []
+    return fnmatch.filter([name for name, folder in entries(path.parent).items() if not folder], path.name)
+
+
+def entries(folder: Path) -> dict[str, bool]:
+    """Names of what is right in a folder of a bucket, each with whether it is a folder; empty where there is none.
+
+    Raises:
+        PlaceError: the folder cannot be listed.
+    """
+    url = str(folder)
+    if url not in _entries:
+        try:
+            found = _ask(url, lambda system, where: system.ls(where, detail=True))
+        except FileNotFoundError:
+            found = []
+        _entries[url] = {}
+        for info in found:
+            name = info["name"].rstrip("/").rpartition("/")[2]
+            if _without_scheme(info["name"]).rstrip("/") != _without_scheme(url).rstrip("/"):  # some name themselves
+                _remember(f"{url}/{name}", info)
+                _entries[url][name] = info["type"] == "directory"
+    return _entries[url]
 
 
 class Place(PosixPath):

@@ -20,7 +20,7 @@ from bier.data.datasets import FOLDER, SHARDS, class_level, kind_of, parquet_sou
 from bier.data.datasets.folder import about_links, but_others, sort_out
 from bier.data.datasets.label_columns import LabelColumns
 from bier.data.datasets.layout import Layout, layout_of
-from bier.data.datasets.tars import folders_above, label_files, plain, read_tar, refuse_bucket, tar_files
+from bier.data.datasets.tars import folders_above, label_files, plain, read_tar, tar_files
 from bier.data.datasets.walk import walk
 from bier.data.fields import Kinds, Value
 from bier.data.label_cells import parts
@@ -103,7 +103,7 @@ def open_catalogue(
 ) -> Source:
     """The source behind one or several paths; see `embed_catalogue`."""
     paths = [source] if isinstance(source, str | Path) else list(source)
-    files = [places.source(path) for path in paths]
+    files = [file for path in paths for file in _chosen(places.source(path))]
     if len(files) > 1 or files[0].suffix.lower() == ".tar":
         _refuse_depth(class_depth, files[0])
         _refuse_separator(label_separator, files[0])
@@ -113,8 +113,14 @@ def open_catalogue(
         return _open(files[0], class_depth, label_separator, objects)
 
 
+def _chosen(path: Path) -> list[Path]:
+    """The tar files that a URL with a wildcard stands for, in natural order; else the path itself."""
+    names = places.matching(path) if path.suffix.lower() == ".tar" else []
+    return [path.parent / name for name in sorted(names, key=natural)] or [path]
+
+
 def _open(path: Path, class_depth: int | None, separator: str | None, objects: bool) -> Source:
-    kind = kind_of(path) if path.exists() else ""
+    kind = kind_of(path) if places.exists(path) else ""
     if kind in (FOLDER, SHARDS):
         _refuse_objects(objects, path)
         return _folder(path, class_depth, separator)
@@ -299,7 +305,6 @@ class _Shards:
 
     def __init__(self, files: Sequence[Path], root: Path) -> None:
         for file in files:
-            refuse_bucket(file)
             if not file.is_file() or file.suffix.lower() != ".tar":
                 what = "is not a .tar file" if file.exists() else "there is no such file"
                 raise DataError(what, where=file, remedy="give one folder or table, or any number of .tar files")

@@ -21,7 +21,6 @@ from bier.data.manifest import Manifest, natural
 from bier.data.passed_over import by_suffix, in_words
 from bier.data.signatures import START, content_kind
 from bier.errors import DataError
-from bier.system.places import is_url
 
 
 def read(directory: Path, faulty: RowFaults | None = None, class_depth: int | None = None) -> Manifest:
@@ -52,13 +51,10 @@ def read(directory: Path, faulty: RowFaults | None = None, class_depth: int | No
     loose = classes.pop(None, [])
     _refuse_loose(directory, layout, tree.folders if classes else [], loose)
     if not classes:
-        in_bucket = is_url(directory) and any(suffix_of(name) == ".tar" for name in others)
         raise DataError(
             f"no pictures in this folder{but_others(others)}",
             where=directory,
-            remedy="tar files are not read from a bucket: copy them to a disk"
-            if in_bucket
-            else "it should hold one folder for each class, with pictures such as .jpg or .png",
+            remedy="it should hold one folder for each class, with pictures such as .jpg or .png",
         )
     _refuse_vanished(directory, by_class(layout, others), classes, faulty)
     found = class_level.choices(layout, pictures) if class_depth is None else {}

@@ -16,7 +16,7 @@ from bier.data.formats import suffix_of
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest
 from bier.data.references import within
 from bier.errors import DataError
-from bier.system.places import is_url
+from bier.system.places import Place, entries
 
 NO_BOX = [np.nan] * 4
 BESIDE = "data"
@@ -67,18 +67,28 @@ def holds_parts(path: Path, suffix: str) -> bool:
 
     Folders of other names may hold classes, so beside them such files are no source.
     """
-    if is_url(path) or not path.is_dir():
+    if not path.is_dir():
         return False
-    entries = [entry for entry in path.iterdir() if not is_system(entry.name)]
-    folders = [entry for entry in entries if entry.is_dir()]
-    known = all(folder.name.casefold() in (*SPLIT_NAMES, BESIDE) for folder in folders)
+    there = names_in(path)
+    folders = [name for name, is_folder in there.items() if is_folder]
+    known = all(name.casefold() in (*SPLIT_NAMES, BESIDE) for name in folders)
     return (
-        known and all(_has(folder.iterdir(), suffix) for folder in folders) and (bool(folders) or _has(entries, suffix))
+        known
+        and all(_has(names_in(path / name), suffix) for name in folders)
+        and (bool(folders) or _has(there, suffix))
     )
 
 
-def _has(entries: Iterable[Path], suffix: str) -> bool:
-    return any(suffix_of(entry.name) == suffix for entry in entries)
+def names_in(folder: Path) -> dict[str, bool]:
+    """Names of what is right in a folder, each with whether it is a folder; a web server lists none."""
+    if str(folder).startswith("http"):
+        return {}
+    found = entries(folder) if isinstance(folder, Place) else {entry.name: entry.is_dir() for entry in folder.iterdir()}
+    return {name: is_folder for name, is_folder in found.items() if not is_system(name)}
+
+
+def _has(names: Iterable[str], suffix: str) -> bool:
+    return any(suffix_of(name) == suffix for name in names)
 
 
 def joined(path: Path, parts: Sequence[Part]) -> Manifest:

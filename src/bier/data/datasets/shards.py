@@ -26,14 +26,13 @@ from bier.data.datasets.tars import (
     label_files,
     plain,
     read_tar,
-    refuse_bucket,
     tar_files,
 )
 from bier.data.datasets.walk import found_files, walk
 from bier.data.manifest import SPLIT_NAMES, UNDECIDED, Manifest, natural
 from bier.data.references import tar_uri
 from bier.errors import DataError
-from bier.system.places import is_url
+from bier.system.places import is_url, matching
 
 SHOWN = 3
 """Names that a message spells out."""
@@ -115,7 +114,8 @@ def read(path: Path, faulty: RowFaults | None = None, class_depth: int | None = 
 
 def _files(path: Path) -> tuple[Path, list[str], list[str]]:
     """The folder that holds the tar files, their paths in it, and notes."""
-    refuse_bucket(path)
+    if several := matching(path):
+        return path.parent, sorted(several, key=natural), []
     if path.is_file():
         return path.parent, [path.name], []
     tree = walk(path)
@@ -272,8 +272,8 @@ def _about_ends(shards: Sequence[_Shard]) -> list[str]:
 
 
 def _is_shards(path: Path) -> bool:
-    single = path.is_file() or is_url(path)
-    return path.suffix.lower() == SUFFIX if single else holds_parts(path, SUFFIX)
+    single = path.suffix.lower() == SUFFIX and (is_url(path) or path.is_file())
+    return single or holds_parts(path, SUFFIX)
 
 
 MEMBERS = {"shards": Reader(_is_shards, lambda path, config, faulty: read(path, faulty, config.class_depth))}

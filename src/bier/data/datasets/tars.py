@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from bier.data.datasets.folder import holds_picture
 from bier.data.datasets.walk import is_system
@@ -19,6 +18,8 @@ from bier.data.manifest import natural
 from bier.data.passed_over import by_suffix
 from bier.data.signatures import START
 from bier.errors import DataError
+from bier.system import places
+from bier.system.files import state_of
 from bier.system.places import is_url
 
 LABELS = (".cls", ".json")
@@ -66,19 +67,20 @@ def read_tar(file: Path) -> Tar:
     named: dict[str, Member] = {}
     damaged = "the tar file is damaged from here on"
     try:
-        if _start_of(file).startswith(_COMPRESSED):
-            found.faults.append("the tar file is compressed, so single pictures cannot be read")
-            return found
-        with tarfile.open(file, "r:") as tar:
-            for member in _members(tar):
-                there = _target(member, named)
-                if there is None:
-                    found.passed_over.update(by_suffix([member.name]))
-                else:
-                    named[plain(member.name)] = there
-                    _sort_in(tar, there, found)
-            with open(file, "rb") as stream:  # a damaged header looks like the end, which really is zeros or nothing
-                stream.seek(tar.offset)
+        with _open(file) as stream:
+            if stream.read(max(map(len, _COMPRESSED))).startswith(_COMPRESSED):
+                found.faults.append("the tar file is compressed, so single pictures cannot be read")
+                return found
+            stream.seek(0)
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                for member in _members(tar):
+                    there = _target(member, named)
+                    if there is None:
+                        found.passed_over.update(by_suffix([member.name]))
+                    else:
+                        named[plain(member.name)] = there
+                        _sort_in(tar, there, found)
+                stream.seek(tar.offset)  # a damaged header looks like the end, which really is zeros or nothing
                 end = stream.read(512)
                 found.ended = bool(end)
                 if any(end):
@@ -89,14 +91,17 @@ def read_tar(file: Path) -> Tar:
     return found
 
 
-def _start_of(file: Path) -> bytes:
-    with open(file, "rb") as stream:
-        return stream.read(max(map(len, _COMPRESSED)))
+def _open(file: Path) -> IO[bytes]:
+    """To be closed by the caller; from a bucket, it is read in pieces."""
+    if not is_url(file):
+        return file.open("rb")
+    stream: IO[bytes] = places.opened(file)
+    return stream
 
 
 def _leave_out_cut(found: Tar, file: Path) -> None:
     """Take out the picture within which the file ends."""
-    size = os.path.getsize(file) if file.is_file() else 0
+    size, _ = state_of(file) or (0, 0)
     found.pictures = [member for member in found.pictures if member.offset + member.size <= size]
 
 
@@ -220,7 +225,7 @@ def tar_files(folder: Path, files: Sequence[str], pictures: Sequence[str]) -> li
     """The tar files among the files of a folder, in natural order.
 
     Raises:
-        DataError: there are pictures beside them, or the folder is in a bucket.
+        DataError: there are pictures beside them.
     """
     found = sorted((name for name in files if suffix_of(name) == SUFFIX), key=natural)
     if found and pictures:
@@ -229,17 +234,7 @@ def tar_files(folder: Path, files: Sequence[str], pictures: Sequence[str]) -> li
             where=folder,
             remedy="give the tar files by name, or keep the two apart",
         )
-    if found:
-        refuse_bucket(folder / found[0])
     return found
-
-
-def refuse_bucket(file: Path) -> None:
-    """Raise DataError for a tar file in a bucket."""
-    if is_url(file):
-        raise DataError(
-            "tar files are not read from a bucket", where=file, remedy="copy them to a disk, or unpack them"
-        )
 
 
 def folders_above(pictures: Sequence[Member]) -> list[str]:

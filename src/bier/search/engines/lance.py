@@ -7,7 +7,7 @@ worth where the table lies.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bier.data.fields import Scalar, Value, arrow_type
 from bier.errors import SearchError
-from bier.search.approximate import WORTH_IT, ApproximateIndex, Setting
+from bier.search.approximate import WORTH_IT, ApproximateIndex
 from bier.search.base import IndexInfo, Rows, Vectors, column, portions
 from bier.search.columns import ID, Columns
 from bier.search.durable import DURABLE
@@ -31,6 +31,9 @@ from bier.search.known_ids import KnownIds
 from bier.search.lance_bucket import TableInBucket, check_bucket, check_uri, options
 from bier.search.lance_errors import BusyError, lance_errors, try_again
 from bier.search.lance_files import TableInFolder
+from bier.search.lance_progress import building
+from bier.search.measured import Setting
+from bier.search.stages import Show
 from bier.system.extras import need
 from bier.system.places import is_url, path_of
 
@@ -52,7 +55,7 @@ class LanceIndex(ApproximateIndex):
 
     files: Sequence[str] = (f"{_TABLE}.lance", DURABLE)
     ladder = (
-        *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)),
+        *({"partitions": count, "refined": 2} for count in (5, 10, 15, 20, 30, 40, 50, 60, 80, 120, 160, 240, 320)),
         *({"partitions": 320, "refined": refined} for refined in (5, 10, 20)),
     )
 
@@ -116,11 +119,11 @@ class LanceIndex(ApproximateIndex):
         with lance_errors(self._where):
             return int(self._table.version)
 
-    def _entries(self, filters: Filters, wanted: int) -> Columns:
-        if not wanted:
+    def _entries(self, filters: Filters, most: int) -> Columns:
+        if not most:
             return Columns.of([], [], self.info.kinds)
         with lance_errors(self._where):
-            search = self._table.search().select(["id", *self._columns]).limit(wanted)
+            search = self._table.search().select(["id", *self._columns]).limit(most)
             condition = _condition(filters)
             return self._columns_of((search if condition is None else search.where(condition)).to_arrow())
 
@@ -167,12 +170,16 @@ class LanceIndex(ApproximateIndex):
             return int(self._table.count_rows(_condition(filters)))
 
     def _nearest(self, queries: Vectors, count: int, filters: Filters) -> list[Rows]:
+        if len(queries) >= _WORTH_A_PRODUCT:
+            return self._scanned(queries, count, filters, lambda seen: None)
+        with lance_errors(self._where):
+            asked = (self._asked(self._table, query, count, filters) for query in queries)
+            return [self._found(search.bypass_vector_index()) for search in asked]
+
+    def _scanned(self, queries: Vectors, count: int, filters: Filters, seen: Callable[[int], object]) -> list[Rows]:
         with lance_errors(self._where):
             table = self._table
-            if len(queries) < _WORTH_A_PRODUCT:
-                asked = (self._asked(table, query, count, filters) for query in queries)
-                return [self._found(search.bypass_vector_index()) for search in asked]
-            return self._taken(table, self._product(table, queries, count, filters))
+            return self._taken(table, self._product(table, queries, count, filters, seen))
 
     def _taken(self, table: Any, wanted: NDArray[np.int64]) -> list[Rows]:
         """The rows of each query, by row ids (q, count); each is read once."""
@@ -185,8 +192,11 @@ class LanceIndex(ApproximateIndex):
             for rows in places.reshape(wanted.shape)
         ]
 
-    def _product(self, table: Any, queries: Vectors, count: int, filters: Filters) -> NDArray[np.int64]:
+    def _product(
+        self, table: Any, queries: Vectors, count: int, filters: Filters, seen: Callable[[int], object]
+    ) -> NDArray[np.int64]:
         """(q, count) row ids of the nearest, by one matrix product for each part of the table."""
+        looked_at = 0
         best = np.empty((len(queries), 0), np.float32)
         rows = np.empty((len(queries), 0), np.int64)
         condition = _condition(filters)
@@ -197,6 +207,8 @@ class LanceIndex(ApproximateIndex):
             numbers = np.concatenate([rows, np.tile(own, (len(queries), 1))], axis=1)
             kept = np.argpartition(-scores, min(count, scores.shape[1]) - 1, axis=1)[:, :count]
             best, rows = np.take_along_axis(scores, kept, axis=1), np.take_along_axis(numbers, kept, axis=1)
+            looked_at += len(own)
+            seen(looked_at)
         return rows
 
     def _near(self, queries: Vectors, count: int, filters: Filters, setting: Setting) -> list[Rows]:
@@ -215,9 +227,11 @@ class LanceIndex(ApproximateIndex):
     def _found(self, search: Any) -> Rows:
         return self._rows(search.select([*self._schema.names, "_distance"]).to_arrow())
 
-    def _build(self) -> None:
+    def _build(self, show: Show) -> None:
         kind = need("lancedb.index", "search").IvfRq(distance_type="dot")
-        with self._writing():
+        a_number = 2 if self.info.storage == "float16" else 4
+        size = 0 if self.info.uri is not None else a_number * self.info.dimensions
+        with self._writing(), building(show, self._table.count_rows(), size):
             try_again(lambda: self._table.create_index("vector", config=kind, replace=True))
 
     def _sample(self, count: int) -> Rows:

@@ -21,9 +21,11 @@ import numpy as np
 
 from bier.data.fields import LONGEST_VALUE, Kind, Scalar, Value
 from bier.errors import SearchError, quoted
-from bier.search.approximate import ApproximateIndex, Setting
+from bier.search.approximate import ApproximateIndex
 from bier.search.base import LONGEST_ID, RESTORE, IndexInfo, Rows, Vectors, column, portions
 from bier.search.filters import SIGN_OF, Filter, Filters
+from bier.search.measured import Setting
+from bier.search.stages import Show, unseen
 from bier.system.extras import need
 
 TOKEN = "BIER_MILVUS_TOKEN"
@@ -101,9 +103,12 @@ class MilvusIndex(ApproximateIndex):
         self._names = ["id", "vector", *self._columns.values(), *([_TYPED] if info.types else [])]
 
     def flush(self) -> None:
+        self._flush(unseen)
+
+    def _flush(self, show: Show) -> None:
         with self._calling() as (client, options):
             client.flush(**options)
-        self._settle()
+        self._settle(show)
 
     def close(self) -> None:
         self._client.close()
@@ -173,23 +178,25 @@ class MilvusIndex(ApproximateIndex):
             found += [self._rows([hit["entity"] for hit in answer]) for answer in answers]
         return found
 
-    def _build(self) -> None:
+    def _build(self, show: Show) -> None:
         if not self._in_parts:
             raise SearchError(
                 f"the collection {self.info.collection!r} can be searched exactly alone: an earlier version made it",
                 where=self.folder,
                 remedy="leave out the recall, or index the pictures into a new index",
             )
-        self.flush()
+        self._flush(show)
 
     def _sample(self, count: int) -> Rows:
         ids = sorted(entity["id"] for page in self._pages(_VALUES_AT_ONCE, ["id"]) for entity in page)
         return self._get([ids[row] for row in np.random.default_rng(0).permutation(len(ids))[:count]])
 
-    def _settle(self) -> None:
+    def _settle(self, show: Show) -> None:
         """Wait until the server has an index of everything that was flushed, and uses it."""
-        since, before = time.monotonic(), 0
+        since, before, most = time.monotonic(), 0, 0
         while self._in_parts and (waiting := self._without_index()):
+            most = max(most, waiting)
+            show("the server indexes", most - waiting, most)
             if waiting != before:
                 since, before = time.monotonic(), waiting
             if time.monotonic() - since > _PATIENCE:
@@ -230,7 +237,7 @@ class MilvusIndex(ApproximateIndex):
             place = self._columns[one.field]
             parts = [] if one.among is None else [_in(place, map(_text, one.among))]
             return " and ".join(parts + [f"not ({_in(place, map(_text, one.without))})"] * bool(one.without))
-        place = f'{_TYPED}["{self._keys[one.field]}"]'
+        place = "id" if one.field == "id" else f'{_TYPED}["{self._keys[one.field]}"]'
         parts = [] if one.among is None else [_among(place, one.kind, one.among)]
         parts += [f"not {_among(place, one.kind, one.without)}"] * bool(one.without)
         parts += [f"{place} {SIGN_OF[bound]} {_literal(limit)}" for bound, limit in one.bounds]

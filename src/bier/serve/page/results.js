@@ -114,7 +114,9 @@ function told(found, hits) {
   const time = `${number(hits.length)} of ${number(server.info.count)} in ${Math.max(1, Math.round(found.milliseconds))} ms`;
   const best = found.absent ? "nearest" : "best";
   const sure = found.absent || typeof found.confidence !== "number" ? "" : `, sure: ${percent(found.confidence)}`;
-  return `${best}: ${named(hits[0])}, ${hits[0].score.toFixed(2)}${sure} · ${time}`;
+  const share = typeof found.recall === "number" ? `: ${percent(found.recall)} of the nearest` : "";
+  const about = found.exact === false ? ` · approximate${share}` : "";
+  return `${best}: ${named(hits[0])}, ${hits[0].score.toFixed(2)}${sure} · ${time}${about}`;
 }
 
 const percent = (share) => `${Math.min(99, Math.max(1, Math.round(100 * share)))} %`;
