@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def test_what_is_new_needs_no_warning() -> None:
         "WARNING: all 2 test classes are tra",
         "WARNING: all 2 validation classes a",
     ]
+
+
+def test_of_several_labels_one_that_training_saw_is_enough() -> None:
+    rows = {"train": ["a|x", "b|y"], "val": ["c|z"], "test": ["d|x", "d|z", "d|e"]}
+    splits = [split for split, labels in rows.items() for _ in labels]
+    names = [label for labels in rows.values() for label in labels]
+    whole = Manifest.of(Path(), "x.csv", image=[f"{n}.jpg" for n in range(6)], label=names, split=splits)
+    assert classes_seen(whole) == {"test": 0, "val": 0}, "as if each set were a class of its own"
+    assert classes_seen(whole, "|") == {"test": 2, "val": 0}
+    [told] = overlaps(whole, "|")
+    assert told.startswith("WARNING: 2 of 3 test sets of labels hold labels of training")
+    assert classes_seen(replace(whole, untold=frozenset("z")), "|") == {"test": 2, "val": 0}
+    assert classes_seen(replace(whole, untold=frozenset("x")), "|") == {"test": 1, "val": 0}
 
 
 @pytest.fixture(scope="module")
