@@ -119,9 +119,9 @@ def evaluate(
     )
     metrics = replace(
         _beside_baseline(metrics, folder, console),
-        confidence=None
-        if config.data.label_separator
-        else measured_confidence(model, info.calibration, vectors, wanted, config.seed),
+        confidence=measured_confidence(
+            model, info.calibration, vectors, wanted, config.seed, config.data.label_separator
+        ),
     )
     if known is not None:
         metrics = _with_seen(metrics, set(wanted.label[vectors.index]), known, config.data.label_separator)
