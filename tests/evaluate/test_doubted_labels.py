@@ -43,7 +43,7 @@ def test_the_wrong_one_of_two_labels_comes_first(place: int) -> None:
 
 
 def test_with_one_label_each_it_judges_as_classes_are_judged() -> None:
-    vectors, labels = species()
+    vectors, _ = species()
     codes = np.repeat(np.arange(40), EACH)
     codes[[7, 100, 333]] = codes[[107, 200, 433]]
     found = judge_labels(vectors, LabelSets([[f"{code:02}"] for code in codes]))
