@@ -31,10 +31,13 @@ def measured_confidence(
 ) -> Confidence | None:
     """Figures of at most `MOST_QUERIES` queries, drawn at random; None where there is nothing to judge, or to judge by.
 
+    What was learned of one label a picture says nothing of shared labels, nor the other way round.
+
     Each picture searches the others, or those of the split ``query`` search those of ``gallery``. With a separator, a
     hit is right if it shares a label.
     """
-    if calibration is None:
+    learned = None if calibration is None else Calibration.from_json(calibration)
+    if learned is None or learned.separator != separator:
         return None
     joined, seen = retrieval_vectors(model, vectors), manifest.take(vectors.index)
     codes, asked = seen.codes(), np.flatnonzero(seen.split == "query")
@@ -47,7 +50,6 @@ def measured_confidence(
     queries = asked[chosen]
     if len(np.unique(codes[queries])) < FEWEST_CLASSES:
         return None
-    learned = Calibration.from_json(calibration)
     gallery = joined[kept], codes[kept]
     found = measure(learned, joined[queries], codes[queries], *gallery, own[chosen], seed=seed, shared=shared)
     return Confidence(queries=len(queries), right=_chances(found.right), known=_chances(found.known), lost=found.lost)
