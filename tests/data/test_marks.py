@@ -188,7 +188,7 @@ def test_kept_uploads_stay_on_this_machine_where_pictures_are_in_a_bucket(tmp_pa
     assert found.manifest.reference(0) == "memory://shop/photos/a/0.jpg"
     for row in (9, 10):
         assert found.manifest.reference(row) == str(tmp_path / f"{ONE}.jpg") == str(found.manifest.path(row))
-    assert read_picture(found.manifest.reference(9)).size == (8, 6)
+    assert read_picture(found.manifest.reference(9)).shape == (3, 6, 8)
 
 
 CLASSES = np.repeat(np.arange(12), 5)
