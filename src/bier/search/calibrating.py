@@ -163,8 +163,8 @@ class _Task:
         itself = _itself(queries, [places.get(given.images[row] or "", -1) for row in rows], gallery.vectors)
         told = np.empty(len(numbers), dtype=object)
         told[:] = list(numbers)
-        labels = np.array(labels, dtype=np.int64)
-        return cls(queries, labels, itself, gallery.vectors, codes, sizes, seed, told, separator)
+        ids = np.array(labels, dtype=np.int64)
+        return cls(queries, ids, itself, gallery.vectors, codes, sizes, seed, told, separator)
 
     def __len__(self) -> int:
         return len(self.queries)

@@ -113,10 +113,13 @@ def _left(found: Ranked, without: Set[str]) -> Ranked:
 def _neighbours(query: Vectors, found: Ranked, sizes: Sequence[int], separator: str | None) -> Neighbours:
     first = found.first(HITS)
     texts = [[row.get(LABEL) for row in first.rows.metadata]]
-    codes, shared = (texts, None) if separator is None else SharedLabels.numbered(texts, separator)
+    labels: Any = texts
+    shared: SharedLabels | None = None
+    if separator is not None:
+        labels, shared = SharedLabels.numbered(texts, separator)
     return Neighbours.of(
         first.scores[None],
-        codes if any(label is not None for label in texts[0]) else None,
+        labels if any(label is not None for label in texts[0]) else None,
         queries=query[None],
         hits=first.rows.vectors[None],
         sizes=sizes,
