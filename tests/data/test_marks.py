@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bier.data import Manifest
-from bier.data.marked import HELD_OUT, ITSELF, NOT_HERE, NOT_KEPT, join_marks
+from bier.data.images import read_picture
+from bier.data.marked import HELD_OUT, ITSELF, NOT_HERE, NOT_KEPT, SEVERAL, join_marks
 from bier.data.marked_plan import MarkedPlan
 from bier.data.marks import Mark, read_marks
 from bier.errors import ConfigError, DataError
+from bier.system.places import path_of
 
 HEADER = "query,sha256,box,result,verdict,time"
 ONE, TWO = "1" * 64, "2" * 64
@@ -126,6 +130,65 @@ def test_no_mark_that_is_left_is_one_error(tmp_path: Path) -> None:
     marks = marks_of(tmp_path, f",{ONE},,a/0.jpg,good,", "x.jpg,,,y.jpg,good,")
     with pytest.raises(DataError, match="none of the marks can be used: 1 of uploads that were not kept, 1 of pict"):
         join_marks(source(), marks, None)
+
+
+def objects(*, cropped: bool) -> Manifest:
+    """Two objects in one picture and the whole of it; a picture for testing; and another."""
+    nothing = [np.nan] * 4
+    return Manifest.of(
+        Path("/photos"),
+        "objects.csv",
+        image=["a/street.jpg", "a/street.jpg", "a/street.jpg", "yard.jpg", "gate.jpg"],
+        label=["car", "dog", "street", "dog", "car"],
+        split=["train", "train", "train", "test", "train"],
+        bbox=[[0, 0, 20, 16], [20, 0.5, 20, 16], nothing, [1, 2, 3, 4], [5, 5, 9, 9]] if cropped else None,
+    )
+
+
+def test_marks_of_objects_find_their_rows(tmp_path: Path) -> None:
+    marks = marks_of(
+        tmp_path,
+        '"a/street.jpg#0,0,20,16",,,"gate.jpg#5,5,9,9",good,',
+        '"shop/a/street.jpg#20,0.5,20,16",,,"gate.jpg#5,5,9,9",bad,',
+        'a/street.jpg,,,"gate.jpg#5,5,9,9",bad,',
+        '"a/street.jpg#0,0,20,16",,,"yard.jpg#1,2,3,4",bad,',
+        '"a/street.jpg#0,0,20,16",,,"yard.jpg#7,7,7,7",bad,',
+        '"a/street.jpg#0,0,20,16",,,"gone.jpg#1,2,3,4",bad,',
+    )
+    found = join_marks(objects(cropped=True), marks, None)
+    assert found.pairs.tolist() == [[0, 3], [1, 3], [2, 3]] and found.brought == 0
+    assert found.left_out == {HELD_OUT: 2, NOT_HERE: 1}
+
+
+def test_objects_that_the_source_does_not_have_are_parts_of_its_pictures(tmp_path: Path) -> None:
+    marks = marks_of(
+        tmp_path,
+        '"a/street.jpg#0,0,20,16",,,gate.jpg,good,',
+        '"gate.jpg#5,5,9,9",,,"a/street.jpg#0,0,20,16",bad,',
+        '"gate.jpg#5,5,9,9",,1 1 2 2,gate.jpg,good,',
+        "a/street.jpg,,,gate.jpg,bad,",
+        '"yard.jpg#1,2,3,4",,,gate.jpg,bad,',
+    )
+    found = join_marks(objects(cropped=False), marks, None)
+    whole = found.manifest
+    assert found.pairs.tolist() == [[3, 4], [4, 5], [3, 6]]
+    assert found.left_out == {SEVERAL: 1, HELD_OUT: 1}
+    assert whole.image[4:].tolist() == ["a/street.jpg", "gate.jpg", "gate.jpg"]
+    assert whole.bbox is not None and whole.bbox[4:].tolist() == [[0, 0, 20, 16], [5, 5, 9, 9], [1, 1, 2, 2]]
+    assert whole.label[4:].tolist() == ["car", "unlabelled:2", "car"]
+    assert found.classed.tolist() == [True] * 5 + [False, True]
+
+
+def test_kept_uploads_stay_on_this_machine_where_pictures_are_in_a_bucket(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / f"{ONE}.jpg")
+    bucket = replace(source(), root=path_of("memory://shop/photos"))
+    marks = marks_of(tmp_path, f",{ONE},,a/0.jpg,good,", f",{ONE},1 1 4 4,b/0.jpg,bad,", "a/0.jpg,,,b/1.jpg,bad,")
+    found = join_marks(bucket, marks, tmp_path)
+    assert found.pairs.tolist() == [[0, 9], [3, 10], [0, 4]]
+    assert found.manifest.reference(0) == "memory://shop/photos/a/0.jpg"
+    for row in (9, 10):
+        assert found.manifest.reference(row) == str(tmp_path / f"{ONE}.jpg") == str(found.manifest.path(row))
+    assert read_picture(found.manifest.reference(9)).shape == (3, 6, 8)
 
 
 CLASSES = np.repeat(np.arange(12), 5)

@@ -16,7 +16,9 @@ from bier.data import open_source
 from bier.data.loader import Batch
 from bier.data.several_labels import LabelSets
 from bier.errors import ConfigError, DataError
+from bier.runs.suspects import suspects
 from bier.settings.reading import load
+from bier.system.console import plain_console
 from bier.system.processes import Processes
 from bier.training.batch import WholeBatch
 from bier.training.stopping import Interrupted
@@ -73,6 +75,22 @@ def test_sets_of_labels_that_occur_once_are_trained_on(
     assert run.metrics is not None
     assert "a hit is right if it shares a label; '|' separates labels" in run.metrics.conventions
     assert run.metrics.queries_without_positive == 0
+
+
+def test_labels_are_held_out_and_each_is_judged_afterwards(
+    tagged: Tagged, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tagged([f"species {row // 4}|kind {row // 8}" for row in range(64)])
+    run = bier.train(photos, SEVERAL, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "labels are held out, and" in said and "pictures mix them with other labels" in said
+    assert load(run.folder / "config.yaml").data.held_out == "labels"
+    found = suspects(run.folder, None, plain_console(quiet=True))
+    assert (found.judged, found.labels) == (56, 112)
+    for suspect in found.found:
+        label, better = suspect.row[1:3]
+        assert "|" not in label and "|" in better and label not in better.split("|")
+        assert suspect.picture.label.startswith(f"{label}, of ")
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,14 @@ from folders import some_birds
 from rich.console import Console
 from tiny_runs import TINY
 
-from bier.data import Manifest
+from bier.data import Manifest, hold_out
 from bier.records.folder import RunFolder
 from bier.records.metrics import Metrics
 from bier.records.provenance import Provenance
 from bier.runs import evaluate, train
-from bier.runs.splits import classes_seen, overlaps
+from bier.runs.splits import classes_seen, held_out, overlaps, with_held_out
 from bier.settings.reading import from_table
+from bier.system.console import plain_console
 
 
 def manifest(**labels: str) -> Manifest:
@@ -41,6 +43,33 @@ def test_what_is_new_needs_no_warning() -> None:
         "WARNING: all 2 test classes are tra",
         "WARNING: all 2 validation classes a",
     ]
+
+
+def test_of_several_labels_one_that_training_saw_is_enough() -> None:
+    rows = {"train": ["a|x", "b|y"], "val": ["c|z"], "test": ["d|x", "d|z", "d|e"]}
+    splits = [split for split, labels in rows.items() for _ in labels]
+    names = [label for labels in rows.values() for label in labels]
+    whole = Manifest.of(Path(), "x.csv", image=[f"{n}.jpg" for n in range(6)], label=names, split=splits)
+    assert classes_seen(whole) == {"test": 0, "val": 0}, "as if each set were a class of its own"
+    assert classes_seen(whole, "|") == {"test": 2, "val": 0}
+    [told] = overlaps(whole, "|")
+    assert told.startswith("WARNING: 2 of 3 test sets of labels hold labels of training")
+    assert classes_seen(replace(whole, untold=frozenset("z")), "|") == {"test": 2, "val": 0}
+    assert classes_seen(replace(whole, untold=frozenset("x")), "|") == {"test": 1, "val": 0}
+
+
+def test_runs_begun_earlier_keep_their_held_out_sets() -> None:
+    labels = [f"species {kind * 4 + one}|kind {kind}" for kind in range(10) for one in range(4) for _ in range(6)]
+    images = [f"{n}.jpg" for n in range(len(labels))]
+    whole = Manifest.of(Path(), "x.csv", image=images, label=labels, split=["train"] * len(labels))
+    earlier, quiet = from_table({"data.label_separator": "|"}), plain_console(quiet=True)
+    before = held_out(whole, earlier, quiet)
+    assert before.fingerprint() == hold_out(whole, 0.2, earlier.seed, "|").fingerprint() and not before.untold
+    now = held_out(whole, with_held_out(earlier), quiet)
+    assert now.untold and now.fingerprint() != before.fingerprint()
+    assert with_held_out(from_table({})) == from_table({}), "nothing changes where each picture has one label"
+    sets = earlier.replace(data__held_out="sets")
+    assert held_out(whole, with_held_out(sets), quiet).fingerprint() == before.fingerprint()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,48 @@ def test_beyond_the_limit_the_mark_is_saved_and_nothing_is_written(
     assert str(tmp_path) not in answer.text
     assert list((tmp_path / "kept").iterdir()) == []
     assert mark["sha256"] in client.get("/api/marks.csv").text
+
+
+def test_a_disk_that_fills_up_loses_no_mark_and_leaves_nothing_half_written(
+    serve: Serve, cars: list[Path], tmp_path: Path
+) -> None:
+    client, kept = serve(marks=tmp_path / "marks.jsonl", uploads=tmp_path / "kept"), tmp_path / "kept"
+    content = cars[0].read_bytes()
+    mark = {"sha256": hashlib.sha256(content).hexdigest(), "result": f"{cars[1].parent.name}/{cars[1].name}"}
+
+    def marked(verdict: str) -> None:
+        client.post("/api/marks", json={"marks": [{**mark, "verdict": verdict}]}).raise_for_status()
+
+    def sent() -> httpx.Response:
+        return client.post("/api/uploads", files={"picture": content})
+
+    marked("good")
+    sent().raise_for_status()
+    [file] = kept.iterdir()
+    size = file.stat().st_size
+    marked("none")
+    marked("good")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, limits[1]))  # the last byte finds no place
+    try:
+        answer = sent()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert answer.status_code == 507
+    assert "the mark is saved, but its picture is not kept" in answer.json()["error"]
+    assert "free some space" in answer.json()["remedy"] and str(tmp_path) not in answer.text
+    assert list(kept.iterdir()) == [] and mark["sha256"] in client.get("/api/marks.csv").text
+    sent().raise_for_status()
+    assert [one.stat().st_size for one in kept.iterdir()] == [size]
+
+
+def test_pictures_that_are_moved_away_make_room(tmp_path: Path) -> None:
+    kept = KeptUploads(tmp_path, 10)
+    kept.keep("aa", b"123456")
+    (tmp_path / "aa.jpg").rename(tmp_path / "elsewhere")
+    kept.keep("bb", b"123456789")
+    with pytest.raises(StorageError, match="not kept"):
+        kept.keep("cc", b"12")
 
 
 def test_without_the_folder_nothing_is_wanted(serve: Serve, cars: list[Path], tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ def calibrate(
     *,
     remove: Annotated[bool, Parameter(help="Take the index's calibration away.", negative="")] = False,
     class_depth: ClassDepth = None,
+    label_separator: Annotated[
+        str | None,
+        Parameter(help="What stands between the labels of a picture. [default: what it was in training]"),
+    ] = None,
     model: ModelPath = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")] = "auto",
     trust_code: TrustCode = False,
@@ -62,6 +66,7 @@ def calibrate(
                 progress=waiting.advance,
                 workers=hardware.workers,
                 class_depth=class_depth,
+                label_separator=label_separator,
             )
         with only_writer(opened.folder):
             write_calibration(opened.folder, opened.info, learned)

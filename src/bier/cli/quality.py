@@ -32,7 +32,7 @@ def suspects(
 
     console = terminal()
     found = find(run, source, console)
-    console.print(f"{len(found.found):,} of {found.judged:,} training pictures may have a wrong label", soft_wrap=True)
+    console.print(f"{found.pictures:,} of {found.judged:,} training pictures may have a wrong label", soft_wrap=True)
     for suspect in found.found[:SHOWN]:
         image, label, better, suspicion, _ = suspect.row
         console.print(f"{suspicion}  {image}: {label}, rather {better}", soft_wrap=True)
@@ -40,5 +40,5 @@ def suspects(
         write_csv(found, out)
         console.print(f"all of them: {out}", soft_wrap=True)
     if html is not None:
-        write_suspects(found.found, html, run=run.resolve().name, judged=found.judged, cropped=found.cropped)
+        write_suspects(found.found, html, run=run.resolve().name, judged=found.labels, cropped=found.cropped)
         console.print(f"page: {html}", soft_wrap=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bier.confidence.cues import CUES, EVIDENCE, LIKENESS, Values, cues, within_reach
 from bier.confidence.neighbours import Neighbours
-from bier.system.json_values import Check, list_of, number, record, whole
+from bier.system.json_values import Check, list_of, number, record, text, whole
 
 LARGEST = 1e9
 """Of any number in a calibration, either way."""
@@ -78,6 +78,8 @@ class Calibration:
     """For each kind of `EVIDENCE`."""
     direction: Values | None = None
     """(D,), along which real pictures lie above strangers; None: it was learned without strangers."""
+    separator: str | None = None
+    """What stands between the labels of a picture, of which one is to be shared; None: each has one."""
 
     def judge(self, found: Neighbours) -> Judgement:
         """How sure the answers are. Answers without a hit have the chance 0."""
@@ -103,7 +105,9 @@ class Calibration:
         """Numbers and names alone, for `from_json`."""
         direction = None if self.direction is None else self.direction.tolist()
         fits = {name: _as_json(fit) for name, fit in self.fits.items()}
-        return {"sizes": list(self.sizes), "fits": fits, **({} if direction is None else {"direction": direction})}
+        optional = {"direction": direction, "separator": self.separator}
+        there = {name: value for name, value in optional.items() if value is not None}
+        return {"sizes": list(self.sizes), "fits": fits, **there}
 
     @classmethod
     def from_json(cls, value: Any, at: str = "calibration") -> Calibration:
@@ -118,7 +122,8 @@ class Calibration:
             for name, fit in checked["fits"].items()
         }
         direction = checked.get("direction")
-        return cls(tuple(checked["sizes"]), fits, None if direction is None else np.array(direction))
+        direction = None if direction is None else np.array(direction)
+        return cls(tuple(checked["sizes"]), fits, direction, checked.get("separator"))
 
 
 def check_calibration(value: Any, at: str) -> dict[str, Any]:
@@ -156,5 +161,5 @@ _CALIBRATION: Check = record(
         "sizes": list_of(whole(1, MOST_DIMENSIONS), 1, MOST_LEARNERS),
         "fits": record(dict.fromkeys(EVIDENCE, _FIT)),
     },
-    optional={"direction": list_of(_NUMBER, 1, MOST_DIMENSIONS)},
+    optional={"direction": list_of(_NUMBER, 1, MOST_DIMENSIONS), "separator": text(100)},
 )

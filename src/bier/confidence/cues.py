@@ -109,10 +109,11 @@ def _weights(found: Neighbours) -> Values:
 
 
 def _same_label(found: Neighbours) -> NDArray[np.bool_]:
-    """(q, k, k), which hits have the same label; one without a label is like itself alone."""
+    """(q, k, k), which hits share a label; one without a label is like itself alone."""
     assert found.labels is not None
-    labelled = found.labels != NO_LABEL
-    same = (found.labels[:, :, None] == found.labels[:, None]) & labelled[:, :, None]
+    labelled, same = found.labels != NO_LABEL, found.same
+    if same is None:
+        same = (found.labels[:, :, None] == found.labels[:, None]) & labelled[:, :, None]
     return np.asarray(same | np.eye(same.shape[1], dtype=bool))
 
 

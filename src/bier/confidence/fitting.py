@@ -14,6 +14,7 @@ from scipy.special import expit
 from bier.confidence.calibration import Calibration, Chance, Fit
 from bier.confidence.cues import EVIDENCE, LIKENESS, Values, within_reach
 from bier.confidence.searching import Answers, Codes, Flags, Search, Vectors, counts, halves
+from bier.confidence.shared import SharedLabels
 
 FEWEST_CLASSES = 4
 """With two pictures or more: half of them are left out of the catalogue, to learn what their absence looks like."""
@@ -58,6 +59,7 @@ def calibrate(
     strangers: Vectors | None = None,
     alone: bool = False,
     seed: int = 0,
+    separator: str | None = None,
 ) -> Calibration:
     """Learn how sure answers are from labelled queries that search a labelled gallery.
 
@@ -73,24 +75,26 @@ def calibrate(
         strangers: (s, D), vectors of pictures that are none of the gallery's kind.
         alone: search the queries' own classes without the others as well, so that a smaller catalogue is seen too.
         seed: decides which classes are left out.
+        separator: what stands between the labels of a picture, which are texts then; a hit is right if it shares one.
 
     Raises:
         ValueError: there is too little to learn from; the text says what.
     """
     random = np.random.default_rng(seed)
-    ids, codes = _numbered(labels, gallery_labels)
+    ids, codes, names = _numbered(labels, gallery_labels)
+    shared = None if separator is None else SharedLabels(names, separator)
     itself = np.full(len(ids), -1) if itself is None else itself
-    known = counts(ids, codes) > (codes[itself] == ids) * (itself >= 0)
+    known = counts(ids, codes, shared) > (codes[itself] == ids) * (itself >= 0)
     classes = np.unique(ids[known])
     if len(classes) < FEWEST_CLASSES:
         raise ValueError(f"{len(classes)} classes have another picture to find, and {FEWEST_CLASSES} are needed")
     rows = np.sort(random.permutation(np.flatnonzero(known))[:MOST_QUERIES])
     seen = random.permutation(len(codes))[: min(len(codes) // 2, MOST_GALLERY)]
     fresh = ~np.isin(itself[rows], seen)
-    search = Search(queries[rows], ids[rows], itself[rows], fresh, gallery, codes, tuple(sizes))
+    search = Search(queries[rows], ids[rows], itself[rows], fresh, gallery, codes, tuple(sizes), shared)
     own = np.isin(codes, classes)
     catalogues = [np.ones(len(codes), dtype=bool), *([own] if alone and not own.all() else [])]
-    without = halves(codes, classes, random)
+    without = halves(codes, classes, random, shared)
     smaller = [catalogue & some for catalogue in catalogues for some in without]
     direction, foreign = None, None
     if strangers is not None:
@@ -98,7 +102,7 @@ def calibrate(
         foreign = search.by(strangers[1::2]).answers(catalogues, direction)
     whole, half = search.answers(catalogues, direction), search.answers(smaller, direction)
     fits = {evidence: _fit(evidence, whole, half, foreign) for evidence in EVIDENCE}
-    return Calibration(tuple(sizes), fits, direction)
+    return Calibration(tuple(sizes), fits, direction, separator)
 
 
 def _fit(evidence: str, whole: Answers, half: Answers, foreign: Answers | None) -> Fit:
@@ -155,10 +159,12 @@ def _direction(real: Vectors, strangers: Vectors) -> Values:
     return np.asarray(found / np.linalg.norm(found))
 
 
-def _numbered(labels: Sequence[Any] | NDArray[Any], others: Sequence[Any] | NDArray[Any]) -> tuple[Codes, Codes]:
+def _numbered(
+    labels: Sequence[Any] | NDArray[Any], others: Sequence[Any] | NDArray[Any]
+) -> tuple[Codes, Codes, list[Any]]:
     numbers: dict[Any, int] = {}
     ids, codes = (
         np.array([numbers.setdefault(label, len(numbers)) for label in np.asarray(given).tolist()], dtype=np.int64)
         for given in (labels, others)
     )
-    return ids, codes
+    return ids, codes, list(numbers)

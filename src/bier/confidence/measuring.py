@@ -10,6 +10,7 @@ from bier.confidence.calibration import Calibration
 from bier.confidence.cues import Values
 from bier.confidence.figures import Bin, area_under_curve, calibration_error, reliability
 from bier.confidence.searching import Answers, Codes, Flags, Search, Vectors, halves
+from bier.confidence.shared import SharedLabels
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def measure(
     *,
     evidence: str = "all",
     seed: int = 0,
+    shared: SharedLabels | None = None,
 ) -> Measured:
     """Judge the answers of labelled queries.
 
@@ -61,15 +63,16 @@ def measure(
         itself: (q,), the row of the gallery that is the query's own picture, -1 where there is none.
         evidence: what is at hand.
         seed: decides which classes are left out.
+        shared: which codes share a label, where pictures have several.
     """
-    search = Search(queries, ids, itself, ids >= 0, gallery, codes, calibration.sizes)
+    search = Search(queries, ids, itself, ids >= 0, gallery, codes, calibration.sizes, shared)
     return judged(calibration, *whole_and_half(search, calibration, seed), evidence)
 
 
 def whole_and_half(search: Search, calibration: Calibration, seed: int) -> tuple[Answers, Answers]:
     """Answers of the whole gallery, and of draws of it without half of the queries' classes."""
     every = np.ones(len(search.codes), dtype=bool)
-    some = halves(search.codes, np.unique(search.ids), np.random.default_rng(seed))
+    some = halves(search.codes, np.unique(search.ids), np.random.default_rng(seed), search.shared)
     return search.answers([every], calibration.direction), search.answers(some, calibration.direction)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bier.confidence.shared import SharedLabels
+
 HITS = 50
 """Of each query that are looked at. More do no harm, fewer are an index of fewer pictures."""
 
@@ -35,6 +37,8 @@ class Neighbours:
     """(q, k, k), dot products of the hits with one another, of the whole embedding; None likewise."""
     queries: NDArray[np.float32] | None = None
     """(q, D), the vectors of the queries; None likewise."""
+    same: NDArray[np.bool_] | None = None
+    """(q, k, k), which hits share a label; None: those with equal ``labels``."""
 
     @classmethod
     def of(
@@ -45,6 +49,7 @@ class Neighbours:
         queries: NDArray[np.float32] | None = None,
         hits: NDArray[np.float32] | None = None,
         sizes: Sequence[int] = (),
+        shared: SharedLabels | None = None,
     ) -> Neighbours:
         """The neighbours of queries, from what an index answers.
 
@@ -54,9 +59,12 @@ class Neighbours:
             queries: (q, D), the vectors of the queries.
             hits: (q, k, D), the stored vectors of the hits; any finite numbers where there is no hit.
             sizes: (M,), dimensions of each learner in the vectors.
+            shared: which codes share a label, where pictures have several; ``labels`` are codes then.
         """
         found = np.asarray(scores, dtype=np.float32)[:, :HITS]
         one = cls(found, None if labels is None else _codes(labels, found.shape))
+        if shared is not None and one.labels is not None:
+            one = replace(one, same=shared.among(one.labels))
         if queries is None or hits is None or not found.size:
             return one
         hits = np.asarray(hits[:, :HITS], dtype=np.float32)
@@ -72,7 +80,7 @@ class Neighbours:
 
     def take(self, rows: NDArray[Any]) -> Neighbours:
         """Those of some queries."""
-        parts = (self.scores, self.labels, self.learner_scores, self.among, self.queries)
+        parts = (self.scores, self.labels, self.learner_scores, self.among, self.queries, self.same)
         return Neighbours(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bier.confidence.cues import Values, cues, within_reach
 from bier.confidence.neighbours import HITS, Neighbours
+from bier.confidence.shared import SharedLabels
 
 Flags = NDArray[np.bool_]
 Vectors = NDArray[np.float32]
@@ -46,6 +47,8 @@ class Search:
     gallery: Vectors
     codes: Codes
     sizes: tuple[int, ...]
+    shared: SharedLabels | None = None
+    """Which codes share a label, where pictures have several."""
 
     def by(self, strangers: Vectors) -> Search:
         """The same gallery for queries that have no class."""
@@ -54,7 +57,7 @@ class Search:
 
     def answers(self, catalogues: Sequence[Flags], direction: Values | None) -> Answers:
         """Of all queries in each of the catalogues."""
-        places = [np.flatnonzero(catalogue) for catalogue in catalogues]
+        places = [np.flatnonzero(catalogue) for catalogue in catalogues if catalogue.any()]
         parts = [part for start in range(0, len(self.queries), CHUNK) for part in self._chunk(start, places, direction)]
         names = parts[0].cues
         return Answers(
@@ -73,10 +76,11 @@ class Search:
         for place in places:
             found, first = self._neighbours(queries, scores, place)
             there = ~np.isnan(found.scores[:, 0])
-            known = counts(ids, self.codes[place]) > (itself >= 0)
+            known = counts(ids, self.codes[place], self.shared) > ((itself >= 0) & np.isin(itself, place))
             names = within_reach("all", direction is not None)
             values = cues(found.take(there), names, direction)
-            yield Answers(values, (first == ids)[there], known[there], self.fresh[part][there])
+            right = first == ids if self.shared is None else self.shared.same(first, ids)
+            yield Answers(values, right[there], known[there], self.fresh[part][there])
 
     def _neighbours(self, queries: Vectors, scores: Vectors, place: Codes) -> tuple[Neighbours, Codes]:
         """Of queries in a part of the gallery, and the code of the first hit's label."""
@@ -89,6 +93,7 @@ class Search:
             queries=queries,
             hits=self.gallery[rows],
             sizes=self.sizes,
+            shared=self.shared,
         )
         return found, self.codes[rows[:, 0]]
 
@@ -102,13 +107,23 @@ def first_places(scores: Vectors, count: int) -> Codes:
     return np.take_along_axis(part, order, axis=1)
 
 
-def counts(ids: Codes, codes: Codes) -> Codes:
-    """(q,), how many pictures of each query's class there are."""
+def counts(ids: Codes, codes: Codes, shared: SharedLabels | None = None) -> Codes:
+    """(q,), how many pictures of each query's class there are, or share a label with it."""
+    if shared is not None:
+        return shared.counts(ids, codes)
     found, counts = np.unique(codes, return_counts=True)
     places = np.minimum(np.searchsorted(found, ids), len(found) - 1)
     return np.where(found[places] == ids, counts[places], 0)
 
 
-def halves(codes: Codes, classes: Codes, random: np.random.Generator, draws: int = DRAWS) -> list[Flags]:
+def halves(
+    codes: Codes,
+    classes: Codes,
+    random: np.random.Generator,
+    shared: SharedLabels | None = None,
+    draws: int = DRAWS,
+) -> list[Flags]:
     """Catalogues (g,) of a gallery, each without half of some classes."""
+    if shared is not None:
+        return shared.halves(codes, classes, random, draws)
     return [~np.isin(codes, random.permutation(classes)[: len(classes) // 2]) for _ in range(draws)]

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -79,6 +79,8 @@ class Manifest:
     """Further columns of a table that was read for an index; neither saved nor part of the fingerprint."""
     copies: NDArray[np.object_] | None = None
     """Files that are read in the place of pictures (see `bier.data.prepared`), empty where there is none; likewise."""
+    untold: frozenset[str] = frozenset()
+    """Labels that pictures for training are not told of, where pictures have several (`bier.data.held_labels`)."""
 
     def __post_init__(self) -> None:
         for column in (self.label, self.split, self.row, self.group, self.bbox, self.name, self.copies):
@@ -240,7 +242,7 @@ def split_by_class(manifest: Manifest, share: float) -> Manifest:
         DataError: there are too few classes for two sides.
     """
     classes = manifest.classes()
-    held = _share(len(classes), share)
+    held = share_of(len(classes), share)
     if 0 < share < 1:
         if len(classes) < 4:
             raise DataError(
@@ -281,10 +283,14 @@ def hold_out(manifest: Manifest, share: float, seed: int, separator: str | None 
             where=manifest.source,
             remedy="add classes, or set data.validation_classes=0 to train on all of them and keep the last epoch",
         )
-    held = min(max(_share(len(labels), share), 2), len(labels) - 2)
-    drawn = _drawn(eligible, held, seed)
+    held = min(max(share_of(len(labels), share), 2), len(labels) - 2)
+    return with_validation(manifest, set(in_drawn_order(eligible, seed)[:held]))
+
+
+def with_validation(manifest: Manifest, classes: Set[str]) -> Manifest:
+    """The manifest with training pictures of these classes moved to the split ``val``."""
     moved = [
-        "val" if split == "train" and label in drawn else split
+        "val" if split == "train" and label in classes else split
         for split, label in zip(manifest.split, manifest.label, strict=True)
     ]
     return replace(manifest, split=_objects(moved))
@@ -300,7 +306,9 @@ def _shared(labels: NDArray[Any], counts: NDArray[Any], separator: str | None) -
     return np.array([any(pictures[label] > 1 for label in parts(cell, separator)) for cell in labels])
 
 
-def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
+def with_distractors(
+    manifest: Manifest, count: int, seed: int, *, without: NDArray[np.bool_] | None = None
+) -> Manifest:
     """The split ``val`` and pictures of ``train`` until there are ``count``, in the order of the table.
 
     Few classes alone are easy to search: what the rest of the pictures are drawn into goes unseen. Which pictures join
@@ -311,12 +319,16 @@ def with_distractors(manifest: Manifest, count: int, seed: int) -> Manifest:
         manifest: with rows of splits ``train`` and ``val``.
         count: of all pictures; those of ``val`` are never fewer, those of ``train`` may not suffice.
         seed: another seed, other pictures.
+        without: (n,) pictures of ``train`` that do not join.
     """
     missing = max(0, count - int((manifest.split == "val").sum()))
     names = np.array([_file_name(image) for image in manifest.image], dtype=object)
-    drawn = _drawn(names[manifest.split == "train"], missing, seed)
-    rows = zip(manifest.split, names, strict=True)
-    return manifest.take(np.array([split == "val" or (split == "train" and image in drawn) for split, image in rows]))
+    eligible = manifest.split == "train"
+    if without is not None:
+        eligible &= ~without
+    drawn = set(in_drawn_order(names[eligible], seed)[:missing])
+    joins = np.array([name in drawn for name in names], dtype=bool) & eligible
+    return manifest.take((manifest.split == "val") | joins)
 
 
 def _file_name(image: str) -> str:
@@ -336,12 +348,13 @@ def natural(text: str) -> tuple[Any, ...]:
     return (*key, 0, text)
 
 
-def _drawn(names: Iterable[str], count: int, seed: int) -> set[str]:
-    """So many of the names, or all: those with the lowest hashes of seed and name."""
-    return set(sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())[:count])
+def in_drawn_order(names: Iterable[str], seed: int) -> list[str]:
+    """The names by their hashes of seed and name: neither their order nor a library's version matters."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
-def _share(count: int, share: float) -> int:
+def share_of(count: int, share: float) -> int:
+    """So many of them are a share, half a one rounded up."""
     return math.floor(round(count * share, 9) + 0.5)
 
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bier.data.box import Box
+from bier.data.box import Box, read_box
 from bier.data.manifest import UNDECIDED, Manifest
 from bier.data.marks import Mark
-from bier.data.references import short_name
+from bier.data.references import LOCAL, short_name
 from bier.errors import DataError
 from bier.system.places import is_url
 
 Indices = NDArray[np.int64]
 
 NOT_HERE = "of pictures that are not in the source"
+SEVERAL = "of pictures with several objects, and of none of them"
 HELD_OUT = "of pictures that are not for training"
 NOT_KEPT = "of uploads that were not kept"
 ITSELF = "of a picture with itself"
@@ -29,7 +30,7 @@ ITSELF = "of a picture with itself"
 
 @dataclass(frozen=True)
 class Marked:
-    """Training pictures, followed by those that came with marks: kept uploads, and parts of pictures."""
+    """Training pictures, followed by those that came with marks: kept uploads, parts of pictures, and objects."""
 
     manifest: Manifest
     """n pictures. One that came with marks has the label of its matches, or a label of its own."""
@@ -122,7 +123,7 @@ class _Finder:
 
     def __init__(self, manifest: Manifest, training: Manifest, uploads: Path | None) -> None:
         self._manifest, self._training, self._uploads = manifest, training, uploads
-        self._rows, self._elsewhere = _Names(training.image), _Names(manifest.image)
+        self._rows, self._elsewhere = _Names(training), _Names(manifest)
         self.brought: list[_Brought] = []
         self._places: dict[tuple[str, Box | None], int] = {}
 
@@ -130,27 +131,38 @@ class _Finder:
         """The row of what was searched from; raises LookupError with the reason why there is none."""
         if mark.sha256:
             return self._add(self._kept(mark.sha256), mark.box)
-        row = self.known(mark.query)
-        return row if mark.box is None else self._add(str(self._training.image[row]), mark.box)
+        if mark.box is None:
+            return self.known(mark.query)
+        return self._part(_taken_apart(mark.query)[0], mark.box)
 
     def known(self, name: str) -> int:
-        """The row of a picture of the index, among those for training; raises LookupError."""
+        """The row of a picture of the index, or of an object in one; raises LookupError with the reason for none.
+
+        An object is a training row of its own where the source has its box. Else it is a part of a training picture.
+        """
         row = self._rows.find(name)
+        if row is not None:
+            return row
+        if self._elsewhere.find(name) is not None:
+            raise LookupError(HELD_OUT)
+        picture, box = _taken_apart(name)
+        if box is not None:
+            return self._part(picture, box)
+        raise LookupError(SEVERAL if self._rows.picture(name) is not None else NOT_HERE)
+
+    def _part(self, picture: str, box: Box) -> int:
+        """The row of a part of a training picture, which joins the others; raises LookupError."""
+        row = self._rows.picture(picture)
         if row is None:
-            raise LookupError(NOT_HERE if self._elsewhere.find(name) is None else HELD_OUT)
-        return row
+            raise LookupError(NOT_HERE if self._elsewhere.picture(picture) is None else HELD_OUT)
+        return self._add(str(self._training.image[row]), box)
 
     def _kept(self, sha256: str) -> str:
         file = None if self._uploads is None else self._uploads / f"{sha256}.jpg"
         if file is None or not file.is_file():
             raise LookupError(NOT_KEPT)
-        if is_url(self._manifest.root):
-            raise DataError(
-                "kept uploads lie on this machine, and the pictures in a bucket",
-                where=self._uploads,
-                remedy="copy the pictures to this machine, and train on the copy",
-            )
-        return str(file.resolve())
+        path = str(file.resolve())
+        return f"{LOCAL}{path}" if is_url(self._manifest.root) else path
 
     def _add(self, image: str, box: Box | None) -> int:
         new = len(self._training) + len(self.brought)
@@ -161,25 +173,50 @@ class _Finder:
 
 
 class _Names:
-    """Pictures by the ids that an index gives them, or by the end of a path that is one picture's alone."""
+    """Pictures by the ids that an index gives them, or by the end of a path that is one picture's alone.
 
-    def __init__(self, images: Iterable[str]) -> None:
-        self._names = [short_name(str(image)) for image in images]
+    A row with a box also has the id of its object.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._names = [short_name(str(image)) for image in manifest.image]
         self._rows: dict[str, list[int]] = defaultdict(list)
         self._ends: dict[str, list[int]] = defaultdict(list)
         for row, name in enumerate(self._names):
             self._rows[name].append(row)
             self._ends[name.rpartition("/")[2]].append(row)
+        self._boxes = manifest.bbox
 
     def find(self, name: str) -> int | None:
-        ends = self._ends.get(name.rpartition("/")[2], [])
-        found = self._rows.get(name) or [row for row in ends if self._fits(row, name)]
+        """The row of that id; None if there is none, or several. Of a picture with objects, the whole one has it."""
+        found = self._all(name)
+        if not found and self._boxes is not None:
+            picture, box = _taken_apart(name)
+            found = [row for row in self._all(picture) if box is not None and tuple(self._boxes[row].tolist()) == box]
+        elif len(found) > 1 and self._boxes is not None:
+            found = [row for row in found if np.isnan(self._boxes[row]).any()]
         return found[0] if len(found) == 1 else None
+
+    def picture(self, name: str) -> int | None:
+        """A row of the picture of that id, which may have several; None if there is none, or several pictures."""
+        found = self._all(name)
+        return found[0] if len({self._names[row] for row in found}) == 1 else None
+
+    def _all(self, name: str) -> list[int]:
+        ends = self._ends.get(name.rpartition("/")[2], [])
+        return self._rows.get(name) or [row for row in ends if self._fits(row, name)]
 
     def _fits(self, row: int, name: str) -> bool:
         """Whether one path ends with the other: the index may have been made of another folder, or have a prefix."""
         own = self._names[row]
         return own.endswith(f"/{name}") or name.endswith(f"/{own}")
+
+
+def _taken_apart(name: str) -> tuple[str, Box | None]:
+    """The picture that an object is in, and its box; the id itself, and none, of anything else."""
+    picture, mark, text = name.rpartition("#")
+    box = read_box(text) if mark else None
+    return (name, None) if box is None else (picture, box)
 
 
 def _labels(
@@ -189,7 +226,7 @@ def _labels(
     right: dict[int, set[str]] = defaultdict(set)
     wrong: dict[int, set[str]] = defaultdict(set)
     for (hit, example), alike in zip(pairs.tolist(), same.tolist(), strict=True):  # those that were brought come last
-        if example >= len(training):
+        if hit < len(training) <= example:
             (right if alike else wrong)[example].add(str(training.label[hit]))
     labels = [f"unlabelled:{number}" for number in range(1, len(brought) + 1)]  # as if each were a class of its own
     classed = np.ones(len(training) + len(brought), dtype=bool)

@@ -25,6 +25,8 @@ from bier.system import kept, places
 from bier.system.places import as_path, is_url, spelled
 
 TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
+LOCAL = "file://"
+"""Before the absolute path of a file of this machine, among pictures that are in a bucket."""
 LONGEST_NAME = 300
 """Characters of a name that messages show."""
 
@@ -79,11 +81,13 @@ def parse(image: str) -> Place | None:
 
 def is_reference(image: str) -> bool:
     """Whether it names a picture in a bucket or inside another file, and not a file."""
-    return ":/" in image and (is_url(image) or parse(image) is not None)
+    return ":/" in image and (image.startswith(LOCAL) or is_url(image) or parse(image) is not None)
 
 
 def absolute(image: str, root: Path) -> str:
     """The same picture, named so that it is found from any folder; relative paths begin at ``root``."""
+    if image.startswith(f"{LOCAL}/"):
+        return image.removeprefix(LOCAL)
     place = parse(image)
     if place is None:
         return spelled(image) if is_url(image) else _joined(image, root)

@@ -25,7 +25,7 @@ TEMPERATURE = 5.0
 FOLDS = 5
 SPEAKING = 4
 """Neighbours that are named for the better label."""
-_TILE = 2048
+TILE = 2048
 _LEAST = 1e-12
 
 
@@ -60,13 +60,13 @@ def judge(vectors: Values, codes: Codes, *, seed: int = 0) -> Judged:
         DataError: there are fewer than two classes.
     """
     _check(codes)
-    vectors, classes = _unit(vectors), int(codes.max()) + 1
+    vectors, classes = unit(vectors), int(codes.max()) + 1
     suspicion, best, better = np.zeros(len(codes)), np.zeros(len(codes)), np.zeros_like(codes)
     fold = folds(codes, seed)
     for number in np.unique(fold):
         inside = np.flatnonzero(fold == number)
-        discriminant = _Discriminant.of(vectors[fold != number], codes[fold != number], classes)
-        for rows in np.split(inside, range(_TILE, len(inside), _TILE)):
+        discriminant = Discriminant.of(vectors[fold != number], codes[fold != number], classes)
+        for rows in np.split(inside, range(TILE, len(inside), TILE)):
             chances, places = discriminant.chances(vectors[rows]), np.arange(len(rows))
             suspicion[rows] = 1 - chances[places, codes[rows]]
             chances[places, codes[rows]] = -1
@@ -94,21 +94,28 @@ def _check(codes: Codes) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Discriminant:
+class Discriminant:
+    """Gives each of a number of classes a chance."""
+
     weights: NDArray[np.float32]
     """(D, classes)"""
     offsets: NDArray[np.float64]
     """(classes,); minus infinity for a class without pictures."""
 
     @classmethod
-    def of(cls, vectors: Values, codes: Codes, classes: int) -> _Discriminant:
+    def of(cls, vectors: Values, codes: Codes, classes: int) -> Discriminant:
         counts = np.bincount(codes, minlength=classes)
         means = np.zeros((classes, vectors.shape[1]), dtype=np.float32)
         np.add.at(means, codes, vectors)
         means /= np.maximum(counts, 1)[:, None]
-        weights = np.linalg.solve(_covariance(vectors - means[codes]), means.T)
-        offsets = np.where(counts > 0, -0.5 * (means.T * weights).sum(0), -np.inf)
-        return cls(weights.astype(np.float32), offsets)
+        found = cls.between(means, covariance(vectors - means[codes]))
+        return cls(found.weights, np.where(counts > 0, found.offsets, -np.inf))
+
+    @classmethod
+    def between(cls, means: Values, within: NDArray[np.float64]) -> Discriminant:
+        """Between means (C, D), under the covariance (D, D) within classes."""
+        weights = np.linalg.solve(within, means.T)
+        return cls(weights.astype(np.float32), -0.5 * (means.T * weights).sum(0))
 
     def chances(self, vectors: Values) -> NDArray[np.float64]:
         """(n, classes), each row sums to 1."""
@@ -118,7 +125,8 @@ class _Discriminant:
         return normalised
 
 
-def _covariance(residuals: Values) -> NDArray[np.float64]:
+def covariance(residuals: Values) -> NDArray[np.float64]:
+    """(D, D) of residuals (n, D), shrunk towards a sphere."""
     own = (residuals.T @ residuals).astype(np.float64) / len(residuals)
     sphere = max(float(np.trace(own)) / len(own), _LEAST) * np.eye(len(own))
     return (1 - SHRINKAGE) * own + SHRINKAGE * sphere
@@ -133,6 +141,7 @@ def _speaking(vectors: Values, codes: Codes, better: Codes) -> Codes:
     return found
 
 
-def _unit(vectors: Values) -> Values:
-    unit: Values = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _LEAST)
-    return unit
+def unit(vectors: Values) -> Values:
+    """(n, D), each of length 1."""
+    found: Values = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _LEAST)
+    return found

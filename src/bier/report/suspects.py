@@ -36,7 +36,7 @@ def write_suspects(found: Sequence[Suspect], out: Path, *, run: str, judged: int
         found: the most suspicious first; the page shows `SHOWN` of them.
         out: the HTML file.
         run: its name.
-        judged: pictures that were looked at.
+        judged: labels that were looked at.
         cropped: show the boxes of pictures alone.
 
     Raises:

@@ -42,9 +42,6 @@ def calibrate_model(job: Job, console: Console) -> None:
     if validation is None:
         console.print(_without("no classes are held out for validation"), soft_wrap=True)
         return
-    if job.pictures.label_separator is not None:
-        console.print(_without("pictures have several labels"), soft_wrap=True)
-        return
     began = time.monotonic()
     vectors = embed_for(job, model, validation, console)
     if job.hardware.processes.first:
@@ -60,18 +57,19 @@ def calibrate_model(job: Job, console: Console) -> None:
 
 def _learned(model: RetrievalModel, vectors: Embeddings, validation: Manifest, job: Job, made: int) -> Calibration:
     gallery, seen = retrieval_vectors(model, vectors), validation.take(vectors.index)
-    codes, rows = seen.codes(), np.flatnonzero(seen.split == "val")
+    labels, rows = seen.label.astype(str), np.flatnonzero(seen.split == "val")
     encoder = Encoder(model.to(job.hardware.device), job.pictures.test_view, fingerprint="")
     return calibrate(
         gallery[rows],
-        codes[rows],
+        labels[rows],
         gallery,
-        codes,
+        labels,
         model.head.sizes,
         itself=rows,
         strangers=stranger_vectors(encoder, job.seed, made).numpy(),
         alone=True,
         seed=job.seed,
+        separator=job.pictures.label_separator,
     )
 
 

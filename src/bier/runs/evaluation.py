@@ -29,7 +29,7 @@ from bier.runs.mapping import check_map, run_map
 from bier.runs.opening import opened
 from bier.runs.prepared import is_wanted, with_prepared
 from bier.runs.provenance import source_path
-from bier.runs.splits import held_out, of_split, training_classes
+from bier.runs.splits import held_out, known_classes, of_split, training_classes
 from bier.runs.tables import matching_table, not_measured, table
 from bier.settings.reading import load, override
 from bier.settings.schema import Config
@@ -101,7 +101,7 @@ def evaluate(
     vectors = embed_manifest(model, wanted, view, build.hardware(config, processes), console)
     own = trained_on is not None and trained_on.fingerprint == manifest.fingerprint()
     training = manifest if own else _training_pictures(trained_on, config)
-    known = None if training is None else training_classes(training, split)
+    known = None if training is None else training_classes(training, split, config.data.label_separator)
     metrics = metrics_of(
         model,
         vectors,
@@ -119,12 +119,12 @@ def evaluate(
     )
     metrics = replace(
         _beside_baseline(metrics, folder, console),
-        confidence=None
-        if config.data.label_separator
-        else measured_confidence(model, info.calibration, vectors, wanted, config.seed),
+        confidence=measured_confidence(
+            model, info.calibration, vectors, wanted, config.seed, config.data.label_separator
+        ),
     )
     if known is not None:
-        metrics = _with_seen(metrics, set(wanted.label[vectors.index]), known)
+        metrics = _with_seen(metrics, set(wanted.label[vectors.index]), known, config.data.label_separator)
     if not processes.first:
         return metrics
     if output is None:
@@ -163,10 +163,11 @@ def evaluate(
     return metrics
 
 
-def _with_seen(metrics: Metrics, classes: set[str], known: set[str]) -> Metrics:
+def _with_seen(metrics: Metrics, classes: set[str], known: set[str], separator: str | None) -> Metrics:
     """The metrics, which say of each class whether it is among the known ones."""
-    by_class = tuple(replace(row, seen=row.label in known) for row in metrics.by_class)
-    return replace(metrics, classes_seen=len(classes & known), by_class=by_class)
+    seen = known_classes(classes, known, separator)
+    by_class = tuple(replace(row, seen=row.label in seen) for row in metrics.by_class)
+    return replace(metrics, classes_seen=len(seen), by_class=by_class)
 
 
 def _training_pictures(trained_on: TrainedOn | None, config: Config) -> Manifest | None:

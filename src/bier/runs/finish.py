@@ -60,7 +60,8 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
         separator = job.pictures.label_separator
         result = _best(head, vectors.features, seen, validation, job.seed, separator)
         if result.share:
-            known, labels = _classes(seen, vectors.features, separator)
+            everything = dataclasses.replace(seen, untold=frozenset())
+            known, labels = _classes(everything, vectors.features, separator)
             fitted = refit(head, known, labels, power=result.power, seed=job.seed)
             model.head = average(head, fitted, result.share)
         save_model(file, model, info.image, refit=dataclasses.asdict(result))

@@ -14,6 +14,7 @@ from bier.confidence.calibration import Calibration
 from bier.confidence.fitting import FEWEST_CLASSES, MOST_QUERIES
 from bier.confidence.measuring import Quality, measure
 from bier.confidence.searching import counts
+from bier.confidence.shared import SharedLabels
 from bier.data import Manifest
 from bier.network.model import RetrievalModel
 from bier.records.metrics import Bin, Chances, Confidence
@@ -21,26 +22,36 @@ from bier.vectors.embed import Embeddings
 
 
 def measured_confidence(
-    model: RetrievalModel, calibration: Mapping[str, Any] | None, vectors: Embeddings, manifest: Manifest, seed: int
+    model: RetrievalModel,
+    calibration: Mapping[str, Any] | None,
+    vectors: Embeddings,
+    manifest: Manifest,
+    seed: int,
+    separator: str | None,
 ) -> Confidence | None:
     """Figures of at most `MOST_QUERIES` queries, drawn at random; None where there is nothing to judge, or to judge by.
 
-    Each picture searches the others, or those of the split ``query`` search those of ``gallery``.
+    What was learned of one label a picture says nothing of shared labels, nor the other way round.
+
+    Each picture searches the others, or those of the split ``query`` search those of ``gallery``. With a separator, a
+    hit is right if it shares a label.
     """
-    if calibration is None:
+    learned = None if calibration is None else Calibration.from_json(calibration)
+    if learned is None or learned.separator != separator:
         return None
     joined, seen = retrieval_vectors(model, vectors), manifest.take(vectors.index)
     codes, asked = seen.codes(), np.flatnonzero(seen.split == "query")
+    shared = None if separator is None else SharedLabels(seen.classes(), separator)
     kept = np.flatnonzero(seen.split == "gallery") if len(asked) else np.arange(len(codes))
     asked = asked if len(asked) else kept
     own = np.where(np.isin(asked, kept), np.searchsorted(kept, asked), -1)
-    findable = np.flatnonzero(counts(codes[asked], codes[kept]) > (own >= 0)) if len(kept) else asked[:0]
+    findable = np.flatnonzero(counts(codes[asked], codes[kept], shared) > (own >= 0)) if len(kept) else asked[:0]
     chosen = np.sort(np.random.default_rng(seed).permutation(findable)[:MOST_QUERIES])
     queries = asked[chosen]
     if len(np.unique(codes[queries])) < FEWEST_CLASSES:
         return None
-    learned = Calibration.from_json(calibration)
-    found = measure(learned, joined[queries], codes[queries], joined[kept], codes[kept], own[chosen], seed=seed)
+    gallery = joined[kept], codes[kept]
+    found = measure(learned, joined[queries], codes[queries], *gallery, own[chosen], seed=seed, shared=shared)
     return Confidence(queries=len(queries), right=_chances(found.right), known=_chances(found.known), lost=found.lost)
 
 

@@ -13,7 +13,7 @@ from bier.data import Manifest
 from bier.data.datasets.annotations import SHOWN
 from bier.data.marked import Marked, join_marks
 from bier.data.marks import read_marks
-from bier.data.several_labels import LabelSets
+from bier.data.several_labels import label_sets
 from bier.errors import ConfigError, DataError
 from bier.method.losses.relations import DIFFERENT, SAME, UNKNOWN
 from bier.records.folder import RunFolder
@@ -131,7 +131,7 @@ def take_marks(given: GivenMarks, manifest: Manifest, separator: str | None) -> 
     """
     marked = join_marks(manifest, read_marks(given.file), given.uploads, one_label=separator is None)
     whole = marked.manifest
-    base: Relations = OfClasses(whole.codes()) if separator is None else LabelSets.of(whole.label, separator)
+    base: Relations = OfClasses(whole.codes()) if separator is None else label_sets(whole, separator)
     against = _against_labels(marked, base)
     if against.any() and not given.win:
         raise _contradictions(marked, against, given.file)

@@ -15,6 +15,7 @@ from rich.console import Console
 from bier.confidence.calibration import Calibration, Judgement
 from bier.confidence.neighbours import HITS, Neighbours
 from bier.confidence.searching import CHUNK, first_places
+from bier.confidence.shared import SharedLabels
 from bier.data import Manifest, TestTransform
 from bier.data.label_kinds import other_kind
 from bier.errors import DataError
@@ -127,7 +128,7 @@ def proposals(
         choice = choose(vectors, labelled, most)
         asked = vectors.some(choice.rows)
     learned = None if info.calibration is None else Calibration.from_json(info.calibration)
-    judged = None if learned is None else _judge(asked, labelled, learned, model)
+    judged = None if learned is None else _judge(asked, labelled, own.classes(), learned, model)
     return Proposals(
         chosen=_told(seen.take(choice.rows), asked, choice, labelled, own, judged),
         looked_at=len(seen),
@@ -213,10 +214,13 @@ def _embed(
     return readable
 
 
-def _judge(asked: Vectors, labelled: Labelled, learned: Calibration, model: RetrievalModel) -> Judgement:
+def _judge(
+    asked: Vectors, labelled: Labelled, classes: Sequence[str], learned: Calibration, model: RetrievalModel
+) -> Judgement:
     """How sure the labels of the nearest pictures are."""
     # Vectors of a file have length 1, and those that a calibration knows that of the head's.
     length = float(model.head.scales().square().sum().sqrt())
+    shared = None if learned.separator is None else SharedLabels(classes, learned.separator)
     parts = []
     for start in range(0, len(asked), CHUNK):
         queries = asked[start : start + CHUNK]
@@ -228,6 +232,7 @@ def _judge(asked: Vectors, labelled: Labelled, learned: Calibration, model: Retr
             queries=length * queries,
             hits=length * labelled.vectors[order],
             sizes=model.head.sizes,
+            shared=shared,
         )
         parts.append(learned.judge(found))
     columns = [(part.confidence, part.known, part.absent) for part in parts]

@@ -41,13 +41,13 @@ def provenance_of(
         cores=os.cpu_count(),
         versions={name: _version(name) for name in VERSIONS},
         parameters=_count(model.parameters()) - _count(model.backbone.adapters),  # of the model that is saved
-        data=_trained_on(source, manifest),
+        data=_trained_on(source, manifest, config.data.label_separator),
         backbone=from_json(BackboneSpec, model.backbone.spec()),
         marks=None if marks is None else marks.record(),
     )
 
 
-def _trained_on(source: str, manifest: Manifest) -> TrainedOn:
+def _trained_on(source: str, manifest: Manifest, separator: str | None) -> TrainedOn:
     return TrainedOn(
         path=source_path(source),
         source=manifest.source,
@@ -55,7 +55,7 @@ def _trained_on(source: str, manifest: Manifest) -> TrainedOn:
         fingerprint=manifest.fingerprint(),
         images={split: int((manifest.split == split).sum()) for split in sorted(set(manifest.split.tolist()))},
         classes=len(manifest.classes()),
-        classes_seen=classes_seen(manifest),
+        classes_seen=classes_seen(manifest, separator),
     )
 
 

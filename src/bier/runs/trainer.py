@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from bier.data import BatchPlan, Manifest, with_distractors
+from bier.data.held_labels import mixes
 from bier.data.marked_plan import MarkedPlan
 from bier.data.plan import Plan
 from bier.data.several_labels import LabelSets, checked_sets, label_entries
@@ -36,7 +37,7 @@ from bier.runs.pooling import choose_pooling
 from bier.runs.precision import choose_precision, with_precision
 from bier.runs.prepared import with_prepared
 from bier.runs.provenance import now, provenance_of
-from bier.runs.splits import has_test, held_out, overlaps, test_part
+from bier.runs.splits import has_test, held_out, overlaps, test_part, with_held_out
 from bier.runs.start import START_IMAGES, prepare_head
 from bier.settings.reading import load, save
 from bier.settings.schema import Config
@@ -116,6 +117,7 @@ def _train(
 ) -> Metrics | None:
     began = time.monotonic()
     console = console if processes.first else plain_console(quiet=True)
+    config = config if resume else with_held_out(config)
     manifest = held_out(opened(source, config.data, console), config, console)
     hardware = build.hardware(config, processes)
     open_precision = config.hardware.precision == "auto"  # never where a run goes on
@@ -259,7 +261,7 @@ def announce(job: Job, manifest: Manifest, console: Console) -> None:
         if len(part)
     )
     console.print(f"{manifest.source}: {counts}", soft_wrap=True)
-    for line in (*manifest.remarks(), *_several(pictures), *overlaps(manifest)):
+    for line in (*manifest.remarks(), *_several(pictures), *overlaps(manifest, pictures.label_separator)):
         console.print(line, soft_wrap=True)
     console.print(
         f"{learning.model.backbone.name} at {pictures.test_view.size} px, learners of "
@@ -282,7 +284,7 @@ def _several(pictures: Pictures) -> list[str]:
     names = LabelSets.of(pictures.train.label[own], pictures.label_separator).names
     return [
         f"training pictures have {len(names):,} labels, between {pictures.label_separator!r}: those that share one are "
-        "alike. Sets of labels are held out, and not labels"
+        "alike"
     ]
 
 
@@ -331,7 +333,7 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware, marks: Tak
         training, relations = marks.marked.manifest, marks.relations
     return Pictures(
         train=training,
-        validation=with_distractors(manifest, config.data.validation_gallery, config.seed) if len(validation) else None,
+        validation=_searched(manifest, config) if len(validation) else None,
         plan=_plan(training, config, hardware.processes, marks),
         train_view=build.train_transform(config, size),
         test_view=build.test_transform(config, size),
@@ -339,6 +341,13 @@ def _pictures(manifest: Manifest, config: Config, hardware: Hardware, marks: Tak
         relations=relations,
         label_separator=separator,
     )
+
+
+def _searched(manifest: Manifest, config: Config) -> Manifest:
+    """What validation searches. Training pictures with held-out labels stay out: they are known, and would be right."""
+    data = config.data
+    without = mixes(manifest, data.label_separator)
+    return with_distractors(manifest, data.validation_gallery, config.seed, without=without)
 
 
 def _plan(training: Manifest, config: Config, processes: Processes, marks: TakenMarks | None) -> Plan:

@@ -28,7 +28,7 @@ from bier.records.tries import Tries
 from bier.runs import frozen, trainer
 from bier.runs.marks import GivenMarks
 from bier.runs.prepared import placed
-from bier.runs.splits import held_out
+from bier.runs.splits import held_out, with_held_out
 from bier.runs.trainer import evaluate_if_tested
 from bier.settings.reading import load, override, save
 from bier.settings.schema import Config
@@ -39,7 +39,7 @@ from bier.system.processes import ALONE, Processes
 from bier.training.callbacks import Callback
 
 OPTION = "--try"
-JUDGES = ("seed", "data.validation_classes", "data.validation_gallery", "data.test_classes")
+JUDGES = ("seed", "data.validation_classes", "data.validation_gallery", "data.held_out", "data.test_classes")
 """Settings on which it depends what the tries are compared on."""
 _COMMAS = re.compile(r",(?![^\[]*\])")  # between values, not inside [96, 160, 256]
 
@@ -73,7 +73,7 @@ def train(
     Raises:
         BierError: as `bier.runs.train`, and where there are no validation classes to choose by.
     """
-    config = placed(config)
+    config = with_held_out(placed(config))
     combinations = [list(chosen) for chosen in itertools.product(*map(_values, tries))]
     for chosen in combinations:
         override(config, chosen, OPTION)  # a mistake in the last is told before the first is trained
@@ -117,6 +117,8 @@ def _resume(folder: Path, console: Console, processes: Processes, callbacks: Seq
     console = console if processes.first else plain_console(quiet=True)
     request = Tries.load(folder)
     config = load(RunFolder(folder).config)
+    if config.data.held_out is None:  # tries from before there was this setting
+        config = config.replace(data__held_out="sets")
     shared = RunFolder(folder).features
     options = {"processes": processes, "callbacks": callbacks, "evaluate_after": False, "features": shared}
     marks = _marks(folder, request)

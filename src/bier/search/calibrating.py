@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from bier.confidence.calibration import Calibration
 from bier.confidence.fitting import FEWEST_CLASSES, MOST_QUERIES, calibrate
 from bier.confidence.measuring import Quality
-from bier.confidence.searching import Search, counts
+from bier.confidence.searching import Search, counts, halves
+from bier.confidence.shared import SharedLabels
+from bier.data.label_cells import parts
 from bier.errors import SearchError
 from bier.search.base import Index, Vectors
 from bier.search.calibration_file import IndexCalibration
@@ -50,6 +52,7 @@ def calibrate_index(
     progress: Callable[[int], object] = lambda count: None,
     workers: int = 0,
     class_depth: int | None = None,
+    label_separator: str | None = None,
     seed: int = 0,
 ) -> IndexCalibration:
     """Learn how sure the index's answers are; nothing is written (see `write_calibration`).
@@ -64,6 +67,7 @@ def calibrate_index(
         progress: called with the number of pictures that have been embedded since the last call.
         workers: processes that decode; 0 decodes in this one.
         class_depth: how many folders deep the classes of a folder lie; 1 by default.
+        label_separator: what stands between the labels of a picture; by default what the model was trained with.
         seed: decides which classes are left out to learn what strangers look like.
 
     Raises:
@@ -72,11 +76,13 @@ def calibrate_index(
     """
     check_model(index, encoder)
     gallery = _gallery(index)
-    given = _labelled(index, encoder, open_catalogue(source, class_depth), failed, progress, workers)
+    catalogue = open_catalogue(source, class_depth, label_separator)
+    given = _labelled(index, encoder, catalogue, failed, progress, workers)
     if not given.labels:
         remedy = "give folders of classes, or a table with a column label"
         raise SearchError("has no labelled pictures that can be read", where=source, remedy=remedy)
-    task = _Task.of(gallery, given, index.info.sizes, seed)
+    separator = label_separator or (None if encoder.calibration is None else encoder.calibration.separator)
+    task = _Task.of(gallery, given, index.info.sizes, seed, separator)
     _check(task, gallery, given, source)
     first, second = (
         query_vectors(index.info, encoder, stranger_vectors(encoder, *made))
@@ -138,9 +144,14 @@ class _Task:
     codes: Codes
     sizes: tuple[int, ...]
     seed: int
+    names: NDArray[np.object_]
+    """What the numbers stand for."""
+    separator: str | None
 
     @classmethod
-    def of(cls, gallery: _Pictures, given: _Pictures, sizes: tuple[int, ...], seed: int) -> _Task:
+    def of(
+        cls, gallery: _Pictures, given: _Pictures, sizes: tuple[int, ...], seed: int, separator: str | None
+    ) -> _Task:
         rows = np.sort(np.random.default_rng(seed).permutation(len(given.labels))[:MOST_QUERIES])
         numbers: dict[object, int] = {}
         # A picture without a label is like no other.
@@ -150,7 +161,10 @@ class _Task:
         places = {image: row for row, image in enumerate(gallery.images) if image is not None}
         queries = given.vectors[rows]
         itself = _itself(queries, [places.get(given.images[row] or "", -1) for row in rows], gallery.vectors)
-        return cls(queries, np.array(labels, dtype=np.int64), itself, gallery.vectors, codes, sizes, seed)
+        told = np.empty(len(numbers), dtype=object)
+        told[:] = list(numbers)
+        ids = np.array(labels, dtype=np.int64)
+        return cls(queries, ids, itself, gallery.vectors, codes, sizes, seed, told, separator)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -161,23 +175,29 @@ class _Task:
     def learned(self, foreign: Vectors) -> Calibration:
         return calibrate(
             self.queries,
-            self.labels,
+            self.labels if self.separator is None else self.names[self.labels],
             self.gallery,
-            self.codes,
+            self.codes if self.separator is None else self.names[self.codes],
             self.sizes,
             itself=self.itself,
             strangers=foreign,
             seed=self.seed,
+            separator=self.separator,
         )
 
     def known(self) -> Flags:
-        """(q,) whether the gallery holds another picture of the query's label."""
-        known: Flags = counts(self.labels, self.codes) > (self.itself >= 0)
+        """(q,) whether the gallery holds another picture of the query's label, or of one of its labels."""
+        known: Flags = counts(self.labels, self.codes, self.shared()) > (self.itself >= 0)
         return known
+
+    def shared(self) -> SharedLabels | None:
+        return None if self.separator is None else SharedLabels(self.names, self.separator)
 
     def search(self) -> Search:
         fresh = np.ones(len(self), dtype=bool)
-        return Search(self.queries, self.labels, self.itself, fresh, self.gallery, self.codes, self.sizes)
+        return Search(
+            self.queries, self.labels, self.itself, fresh, self.gallery, self.codes, self.sizes, self.shared()
+        )
 
 
 def _itself(queries: Vectors, known: Sequence[int], gallery: Vectors) -> Codes:
@@ -193,12 +213,12 @@ def _itself(queries: Vectors, known: Sequence[int], gallery: Vectors) -> Codes:
 
 def _check(task: _Task, gallery: _Pictures, given: _Pictures, source: Path | str) -> None:
     """Refuse what nothing can be learned from."""
-    classes, known = sorted(set(map(str, given.labels))), task.known()
+    classes, known = sorted(_texts(given.labels, task.separator)), task.known()
     shared, what = len(np.unique(task.labels[known])), None
     if len(classes) < CLASSES:
         of = f"{len(classes)} class{'es' if len(classes) > 1 else ''} ({', '.join(classes)[:80]})"
         what = f"has pictures of {of}, and {CLASSES} are needed"
-    elif not set(given.labels) & set(gallery.labels):
+    elif not _texts(given.labels, task.separator) & _texts(gallery.labels, task.separator):
         there = next(label for label in gallery.labels if label is not None)
         what = f"has no label that the index has: {classes[0][:80]!r} here, {there[:80]!r} there"
     elif known.sum() < FEWEST or shared < CLASSES:
@@ -208,12 +228,28 @@ def _check(task: _Task, gallery: _Pictures, given: _Pictures, source: Path | str
         raise SearchError(what, where=source, remedy=remedy)
 
 
+def _texts(labels: Sequence[str | None], separator: str | None) -> set[str]:
+    """The labels that occur."""
+    found = {label for label in labels if label is not None}
+    if separator is None:
+        return found
+    return {label for cell in found for label in parts(cell, separator)}
+
+
+def _half(task: _Task, random: np.random.Generator) -> list[Flags]:
+    """The gallery with half of its classes left out."""
+    everything = np.unique(task.codes)
+    if task.separator is None:
+        return [np.isin(task.codes, random.permutation(everything)[::2])]
+    return halves(task.codes, everything, random, task.shared(), draws=1)
+
+
 def _figures(task: _Task, first: Vectors, second: Vectors) -> dict[str, float]:
     """How good a calibration is on classes and strangers that it was not learned from, in folds of the classes."""
     random, everything = np.random.default_rng(task.seed), [np.ones(len(task.codes), dtype=bool)]
     shared = np.unique(task.labels[task.known()])
     names = np.concatenate([random.permutation(shared), np.setdiff1d(task.labels, shared)])
-    half = [np.isin(task.codes, random.permutation(np.unique(task.codes))[::2])]
+    half = _half(task, random)
     found: dict[str, list[NDArray[np.float64]]] = {}
     for fold in range(FOLDS):
         out = np.isin(task.labels, names[fold::FOLDS])

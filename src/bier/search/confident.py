@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from bier.confidence.calibration import Calibration
 from bier.confidence.neighbours import HITS, Neighbours
+from bier.confidence.shared import SharedLabels
 from bier.search.base import Hit, IndexInfo, Ranked, Vectors
 from bier.search.expected import Expected
 from bier.search.reranked import RankAgain
@@ -107,7 +108,7 @@ class ConfidentSearch:
         info, hits = self._searcher.info, shown.first(top).hits()
         if self._calibration is None or wrong_length(query[None], info.sizes, info.scales) is not None:
             return Answer(hits)
-        judged = self._calibration.judge(_neighbours(query, whole, info.sizes))
+        judged = self._calibration.judge(_neighbours(query, whole, info.sizes, self._calibration.separator))
         confidence = float(judged.confidence[0]) if _same(whole, shown) else None
         return Answer(hits, confidence, float(judged.known[0]), bool(judged.absent[0]))
 
@@ -120,15 +121,20 @@ def _left(found: Ranked, without: Set[str]) -> Ranked:
     return Ranked(found.rows.take(kept), found.scores[kept])
 
 
-def _neighbours(query: Vectors, found: Ranked, sizes: Sequence[int]) -> Neighbours:
+def _neighbours(query: Vectors, found: Ranked, sizes: Sequence[int], separator: str | None) -> Neighbours:
     first = found.first(HITS)
-    labels = [row.get(LABEL) for row in first.rows.metadata]
+    texts = [[row.get(LABEL) for row in first.rows.metadata]]
+    labels: Any = texts
+    shared: SharedLabels | None = None
+    if separator is not None:
+        labels, shared = SharedLabels.numbered(texts, separator)
     return Neighbours.of(
         first.scores[None],
-        [labels] if any(label is not None for label in labels) else None,
+        labels if any(label is not None for label in texts[0]) else None,
         queries=query[None],
         hits=first.rows.vectors[None],
         sizes=sizes,
+        shared=shared,
     )
 
 

@@ -28,7 +28,7 @@ class KeptUploads:
         with storage_errors(folder, "uploads cannot be kept there"):
             folder.mkdir(parents=True, exist_ok=True)
             tidy(folder)
-            self._bytes = sum(file.stat().st_size for file in folder.glob(f"*{SUFFIX}"))
+            self._bytes = self._counted()
 
     def has(self, sha256: str) -> bool:
         return self._file(sha256).is_file()
@@ -42,6 +42,9 @@ class KeptUploads:
         with self._lock:
             if self.has(sha256):
                 return
+            if self._bytes + len(jpeg) > self._most:  # unless somebody has moved pictures away
+                with storage_errors(self._folder, "kept pictures cannot be counted"):
+                    self._bytes = self._counted()
             if self._bytes + len(jpeg) > self._most:
                 remedy = "whoever runs the server can raise --keep-uploads-limit, or move kept pictures away"
                 raise self._not_kept(f"those that are kept may take {self._most / 1e6:g} MB in all", remedy)
@@ -60,6 +63,10 @@ class KeptUploads:
                 size = file.stat().st_size
                 file.unlink()
                 self._bytes -= size
+
+    def _counted(self) -> int:
+        """Bytes of all files in the folder."""
+        return sum(file.stat().st_size for file in self._folder.glob(f"*{SUFFIX}"))
 
     def _not_kept(self, why: str, remedy: str) -> StorageError:
         return StorageError(f"the mark is saved, but its picture is not kept: {why}", where=self._folder, remedy=remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,8 +39,10 @@ class Entry:
 
     @property
     def choices(self) -> tuple[object, ...]:
-        """All its values, where they are words or numbers of a ``Literal``."""
-        return typing.get_args(self.hint) if typing.get_origin(self.hint) is Literal else ()
+        """All its values, where they are words or numbers of a ``Literal``; None may be another."""
+        union = typing.get_origin(self.hint) in (typing.Union, types.UnionType)
+        kinds = [kind for kind in (typing.get_args(self.hint) if union else (self.hint,)) if kind is not type(None)]
+        return typing.get_args(kinds[0]) if len(kinds) == 1 and typing.get_origin(kinds[0]) is Literal else ()
 
 
 @dataclass(frozen=True)

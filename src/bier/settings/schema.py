@@ -56,6 +56,11 @@ class DataConfig:
         low=0,
         high=0.9,
     )
+    held_out: Literal["labels", "sets"] | None = setting(
+        None,
+        "What is held out where pictures have several labels: labels, which training then never sees, or whole sets.",
+        if_none="labels, if enough pictures have no others, else sets",
+    )
     # Among few classes alone, embeddings win that cannot tell many apart (docs/results.md).
     validation_gallery: int = setting(
         4000,
