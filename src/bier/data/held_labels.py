@@ -62,8 +62,10 @@ def mixes(manifest: Manifest, separator: str | None) -> NDArray[np.bool_]:
     """(n,) which pictures for training have a label that training is not told of."""
     if separator is None or not manifest.untold:
         return np.zeros(len(manifest), dtype=bool)
-    untold = [not manifest.untold.isdisjoint(parts(label, separator)) for label in manifest.label]
-    return np.array(untold, dtype=bool) & (manifest.split == "train")
+    rows = zip(manifest.split, manifest.label, strict=True)
+    return np.array(
+        [split == "train" and not manifest.untold.isdisjoint(parts(label, separator)) for split, label in rows]
+    )
 
 
 def _held(

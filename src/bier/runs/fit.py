@@ -48,9 +48,8 @@ def choose_fit(job: Job, config: Config, console: Console) -> Config:
     if not scores:
         return config.replace(image__fit="crop")
     best = processes.gather_objects(max(scores, key=lambda name: scores[name]))[0]
-    console.print(
-        in_words("image.fit", best, dict(scores), len(images.classes()), time.monotonic() - began), soft_wrap=True
-    )
+    line = in_words("image.fit", best, scores, len(images.classes()), time.monotonic() - began)
+    console.print(line, soft_wrap=True)
     return config.replace(image__fit=best)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +14,8 @@ from bier.errors import DataError
 from bier.evaluate import evaluate_retrieval
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.method.whitening import whiten
+
+Name = TypeVar("Name", bound=str)
 
 IMAGES = 1000
 """Training images, at most, that are looked at: a tenth of those that the head starts from."""
@@ -63,7 +68,7 @@ def score(features: Tensor, labels: Tensor, judges: Tensor, like: EmbeddingEnsem
     return found
 
 
-def in_words(setting: str, best: str, scores: dict[str, float], classes: int, seconds: float) -> str:
+def in_words(setting: str, best: Name, scores: Mapping[Name, float], classes: int, seconds: float) -> str:
     """A line that tells the choice, what it was compared with, and the time."""
     others = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items() if name != best)
     return (
