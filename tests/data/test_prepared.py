@@ -27,7 +27,7 @@ from bier.data.sampler import BatchPlan
 from bier.errors import DataError, StorageError
 
 SIZE = 32
-VIEW = CopyView(TrainTransform(SIZE))
+VIEW = CopyView(TrainTransform(SIZE, crop_scale=0.3))
 
 
 def picture(number: int, width: int = 400, height: int = 300) -> bytes:

@@ -34,6 +34,7 @@ from bier.vectors.encoder import Encoder
 CONFIG = Config().replace(
     loss__name="binomial_deviance",  # smooth over all pairs: it falls, and weighs pairs, on batches of six as well
     image__size=48,
+    image__crop_scale=0.3,  # views that differ more, and so do the weights of pairs
     optimizer__epochs=2,
     optimizer__freeze=6,
     optimizer__warmup=0.2,

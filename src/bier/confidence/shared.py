@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 Codes = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -22,6 +21,8 @@ class SharedLabels:
     """
 
     def __init__(self, sets: Iterable[object], separator: str) -> None:
+        from scipy.sparse import csr_array  # only where pictures have several labels: it takes a while
+
         self.separator = separator
         labels = [_labels(one, separator) for one in sets]
         number = {label: place for place, label in enumerate(dict.fromkeys(label for some in labels for label in some))}
