@@ -60,7 +60,7 @@ def are_long(images: Manifest, most: int = 100) -> bool:
     for row in rows.tolist():
         with suppress(ImageError):
             shorter, longer = sorted(_shape(images, row))
-            ratios.append(longer / shorter)
+            ratios.append(longer / max(shorter, 1))
     return bool(ratios) and float(np.median(ratios)) > LONG
 
 
