@@ -32,20 +32,20 @@ def choose_fit(job: Job, config: Config, console: Console) -> Config:
     """
     if config.image.fit != "auto":
         return config
+    if not are_long(job.pictures.train):
+        return config.replace(image__fit="crop")
     began, processes = time.monotonic(), job.hardware.processes
     images = some_images(job.pictures.train, config.seed)
     scores: dict[Fit, float] = {}
-    if are_long(job.pictures.train):
-        if len(images.classes()) >= FEWEST_CLASSES:
-            with console.status(f"trying image.fit on {len(images):,} images"), torch.random.fork_rng(devices=[]):
-                scores = _scores(job, images, config.seed)
-        if not scores:
-            console.print(
-                "image.fit: crop, since there are too few training classes of two readable images to compare "
-                f"(it takes {FEWEST_CLASSES}). The ends of long pictures are cut off; image.fit=stretch keeps them",
-                soft_wrap=True,
-            )
+    if len(images.classes()) >= FEWEST_CLASSES:
+        with console.status(f"trying image.fit on {len(images):,} images"), torch.random.fork_rng(devices=[]):
+            scores = _scores(job, images, config.seed)
     if not scores:
+        console.print(
+            "image.fit: crop, since there are too few training classes of two readable images to compare "
+            f"(it takes {FEWEST_CLASSES}). The ends of long pictures are cut off; image.fit=stretch keeps them",
+            soft_wrap=True,
+        )
         return config.replace(image__fit="crop")
     best = processes.gather_objects(max(scores, key=lambda name: scores[name]))[0]
     line = in_words("image.fit", best, scores, len(images.classes()), time.monotonic() - began)

@@ -134,9 +134,10 @@ def _train(
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
     evaluate_after = evaluate_after and has_test(manifest)
-    if not resume and config.image.fit == "auto":
+    if not resume:
         config = choose_fit(job, config, console)
-        job = build_job(manifest, config, folder, hardware, taken)
+        if config.image.fit != job.pictures.test_view.fit:
+            job = build_job(manifest, config, folder, hardware, taken)
     if config.data.prepared is not None:
         manifest = with_prepared(manifest, config, job.pictures.test_view.size, console, processes)
         taken = None if marks is None else take_marks(marks, manifest, config.data.label_separator)
