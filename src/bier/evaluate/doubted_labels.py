@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import splu
 
 from bier.data.several_labels import LabelSets
-from bier.evaluate.suspects import SPEAKING, TILE, Codes, Discriminant, Values, covariance, folds, unit
+from bier.evaluate.suspects import TILE, Codes, Discriminant, Values, covariance, folds, speaking, unit
 
 TOWARDS_LABELS = 2.0
 """Pictures of a set that what its labels say of it weighs as much as."""
@@ -77,7 +77,7 @@ def judge_labels(vectors: Values, sets: LabelSets, *, seed: int = 0) -> DoubtedL
     lacks = holds[best[rows]][np.arange(len(rows)), labels] == 0
     alone = np.bincount(labels, minlength=shape[1])[labels] == 1
     suspicion[alone] = 0
-    neighbours = _speaking(vectors, codes, rows, without)
+    neighbours = speaking(vectors, codes, rows, without)
     better = np.where(without < 0, -1, first[without])
     return DoubtedLabels(rows, labels, suspicion, lacks & ~alone & (better >= 0), better, neighbours)
 
@@ -108,12 +108,3 @@ def _most_likely(chances: NDArray[np.float64], holds: csr_array, label: int) -> 
         if label not in holds.indices[holds.indptr[one] : holds.indptr[one + 1]]:
             return int(one)
     return -1
-
-
-def _speaking(vectors: Values, codes: Codes, rows: Codes, without: Codes) -> Codes:
-    found = np.full((len(rows), SPEAKING), -1)
-    for one in np.unique(without[without >= 0]):
-        entries, members = np.flatnonzero(without == one), np.flatnonzero(codes == one)
-        order = np.argsort(-(vectors[rows[entries]] @ vectors[members].T), axis=1, kind="stable")[:, :SPEAKING]
-        found[entries, : order.shape[1]] = members[order]
-    return found

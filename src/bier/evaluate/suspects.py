@@ -72,7 +72,8 @@ def judge(vectors: Values, codes: Codes, *, seed: int = 0) -> Judged:
             chances[places, codes[rows]] = -1
             better[rows], best[rows] = chances.argmax(1), chances.max(1)
     suspicion[np.bincount(codes)[codes] == 1] = 0  # no other picture knows this class
-    return Judged(suspicion, best > 1 - suspicion, better, _speaking(vectors, codes, better))
+    neighbours = speaking(vectors, codes, np.arange(len(codes)), better)
+    return Judged(suspicion, best > 1 - suspicion, better, neighbours)
 
 
 def folds(codes: Codes, seed: int, count: int = FOLDS) -> Codes:
@@ -132,12 +133,20 @@ def covariance(residuals: Values) -> NDArray[np.float64]:
     return (1 - SHRINKAGE) * own + SHRINKAGE * sphere
 
 
-def _speaking(vectors: Values, codes: Codes, better: Codes) -> Codes:
-    found = np.full((len(codes), SPEAKING), -1)
-    for label in np.unique(better):
-        rows, members = np.flatnonzero(better == label), np.flatnonzero(codes == label)
-        order = np.argsort(-(vectors[rows] @ vectors[members].T), axis=1, kind="stable")[:, :SPEAKING]
-        found[rows, : order.shape[1]] = members[order]
+def speaking(vectors: Values, codes: Codes, rows: Codes, better: Codes) -> Codes:
+    """(e, `SPEAKING`) the nearest pictures of some classes, nearest first; -1 where there are fewer.
+
+    Args:
+        vectors: (n, D), each of length 1.
+        codes: (n,) classes.
+        rows: (e,) the pictures to which they are near.
+        better: (e,) the class of each; -1 for none.
+    """
+    found = np.full((len(rows), SPEAKING), -1)
+    for one in np.unique(better[better >= 0]):
+        entries, members = np.flatnonzero(better == one), np.flatnonzero(codes == one)
+        order = np.argsort(-(vectors[rows[entries]] @ vectors[members].T), axis=1, kind="stable")[:, :SPEAKING]
+        found[entries, : order.shape[1]] = members[order]
     return found
 
 
