@@ -48,6 +48,7 @@ AS_PUBLISHED = Config().replace(
     model__pooling="average",
     model__start="random",
     model__sizes=(96, 160, 256),
+    model__refit=False,
     loss__name="binomial_deviance",
     loss__schedule="additive",
     diversity__loss="none",

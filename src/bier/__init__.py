@@ -31,6 +31,7 @@ _HOMES = {
     "load_model": "bier.network.model_file",
     "open_run": "bier.runs.run",
     "read_image": "bier.data",
+    "rotate": "bier.method.rotation",
     "train": "bier.runs.run",
     "whiten": "bier.method.whitening",
 }
@@ -55,6 +56,7 @@ __all__ = [
     "load_model",
     "open_run",
     "read_image",
+    "rotate",
     "train",
     "whiten",
 ]
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from bier.method.diversity import ActivationLoss, AdversarialLoss
     from bier.method.ensemble import EmbeddingEnsemble, learner_sizes
     from bier.method.initialization import initialize
+    from bier.method.rotation import rotate
     from bier.method.whitening import whiten
     from bier.network.create import create_backbone
     from bier.network.model import RetrievalModel

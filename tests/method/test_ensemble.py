@@ -58,6 +58,16 @@ def test_the_dot_product_is_the_weighted_score(weighting: str) -> None:
         assert torch.allclose(vectors.norm(dim=1), torch.ones(7, dtype=torch.float64))
 
 
+def test_learners_may_have_shares_of_their_own() -> None:
+    head, features = EmbeddingEnsemble(20, (3, 5, 8), weighting=(6, 3, 1)), torch.randn(7, 20)
+    torch.testing.assert_close(head.scales().square(), torch.tensor([0.6, 0.3, 0.1]))
+    torch.testing.assert_close(head.scales(2).square(), torch.tensor([2 / 3, 1 / 3]))
+    assert head.prefix(2).weighting == (6, 3)
+    with torch.no_grad():
+        assert torch.equal(head.prefix(2)(features), head(features, 2))
+        torch.testing.assert_close(head(features).norm(dim=1), torch.ones(7))
+
+
 def test_a_prefix_is_a_smaller_embedding_of_its_own() -> None:
     torch.manual_seed(0)
     head = EmbeddingEnsemble(20, (3, 5, 8))
@@ -98,6 +108,8 @@ def test_published_cuts_by_name() -> None:
         ({"sizes": ()}, "not positive whole numbers"),
         ({"dimensions": 5, "learners": 3}, "cannot cut 5 dimensions into 3 learners"),
         ({"weighting": "boost"}, "unknown weighting"),
+        ({"sizes": (4, 8), "weighting": (1.0,)}, "not a positive number for each of 2 learners"),
+        ({"sizes": (4, 8), "weighting": (1.0, 0.0)}, "not a positive number for each"),
     ],
 )
 def test_mistakes_are_named(arguments: dict[str, object], complaint: str) -> None:

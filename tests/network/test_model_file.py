@@ -37,6 +37,12 @@ def test_a_model_comes_back_with_the_same_vectors(model: RetrievalModel, tmp_pat
     assert (info.sizes, info.weighting, dict(info.image)) == ((8, 16), "size", IMAGE)
 
 
+def test_a_turned_head_keeps_its_shares(model: RetrievalModel, tmp_path: Path) -> None:
+    head = EmbeddingEnsemble(model.backbone.features, (8, 16), weighting=(0.7, 0.3))
+    save_model(tmp_path / "model.safetensors", RetrievalModel(model.backbone, head), IMAGE)
+    assert load_model(tmp_path)[0].head.weighting == (0.7, 0.3)
+
+
 def test_a_truncated_model_is_named(model: RetrievalModel, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(path, model, IMAGE)

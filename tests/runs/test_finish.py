@@ -39,7 +39,7 @@ def test_an_average_that_validation_prefers_is_the_model(
 ) -> None:
     bier.train(birds, {**SETTINGS, "model.refit": False}, tmp_path / "as trained", quiet=True)
     assert Provenance.load(tmp_path / "as trained").refit is None
-    scores = iter([0.5, 0.4, 0.7, 0.6])
+    scores = iter([0.5, 0.6, 0.4, 0.7, 0.6])
     monkeypatch.setattr(finish, "POWERS", (0.5,))
     monkeypatch.setattr(finish, "validation_scores", lambda *arguments, **options: ({"map_at_r": next(scores)}, {}))
     bier.train(birds, SETTINGS, tmp_path / "averaged")
@@ -50,7 +50,37 @@ def test_an_average_that_validation_prefers_is_the_model(
     assert "MAP@R 50.0 → 70.0 % on the validation classes" in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_trained_head_stays_where_no_average_is_better(
+def test_a_rotation_that_validation_prefers_is_the_model(
+    birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter([0.5, 0.7, 0.6])
+    monkeypatch.setattr(finish, "POWERS", (0.5,))
+    monkeypatch.setattr(finish, "SHARES", (0.3,))
+    monkeypatch.setattr(finish, "validation_scores", lambda *arguments, **options: ({"map_at_r": next(scores)}, {}))
+    run = bier.train(birds, SETTINGS, tmp_path / "run")
+    taken = Provenance.load(tmp_path / "run").refit
+    assert taken is not None
+    assert (taken.rotated, taken.share, taken.before, taken.after) == (True, 0, 0.5, 0.7)
+    assert "MAP@R 50.0 → 70.0 % on the validation classes" in " ".join(capsys.readouterr().out.split())
+    turned = load_model(tmp_path / "run")[0].head
+    assert len(turned.weighting) == len(turned.sizes)
+    assert list(turned.weighting) == sorted(turned.weighting, reverse=True)
+    page = run.report().read_text(encoding="utf-8")
+    assert "its strongest directions first: MAP@R 50.0" in page
+    assert "2 learners in the order of strength" in page
+    assert "the first learner holds the strongest directions" in page
+
+
+@pytest.mark.parametrize("learners", [1, 2])
+def test_one_learner_is_not_turned(birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learners: int) -> None:
+    turned = []
+    monkeypatch.setattr(finish, "rotate", lambda head, *others: turned.append(head) or head)
+    settings = {**SETTINGS, "model.learners": learners, "model.sizes": None}
+    bier.train(birds, settings, tmp_path / "run", quiet=True)
+    assert bool(turned) == (learners == 2)
+
+
+def test_the_trained_head_stays_where_nothing_is_better(
     birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bier.train(birds, {**SETTINGS, "model.refit": False}, tmp_path / "as trained", quiet=True)
@@ -58,7 +88,8 @@ def test_the_trained_head_stays_where_no_average_is_better(
     bier.train(birds, SETTINGS, tmp_path / "run", quiet=True)
     taken = Provenance.load(tmp_path / "run").refit
     assert taken is not None
-    assert taken.share == 0
+    assert not taken.share
+    assert not taken.rotated
     assert torch.equal(head(tmp_path / "run"), head(tmp_path / "as trained"))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ EPSILON = 1e-5
 PUBLISHED_SIZES = {"bier-512": (96, 160, 256), "bier-1024": (170, 342, 512)}
 """The authors' cuts of a 512- and a 1024-dimensional embedding, by name."""
 
-Weighting = Literal["boosting", "size", "equal"]
+Rule = Literal["boosting", "size", "equal"]
+Weighting = Rule | tuple[float, ...]
+"""A rule, or the share of each learner in the score."""
 
 
 def learner_sizes(dimensions: int, learners: int) -> tuple[int, ...]:
@@ -66,10 +69,12 @@ class EmbeddingEnsemble(nn.Module):
         learners: M, when ``sizes`` is not given.
         weighting: how learners count in the retrieval vector. ``"boosting"``: ``s_m = sqrt(alpha_m)``, so that the
             dot product of two vectors is the boosted score and every vector has length 1. ``"size"``:
-            ``s_m = d_m / D``, as the authors' released program. ``"equal"``: ``s_m = sqrt(1 / M)``.
+            ``s_m = d_m / D``, as the authors' released program. ``"equal"``: ``s_m = sqrt(1 / M)``. Or the share
+            ``alpha_m`` of each learner in the score: ``s_m = sqrt(alpha_m / sum alpha)``.
 
     Raises:
-        ConfigError: sizes that are not positive whole numbers or do not sum to ``dimensions``; an unknown name.
+        ConfigError: sizes that are not positive whole numbers or do not sum to ``dimensions``; an unknown name; shares
+            that are not positive, or not one for each learner.
     """
 
     def __init__(
@@ -79,17 +84,11 @@ class EmbeddingEnsemble(nn.Module):
         *,
         dimensions: int | None = None,
         learners: int | None = None,
-        weighting: Weighting = "boosting",
+        weighting: Rule | Sequence[float] = "boosting",
     ) -> None:
         super().__init__()
         self.sizes = _resolve_sizes(sizes, dimensions, learners)
-        if weighting not in ("boosting", "size", "equal"):
-            raise ConfigError(
-                f"unknown weighting {weighting!r}",
-                where="weighting",
-                remedy=nearest(str(weighting), ("boosting", "size", "equal")),
-            )
-        self.weighting: Weighting = weighting
+        self.weighting: Weighting = _resolve_weighting(weighting, len(self.sizes))
         self.linear = nn.Linear(in_features, sum(self.sizes))
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -109,7 +108,10 @@ class EmbeddingEnsemble(nn.Module):
     def scales(self, learners: int | None = None) -> Tensor:
         """``s_m`` of the first ``learners`` (all by default), shape (M,): what each ``z_m`` is multiplied by."""
         sizes = self.sizes[:learners]
-        if self.weighting == "boosting":
+        if isinstance(self.weighting, tuple):
+            shares = torch.tensor(self.weighting[: len(sizes)], dtype=torch.float64)
+            scales = (shares / shares.sum()).sqrt()
+        elif self.weighting == "boosting":
             scales = boosting_weights(len(sizes)).sqrt()
         elif self.weighting == "size":
             scales = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
@@ -131,7 +133,8 @@ class EmbeddingEnsemble(nn.Module):
     def prefix(self, learners: int) -> EmbeddingEnsemble:
         """The first ``learners`` as an ensemble of their own, with copied parameters."""
         self._check_prefix(learners)
-        smaller = EmbeddingEnsemble(self.in_features, self.sizes[:learners], weighting=self.weighting)
+        weighting = self.weighting[:learners] if isinstance(self.weighting, tuple) else self.weighting
+        smaller = EmbeddingEnsemble(self.in_features, self.sizes[:learners], weighting=weighting)
         smaller.to(self.linear.weight)
         with torch.no_grad():
             smaller.linear.weight.copy_(self.linear.weight[: sum(smaller.sizes)])
@@ -167,6 +170,22 @@ def select_learners(
     for m, weight in zip(learners, weights, strict=True):
         factors[m] = weight / scales[m] ** 2
     return vectors * factors.repeat_interleave(torch.tensor(sizes, device=vectors.device))
+
+
+def _resolve_weighting(weighting: str | Sequence[float], learners: int) -> Weighting:
+    if isinstance(weighting, str):
+        if weighting not in get_args(Rule):
+            raise ConfigError(
+                f"unknown weighting {weighting!r}", where="weighting", remedy=nearest(weighting, get_args(Rule))
+            )
+        return weighting  # type: ignore[return-value]
+    if len(weighting) != learners or not all(0 < share < math.inf for share in weighting):
+        raise ConfigError(
+            f"the shares {list(weighting)} are not a positive number for each of {learners} learners",
+            where="weighting",
+            remedy=f"give {learners} positive numbers, or one of {', '.join(get_args(Rule))}",
+        )
+    return tuple(weighting)
 
 
 def _resolve_sizes(sizes: Sequence[int] | str | None, dimensions: int | None, learners: int | None) -> tuple[int, ...]:

@@ -47,23 +47,28 @@ def whiten(
     Raises:
         DataError: fewer than two images; features with NaN or infinity.
     """
-    if len(features) < 2 or not features.isfinite().all():
-        raise DataError(
-            "whitening needs features of at least two images, all of them finite",
-            where="features",
-            remedy="check the pictures and the backbone's weights, or keep the head's random weights",
-        )
+    refuse_unusable(features, "whitening")
     x = features.detach().cpu().double()
     mean = x.mean(dim=0)
     x = x - mean
     scatter = _second_moment(x) if labels is None else _scatter_within(x, labels.cpu())
     metric = _inverse_root(scatter, power, shrinkage)
     dimensions = min(head.linear.out_features, head.in_features)
-    directions = _eigh(_second_moment(x @ metric))[1].flip(1)[:, :dimensions]
+    directions = eigenvectors(_second_moment(x @ metric))[1].flip(1)[:, :dimensions]
     weight = (metric @ directions @ _frame(dimensions, head.linear.out_features, seed)).T  # (D, in)
     weight /= weight.square().sum(dim=1).mean().sqrt()  # output units of norm 1, as optimisers expect
     head.linear.weight.copy_(weight)
     head.linear.bias.copy_(-weight @ mean)
+
+
+def refuse_unusable(features: Tensor, what: str) -> None:
+    """Raise DataError unless there are features of two images, all of them finite."""
+    if len(features) < 2 or not features.isfinite().all():
+        raise DataError(
+            f"{what} needs features of at least two images, all of them finite",
+            where="features",
+            remedy="check the pictures and the backbone's weights, or keep the head's random weights",
+        )
 
 
 def _scatter_within(x: Tensor, labels: Tensor) -> Tensor:
@@ -80,7 +85,7 @@ def _second_moment(x: Tensor) -> Tensor:
 
 def _inverse_root(scatter: Tensor, power: float, shrinkage: float) -> Tensor:
     """``S^(-power/2)``, symmetric, of a shrunk scatter; the identity where nothing varies."""
-    values, vectors = _eigh(scatter)
+    values, vectors = eigenvectors(scatter)
     values = values.clamp_min(0)
     if values.sum() == 0:
         return torch.eye(len(values), dtype=values.dtype)
@@ -89,7 +94,7 @@ def _inverse_root(scatter: Tensor, power: float, shrinkage: float) -> Tensor:
     return root
 
 
-def _eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
+def eigenvectors(symmetric: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues (d,), the smallest first, and eigenvectors (d, d).
 
     Divide and conquer may fail where many eigenvalues are nearly 0, as of fewer pictures than dimensions. QR does not.

@@ -10,7 +10,7 @@ from torch import Tensor
 from bier.confidence.calibration import check_calibration
 from bier.errors import ModelError
 from bier.network.tokens import PARTS, SIDE_BY_SIDE
-from bier.system.json_values import Check, list_of, number, one_of, record, text, unfit, whole
+from bier.system.json_values import Check, flag, list_of, number, one_of, record, text, unfit, whole, word_or_list
 
 LARGEST_IMAGE = 4096
 """Pixels of a side, as in the settings."""
@@ -19,7 +19,7 @@ MOST_DIMENSIONS, MOST_LEARNERS = 1_000_000, 1024
 
 IMAGE = record({"size": whole(1, LARGEST_IMAGE), "fit": one_of("crop", "stretch", "pad")})
 SIZES = list_of(whole(1, MOST_DIMENSIONS), 1, MOST_LEARNERS)
-WEIGHTING = one_of("boosting", "size", "equal")
+WEIGHTING = word_or_list(one_of("boosting", "size", "equal"), list_of(number(1e-9, 1), 1, MOST_LEARNERS))
 
 
 def backbone_name(value: Any, at: str) -> str:
@@ -41,7 +41,7 @@ _BACKBONE = record(
     },
     optional={"pooling": one_of("average", "gem", *PARTS, *SIDE_BY_SIDE)},
 )
-_REFIT = record(dict.fromkeys(("power", "share", "before", "after"), number(0, 1)))
+_REFIT = record(dict.fromkeys(("power", "share", "before", "after"), number(0, 1)), optional={"rotated": flag})
 DESCRIPTION: Check = record(
     {"backbone": _BACKBONE, "sizes": SIZES, "weighting": WEIGHTING, "image": IMAGE},
     optional={"refit": _REFIT, "calibration": check_calibration},
@@ -50,9 +50,12 @@ DESCRIPTION: Check = record(
 
 
 def check_head(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where: object) -> None:
-    """Raise ModelError unless the file's head is a layer of as many dimensions as its learners have together."""
+    """Raise ModelError unless the head's layer and its list of weights, if there is one, are those of its learners."""
+    sizes, weighting = description["sizes"], description["weighting"]
+    if isinstance(weighting, list) and len(weighting) != len(sizes):
+        raise misfit(f"{len(sizes):,} learners need as many weights, and there are {len(weighting):,}", where)
     found = tensors.get("head.linear.weight")
-    dimensions = sum(description["sizes"])
+    dimensions = sum(sizes)
     if found is None or found.ndim != 2 or len(found) != dimensions:
         shape = "none" if found is None else f"one of shape {tuple(found.shape)}"
         raise misfit(f"learners of {dimensions:,} dimensions need a head of as many rows, and there is {shape}", where)

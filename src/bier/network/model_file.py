@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ class ModelInfo:
 
     backbone: Mapping[str, Any]
     sizes: tuple[int, ...]
-    weighting: str
+    weighting: str | Sequence[float]
     image: Mapping[str, Any]
     """``size`` in pixels and ``fit``."""
-    refit: Mapping[str, float] | None = None
-    """How the head was averaged after training (`bier.runs.finish`); None: it has not been looked at."""
+    refit: Mapping[str, Any] | None = None
+    """How the head was refitted after training (`bier.runs.finish`); None: it has not been looked at."""
     calibration: Mapping[str, Any] | None = None
     """How sure its answers are, for `bier.confidence.calibration`; None: it was not learned."""
 
@@ -42,7 +42,7 @@ def save_model(
     model: RetrievalModel,
     image: Mapping[str, Any],
     *,
-    refit: Mapping[str, float] | None = None,
+    refit: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
 ) -> None:
     """The whole model, with what is needed to build it again and to prepare its images.

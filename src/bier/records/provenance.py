@@ -45,12 +45,14 @@ class BackboneSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Refit:
-    """How the head was averaged with a whitening of its features after training."""
+    """What the head became after training: turned, averaged with a whitening of its features, or neither."""
 
+    rotated: bool = False
+    """Turned, the strongest directions first."""
     power: float
-    """Of the whitening."""
+    """Of the whitening; 0 without one."""
     share: float
-    """Of the whitening in the average; 0: the trained head was better."""
+    """Of the whitening in the average; likewise."""
     before: float
     """MAP@R on the validation classes; likewise after it."""
     after: float

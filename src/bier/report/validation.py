@@ -11,7 +11,7 @@ from bier.report.wording import percent, with_sign
 
 
 def choice(run: RunRecords) -> str:
-    """Which epoch was kept, by what, and what the head's last average brought; empty where nothing was validated."""
+    """Which epoch was kept, by what, and what the refit of its head brought; empty where nothing was validated."""
     kept = chosen_epoch(run.history)
     if kept is None:
         return ""
@@ -22,7 +22,7 @@ def choice(run: RunRecords) -> str:
         "It is the last one that is not clearly worse than the best.",
         f"{_judges(run)} decide that, by MAP@R.",
         f"After this epoch {_figures(kept)} on them.",
-        _average(run),
+        _refit(run),
         "Test pictures had no say.",
     ]
     return " ".join(filter(None, sentences))
@@ -42,9 +42,10 @@ def _figures(epoch: Epoch) -> str:
     return f"MAP@R is {with_sign(epoch.validation_map_at_r)} and {recall}"
 
 
-def _average(run: RunRecords) -> str:
+def _refit(run: RunRecords) -> str:
     refit = run.provenance.refit if run.provenance else None
-    if refit is None or not refit.share:
+    if refit is None or not (refit.rotated or refit.share):
         return ""
+    what = "turned, its strongest directions first" if refit.rotated else "averaged with a whitening of its features"
     before, after = percent(refit.before), with_sign(refit.after)
-    return f"Then the head was averaged with a whitening of its features: MAP@R {before} to {after} on these classes."
+    return f"Then the head was {what}: MAP@R {before} to {after} on these classes."

@@ -213,6 +213,7 @@ def _embedding(run: RunRecords) -> str:
     text = count(run.metrics.ensemble.dimensions, "dimension")
     if len(sizes) > 1:
         order = "" if run.setting("loss.schedule") == "independent" else " in the order of boosting"
+        order = " in the order of strength" if turned(run) else order
         text += f" = {' + '.join(map(str, sizes))}, {len(sizes)} learners{order}"
     backbone = run.setting("model.backbone")
     starts = {"whitening": "; the head started from learned whitening", "random": "; the head started at random"}
@@ -256,8 +257,19 @@ def _training(run: RunRecords) -> str:
     return ", ".join(parts)
 
 
+def turned(run: RunRecords) -> bool:
+    """Whether its head was turned after training, so that its learners are no longer those that were trained."""
+    refit = run.provenance.refit if run.provenance else None
+    return refit is not None and refit.rotated
+
+
 def sharing(run: RunRecords) -> str:
-    """How the learners were trained beside each other."""
+    """How the learners were trained beside each other, and what they hold now."""
+    after = " After training, the head was turned: the first learner holds the strongest directions of all of them."
+    return _trained_beside(run) + (after if turned(run) else "")
+
+
+def _trained_beside(run: RunRecords) -> str:
     schedule = run.setting("loss.schedule")
     if schedule == "independent":
         return "The learners were trained side by side, each on its own: nothing was boosted."

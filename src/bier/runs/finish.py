@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from bier.data import Manifest
 from bier.data.several_labels import label_entries
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.method.refit import average, refit
+from bier.method.rotation import rotate
 from bier.network.model_file import load_model, save_model
 from bier.records.folder import RunFolder
 from bier.records.provenance import Refit
@@ -27,15 +29,16 @@ SHARES = (0.3, 0.5, 0.7)
 """Tried on the validation classes, beside the trained head itself."""
 
 
-def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
-    """Average the head of the model that is kept with a whitening of its features, if validation finds that better.
+def refit_head(job: Job, manifest: Manifest, console: Console, sizes: Sequence[int] | None = None) -> Refit | None:
+    """Turn the head of the model that is kept, or average it with a whitening, whichever validation finds best.
 
-    What the average is to be is chosen with the validation classes held out. Then it is fitted to them as well.
+    Which it is to be is chosen with the validation classes held out. Then it is fitted to them as well.
 
     Args:
         job: its run is over.
         manifest: the pictures for training and validation.
         console: where to tell of it.
+        sizes: dimensions of the learners that a turned head gets, by default the trained ones'. One is not turned.
 
     Returns:
         what was taken, now or before this run was resumed; None where there is nothing to judge by.
@@ -58,8 +61,11 @@ def refit_head(job: Job, manifest: Manifest, console: Console) -> Refit | None:
     if job.hardware.processes.first:
         seen, head = seen.take(vectors.index), model.to("cpu").head
         separator = job.pictures.label_separator
-        result = _best(head, vectors.features, seen, validation, job.seed, separator)
-        if result.share:
+        sizes = head.sizes if sizes is None else sizes
+        result = _best(head, vectors.features, seen, validation, job.seed, separator, sizes)
+        if result.rotated:
+            model.head = rotate(head, vectors.features, sizes)
+        elif result.share:
             everything = dataclasses.replace(seen, untold=frozenset())
             known, labels = _classes(everything, vectors.features, separator)
             fitted = refit(head, known, labels, power=result.power, seed=job.seed)
@@ -91,8 +97,9 @@ def _best(
     validation: Manifest,
     seed: int,
     separator: str | None,
+    sizes: Sequence[int],
 ) -> Refit:
-    """The average that finds the validation classes best, fitted to the others alone; or the trained head."""
+    """What finds the validation classes best: the trained head, turned, or averaged; all fitted to the others alone."""
     searched = set(validation.image)
     rows = np.flatnonzero([image in searched for image in seen.image])
     gallery, gallery_features = seen.take(rows), features[torch.from_numpy(rows)]
@@ -105,6 +112,10 @@ def _best(
 
     before = score(head)
     best = Refit(power=0.0, share=0.0, before=before, after=before)
+    if len(sizes) > 1:
+        after = score(rotate(head, features[training], sizes))
+        if after > before:
+            best = Refit(rotated=True, power=0.0, share=0.0, before=before, after=after)
     for power in POWERS:
         fitted = refit(head, known, labels, power=power, seed=seed)
         for share in SHARES:
@@ -115,9 +126,10 @@ def _best(
 
 
 def _in_words(result: Refit) -> str:
-    if not result.share:
-        return "the trained head stays: no average with a whitening of its features is better on the validation classes"
+    if not (result.rotated or result.share):
+        return "the trained head stays: to turn it, or to average it, is no better on the validation classes"
+    averaged = f"averaged with a whitening of its features, power {result.power:g}, share {result.share:g}"
     return (
-        f"the head is averaged with a whitening of its features, power {result.power:g}, share {result.share:g}: MAP@R "
+        f"the head is {'turned, its strongest directions first' if result.rotated else averaged}: MAP@R "
         f"{100 * result.before:.1f} → {100 * result.after:.1f} % on the validation classes"
     )

@@ -208,7 +208,8 @@ class ModelConfig:
     )
     refit: bool = setting(
         True,
-        "After training, average the head with a whitening of its features, where validation classes find that better.",
+        "After training, turn the head so that its first learners hold the strongest directions, or average it with a "
+        "whitening of its features, where validation classes find that better.",
     )
     calibrate: bool = setting(
         True, "After training, learn from validation classes how sure an answer is. The model keeps what was learned."

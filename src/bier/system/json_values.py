@@ -84,6 +84,15 @@ def one_of(*choices: str | None) -> Check:
     return check
 
 
+def word_or_list(word: Check, entries: Check) -> Check:
+    """A list by the second check, anything else by the first."""
+
+    def check(value: Any, at: str) -> Any:
+        return (entries if isinstance(value, list) else word)(value, at)
+
+    return check
+
+
 def list_of(entry: Check, low: int = 0, high: float = math.inf) -> Check:
     """A list of so many entries."""
 
