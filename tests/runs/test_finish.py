@@ -39,7 +39,7 @@ def test_an_average_that_validation_prefers_is_the_model(
 ) -> None:
     bier.train(birds, {**SETTINGS, "model.refit": False}, tmp_path / "as trained", quiet=True)
     assert Provenance.load(tmp_path / "as trained").refit is None
-    scores = iter([0.5, 0.6, 0.4, 0.7, 0.6])
+    scores = iter([0.5, 0.4, 0.7, 0.6, 0.6])
     monkeypatch.setattr(finish, "POWERS", (0.5,))
     monkeypatch.setattr(finish, "validation_scores", lambda *arguments, **options: ({"map_at_r": next(scores)}, {}))
     bier.train(birds, SETTINGS, tmp_path / "averaged")
@@ -50,17 +50,23 @@ def test_an_average_that_validation_prefers_is_the_model(
     assert "MAP@R 50.0 → 70.0 % on the validation classes" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(("average", "share"), [(0.4, 0), (0.6, 0.3)], ids=["alone", "of an average"])
 def test_a_rotation_that_validation_prefers_is_the_model(
-    birds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    birds: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    average: float,
+    share: float,
 ) -> None:
-    scores = iter([0.5, 0.7, 0.6])
+    scores = iter([0.5, average, 0.7])
     monkeypatch.setattr(finish, "POWERS", (0.5,))
     monkeypatch.setattr(finish, "SHARES", (0.3,))
     monkeypatch.setattr(finish, "validation_scores", lambda *arguments, **options: ({"map_at_r": next(scores)}, {}))
     run = bier.train(birds, SETTINGS, tmp_path / "run")
     taken = Provenance.load(tmp_path / "run").refit
     assert taken is not None
-    assert (taken.rotated, taken.share, taken.before, taken.after) == (True, 0, 0.5, 0.7)
+    assert (taken.rotated, taken.share, taken.before, taken.after) == (True, share, 0.5, 0.7)
     assert "MAP@R 50.0 → 70.0 % on the validation classes" in " ".join(capsys.readouterr().out.split())
     turned = load_model(tmp_path / "run")[0].head
     assert len(turned.weighting) == len(turned.sizes)

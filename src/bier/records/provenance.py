@@ -45,7 +45,7 @@ class BackboneSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Refit:
-    """What the head became after training: turned, averaged with a whitening of its features, or neither."""
+    """What the head became after training: averaged with a whitening of its features, turned, both, or neither."""
 
     rotated: bool = False
     """Turned, the strongest directions first."""

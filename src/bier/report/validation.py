@@ -46,6 +46,7 @@ def _refit(run: RunRecords) -> str:
     refit = run.provenance.refit if run.provenance else None
     if refit is None or not (refit.rotated or refit.share):
         return ""
-    what = "turned, its strongest directions first" if refit.rotated else "averaged with a whitening of its features"
+    ways = ["averaged with a whitening of its features"] if refit.share else []
+    ways += ["turned, its strongest directions first"] if refit.rotated else []
     before, after = percent(refit.before), with_sign(refit.after)
-    return f"Then the head was {what}: MAP@R {before} to {after} on these classes."
+    return f"Then the head was {', and '.join(ways)}: MAP@R {before} to {after} on these classes."

@@ -30,9 +30,9 @@ SHARES = (0.3, 0.5, 0.7)
 
 
 def refit_head(job: Job, manifest: Manifest, console: Console, sizes: Sequence[int] | None = None) -> Refit | None:
-    """Turn the head of the model that is kept, or average it with a whitening, whichever validation finds best.
+    """Average the head of the model that is kept with a whitening, and turn it, where validation finds that better.
 
-    Which it is to be is chosen with the validation classes held out. Then it is fitted to them as well.
+    What it is to be is chosen with the validation classes held out. Then it is fitted to them as well.
 
     Args:
         job: its run is over.
@@ -63,13 +63,13 @@ def refit_head(job: Job, manifest: Manifest, console: Console, sizes: Sequence[i
         separator = job.pictures.label_separator
         sizes = head.sizes if sizes is None else sizes
         result = _best(head, vectors.features, seen, validation, job.seed, separator, sizes)
-        if result.rotated:
-            model.head = rotate(head, vectors.features, sizes)
-        elif result.share:
+        if result.share:
             everything = dataclasses.replace(seen, untold=frozenset())
             known, labels = _classes(everything, vectors.features, separator)
             fitted = refit(head, known, labels, power=result.power, seed=job.seed)
             model.head = average(head, fitted, result.share)
+        if result.rotated:
+            model.head = rotate(model.head, vectors.features, sizes)
         save_model(file, model, info.image, refit=dataclasses.asdict(result))
         console.print(f"{_in_words(result)}, {time.monotonic() - began:.0f} s", soft_wrap=True)
     job.hardware.processes.wait()  # for the model, which all of them read
@@ -99,7 +99,7 @@ def _best(
     separator: str | None,
     sizes: Sequence[int],
 ) -> Refit:
-    """What finds the validation classes best: the trained head, turned, or averaged; all fitted to the others alone."""
+    """The average that finds validation classes best, if one does, and whether to turn it; all fitted without them."""
     searched = set(validation.image)
     rows = np.flatnonzero([image in searched for image in seen.image])
     gallery, gallery_features = seen.take(rows), features[torch.from_numpy(rows)]
@@ -112,24 +112,30 @@ def _best(
 
     before = score(head)
     best = Refit(power=0.0, share=0.0, before=before, after=before)
-    if len(sizes) > 1:
-        after = score(rotate(head, features[training], sizes))
-        if after > before:
-            best = Refit(rotated=True, power=0.0, share=0.0, before=before, after=after)
+    taken = head
     for power in POWERS:
         fitted = refit(head, known, labels, power=power, seed=seed)
         for share in SHARES:
-            after = score(average(head, fitted, share))
+            tried = average(head, fitted, share)
+            after = score(tried)
             if after > best.after:
-                best = Refit(power=power, share=share, before=before, after=after)
+                best, taken = Refit(power=power, share=share, before=before, after=after), tried
+    if len(sizes) > 1:
+        after = score(rotate(taken, features[training], sizes))
+        if after > best.after:
+            best = dataclasses.replace(best, rotated=True, after=after)
     return best
 
 
 def _in_words(result: Refit) -> str:
-    if not (result.rotated or result.share):
-        return "the trained head stays: to turn it, or to average it, is no better on the validation classes"
-    averaged = f"averaged with a whitening of its features, power {result.power:g}, share {result.share:g}"
+    done = []
+    if result.share:
+        done.append(f"averaged with a whitening of its features, power {result.power:g}, share {result.share:g}")
+    if result.rotated:
+        done.append("turned, its strongest directions first")
+    if not done:
+        return "the trained head stays: to average it, or to turn it, is no better on the validation classes"
     return (
-        f"the head is {'turned, its strongest directions first' if result.rotated else averaged}: MAP@R "
-        f"{100 * result.before:.1f} → {100 * result.after:.1f} % on the validation classes"
+        f"the head is {', and '.join(done)}: MAP@R {100 * result.before:.1f} → {100 * result.after:.1f} % on the "
+        "validation classes"
     )

@@ -206,10 +206,9 @@ class ModelConfig:
     start: Literal["whitening", "random"] = setting(
         "whitening", "First weights of the head: a whitening learned from features of training images, or random ones."
     )
-    # The first gains most, and loses where there are few pictures (docs/experiments.md).
     refit: bool = setting(
         True,
-        "After training, turn the head, or average it with a whitening, where validation classes find that better.",
+        "After training, average the head with a whitening, and turn it, where validation classes find that better.",
     )
     calibrate: bool = setting(
         True, "After training, learn from validation classes how sure an answer is. The model keeps what was learned."
