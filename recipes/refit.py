@@ -122,7 +122,7 @@ def print_tables(out: Path) -> None:
         for folder in sorted(out.glob(f"{dataset}-*-refit")):
             taken = Provenance.load(folder).refit
             if taken is not None:
-                how = "turned" if taken.rotated else f"power {taken.power:g}, share {taken.share:g}"
+                how = f"power {taken.power:g}, share {taken.share:g}{', turned' * taken.rotated}"
                 print(f"\n{folder.name}: {how}; MAP@R on validation {100 * taken.before:.1f}, {100 * taken.after:.1f}")
 
 
