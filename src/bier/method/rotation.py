@@ -2,7 +2,7 @@
 
 Training spreads each direction over all learners. A rotation of all outputs gathers them: the first learners hold what
 training found most telling, the last ones what it neglected. So the first learners alone are a good smaller embedding.
-Each learner is brought to length 1 by itself, so what was neglected counts, and tells new classes from those of training.
+Each learner is brought to length 1 by itself. So what was neglected counts: it tells new classes from trained ones.
 
 It is linear, so it folds into the head: nothing is added at test time. Pictures need no labels. docs/results.md has
 figures.
