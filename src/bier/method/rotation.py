@@ -20,6 +20,8 @@ from bier.method.whitening import eigenvectors, refuse_unusable
 
 STRENGTH = 0.75
 """Power of a learner's mean square length in its share of the score (docs/experiments.md)."""
+_RIDGE = 1e-6
+"""Of the mean strength of a direction, added to each."""
 _LEAST = 1e-6
 """Share of the whole strength that every learner counts for at least, so that none has a weight of 0."""
 
@@ -46,9 +48,9 @@ def rotate(head: EmbeddingEnsemble, features: Tensor, sizes: Sequence[int] | Non
     x = features.detach().cpu().double()
     weight, bias = _scaled(head, x)
     outputs = x @ weight.T + bias
-    turn = eigenvectors(outputs.T @ outputs / len(x))[1].flip(1)
-    weight, bias, outputs = turn.T @ weight, bias @ turn, outputs @ turn
     rotated = EmbeddingEnsemble(head.in_features, sizes or head.sizes, dimensions=sum(head.sizes))
+    turn = _turn(outputs.T @ outputs / len(x), rotated.sizes)
+    weight, bias, outputs = turn.T @ weight, bias @ turn, outputs @ turn
     squares = torch.stack([z.square().sum(dim=1).mean() for z in rotated.cut(outputs)])
     squares = squares.clamp_min(_LEAST * float(squares.sum()))
     lengths = squares.sqrt().repeat_interleave(torch.tensor(rotated.sizes)).clamp_min(EPSILON)
@@ -57,6 +59,22 @@ def rotate(head: EmbeddingEnsemble, features: Tensor, sizes: Sequence[int] | Non
     shares = squares.pow(STRENGTH)
     rotated.weighting = tuple((shares / shares.sum()).tolist())
     return rotated.to(head.linear.weight)
+
+
+def _turn(moment: Tensor, sizes: Sequence[int]) -> Tensor:
+    """(D, D) orthogonal: for each learner a basis of the next strongest directions, as near to the axes as can be.
+
+    Of fewer pictures than dimensions, many directions have no strength. A ridge orders them, and the nearest basis
+    (Procrustes; Schönemann 1966) does not depend on rounding, as eigenvectors of equal values do.
+    """
+    axes = torch.eye(len(moment), dtype=moment.dtype)
+    ridge = _RIDGE * moment.diagonal().mean() * torch.linspace(2, 1, len(moment), dtype=moment.dtype)
+    parts = torch.split(eigenvectors(moment + ridge.diag())[1].flip(1), list(sizes), dim=1)
+    bases = []
+    for part, wanted in zip(parts, torch.split(axes, list(sizes), dim=1), strict=True):
+        left, _, right = torch.linalg.svd(part.T @ wanted)
+        bases.append(part @ left @ right)
+    return torch.cat(bases, dim=1)
 
 
 def _scaled(head: EmbeddingEnsemble, x: Tensor) -> tuple[Tensor, Tensor]:
