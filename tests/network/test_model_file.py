@@ -43,6 +43,14 @@ def test_a_turned_head_keeps_its_shares(model: RetrievalModel, tmp_path: Path) -
     assert load_model(tmp_path)[0].head.weighting == (0.7, 0.3)
 
 
+def test_shares_of_another_sum_come_back(model: RetrievalModel, tmp_path: Path) -> None:
+    head = EmbeddingEnsemble(model.backbone.features, (8, 16), weighting=(6, 2))
+    save_model(tmp_path / "model.safetensors", RetrievalModel(model.backbone, head), IMAGE)
+    loaded = load_model(tmp_path)[0].head
+    assert loaded.weighting == (0.75, 0.25)
+    assert torch.equal(loaded.scales(), head.scales())
+
+
 def test_a_truncated_model_is_named(model: RetrievalModel, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(path, model, IMAGE)

@@ -41,7 +41,7 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
         "sizes": list(encoder.sizes),
         "scales": list(encoder.scales),
         "prefix_scales": [head.scales(m).tolist() for m in range(1, len(head.sizes) + 1)],
-        "weighting": head.weighting,
+        "weighting": head.described_weighting,
         "image": {"size": size, "fit": encoder.transform.fit},
         "preprocessing": steps(size, encoder.transform.fit),
         "normalization": {"inside": True, "mean": list(backbone.mean), "std": list(backbone.std)},

@@ -97,6 +97,17 @@ class EmbeddingEnsemble(nn.Module):
     def in_features(self) -> int:
         return self.linear.in_features
 
+    @property
+    def described_weighting(self) -> Rule | list[float]:
+        """How files describe the weighting: by its name, or as shares that sum to 1."""
+        if isinstance(self.weighting, tuple):
+            return [share / sum(self.weighting) for share in self.weighting]
+        return self.weighting
+
+    def in_float64(self) -> tuple[Tensor, Tensor]:
+        """Copies of the layer's weight (D, in_features) and bias (D,), for algebra."""
+        return self.linear.weight.detach().cpu().double(), self.linear.bias.detach().cpu().double()
+
     def learners(self, features: Tensor) -> tuple[Tensor, ...]:
         """Raw outputs ``f_m``, shapes (n, d_m), of features (n, in_features)."""
         return self.cut(self.linear(features))

@@ -55,7 +55,7 @@ def save_model(
     content: dict[str, Any] = {
         "backbone": model.backbone.spec(),
         "sizes": model.head.sizes,
-        "weighting": model.head.weighting,
+        "weighting": model.head.described_weighting,
         "image": dict(image),
     }
     if refit is not None:
