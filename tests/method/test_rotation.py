@@ -95,6 +95,13 @@ def test_more_outputs_than_features_leave_no_learner_without_a_weight() -> None:
     assert turned.weighting[0] > 0.99  # type: ignore[operator]
 
 
+def test_of_few_images_rounding_does_not_decide() -> None:
+    """The same five images in another order; directions without strength could go to the second learner or the last."""
+    one, other = rotate(head(), features()[:5]), rotate(head(), features()[:5].flip(0))
+    vectors, others = one(features()[5:]).detach(), other(features()[5:]).detach()
+    torch.testing.assert_close(vectors @ vectors.T, others @ others.T, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("given", [features(1), torch.full((5, 30), float("nan"))], ids=["one picture", "NaN"])
 def test_what_cannot_be_turned(given: torch.Tensor) -> None:
     with pytest.raises(DataError, match="a rotation needs features of at least two images"):

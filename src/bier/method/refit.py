@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bier.errors import ConfigError
 from bier.method.ensemble import EPSILON, EmbeddingEnsemble
-from bier.method.whitening import whiten
+from bier.method.whitening import eigenvectors, whiten
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def refit(
     whiten(fitted, features, labels, power=power, seed=seed)
     x = features.detach().cpu().double()
     turn = _turn(_outputs(fitted, x), _outputs(head, x), sum(head.sizes[:-1]))
-    weight, bias = _parameters(fitted)
+    weight, bias = fitted.in_float64()
     fitted.linear.weight.copy_(turn.T @ weight)
     fitted.linear.bias.copy_(bias @ turn)
     return fitted.to(head.linear.weight)
@@ -68,7 +68,7 @@ def _turn(fitted: Tensor, trained: Tensor, first: int) -> Tensor:
         trained: (n, D), the head's.
         first: dimensions before the last learner.
     """
-    strongest = torch.linalg.eigh(fitted.T @ fitted).eigenvectors.flip(1)[:, :first]
+    strongest = eigenvectors(fitted.T @ fitted)[1].flip(1)[:, :first]
     before = strongest @ _nearest(fitted @ strongest, trained[:, :first])
     return torch.cat([before, _nearest(fitted, trained)[:, first:]], dim=1)
 
@@ -83,11 +83,7 @@ def _nearest(outputs: Tensor, target: Tensor) -> Tensor:
     return scale * rotation
 
 
-def _parameters(head: EmbeddingEnsemble) -> tuple[Tensor, Tensor]:
-    return head.linear.weight.detach().cpu().double(), head.linear.bias.detach().cpu().double()
-
-
 def _outputs(head: EmbeddingEnsemble, x: Tensor) -> Tensor:
     """(n, D) of features (n, in_features), in float64."""
-    weight, bias = _parameters(head)
+    weight, bias = head.in_float64()
     return x @ weight.T + bias

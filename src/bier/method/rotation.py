@@ -21,7 +21,7 @@ from bier.method.whitening import eigenvectors, refuse_unusable
 STRENGTH = 0.75
 """Power of a learner's mean square length in its share of the score (docs/experiments.md)."""
 _RIDGE = 1e-6
-"""Of the mean strength of a direction, added to each."""
+"""Share of the mean strength of a direction that is added to each, and twice as much to the first."""
 _LEAST = 1e-6
 """Share of the whole strength that every learner counts for at least, so that none has a weight of 0."""
 
@@ -44,13 +44,13 @@ def rotate(head: EmbeddingEnsemble, features: Tensor, sizes: Sequence[int] | Non
         ConfigError: sizes of another sum.
         DataError: fewer than two images; features with NaN or infinity.
     """
-    refuse_unusable(features, "a rotation")
-    x = features.detach().cpu().double()
-    weight, bias = _scaled(head, x)
-    outputs = x @ weight.T + bias
+    refuse_unusable(features, "a rotation", "keep the head as it is")
+    weight, bias = head.in_float64()
+    outputs = features.detach().cpu().double() @ weight.T + bias
+    factors = _factors(head, outputs)
+    turn = _directions(outputs * factors)
+    weight, bias, outputs = turn.T @ (factors[:, None] * weight), (factors * bias) @ turn, (outputs * factors) @ turn
     rotated = EmbeddingEnsemble(head.in_features, sizes or head.sizes, dimensions=sum(head.sizes))
-    turn = _turn(outputs.T @ outputs / len(x), rotated.sizes)
-    weight, bias, outputs = turn.T @ weight, bias @ turn, outputs @ turn
     squares = torch.stack([z.square().sum(dim=1).mean() for z in rotated.cut(outputs)])
     squares = squares.clamp_min(_LEAST * float(squares.sum()))
     lengths = squares.sqrt().repeat_interleave(torch.tensor(rotated.sizes)).clamp_min(EPSILON)
@@ -61,26 +61,17 @@ def rotate(head: EmbeddingEnsemble, features: Tensor, sizes: Sequence[int] | Non
     return rotated.to(head.linear.weight)
 
 
-def _turn(moment: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(D, D) orthogonal: for each learner a basis of the next strongest directions, as near to the axes as can be.
+def _factors(head: EmbeddingEnsemble, outputs: Tensor) -> Tensor:
+    """(D,) that make raw outputs (n, D) as long as they count in the score, on average."""
+    lengths = torch.stack([f.norm(dim=1).mean() for f in head.cut(outputs)]).clamp_min(EPSILON)
+    return (head.scales().cpu().double() / lengths).repeat_interleave(torch.tensor(head.sizes))
 
-    Of fewer pictures than dimensions, many directions have no strength. A ridge orders them, and the nearest basis
-    (Procrustes; Schönemann 1966) does not depend on rounding, as eigenvectors of equal values do.
+
+def _directions(outputs: Tensor) -> Tensor:
+    """(D, D) orthonormal columns, the strongest direction of outputs (n, D) first.
+
+    Of fewer pictures than dimensions, many directions have no strength. A ridge orders them, or rounding would.
     """
-    axes = torch.eye(len(moment), dtype=moment.dtype)
+    moment = outputs.T @ outputs / len(outputs)
     ridge = _RIDGE * moment.diagonal().mean() * torch.linspace(2, 1, len(moment), dtype=moment.dtype)
-    parts = torch.split(eigenvectors(moment + ridge.diag())[1].flip(1), list(sizes), dim=1)
-    bases = []
-    for part, wanted in zip(parts, torch.split(axes, list(sizes), dim=1), strict=True):
-        left, _, right = torch.linalg.svd(part.T @ wanted)
-        bases.append(part @ left @ right)
-    return torch.cat(bases, dim=1)
-
-
-def _scaled(head: EmbeddingEnsemble, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (D, in_features) and bias (D,) of outputs that are as long as they count in the score, on average."""
-    weight, bias = head.linear.weight.detach().cpu().double(), head.linear.bias.detach().cpu().double()
-    lengths = torch.stack([f.norm(dim=1).mean() for f in head.cut(x @ weight.T + bias)])
-    factors = head.scales().cpu().double() / lengths.clamp_min(EPSILON)
-    each = factors.repeat_interleave(torch.tensor(head.sizes))
-    return each[:, None] * weight, each * bias
+    return eigenvectors(moment + ridge.diag())[1].flip(1)

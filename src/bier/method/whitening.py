@@ -47,7 +47,7 @@ def whiten(
     Raises:
         DataError: fewer than two images; features with NaN or infinity.
     """
-    refuse_unusable(features, "whitening")
+    refuse_unusable(features, "whitening", "keep the head's random weights")
     x = features.detach().cpu().double()
     mean = x.mean(dim=0)
     x = x - mean
@@ -61,13 +61,13 @@ def whiten(
     head.linear.bias.copy_(-weight @ mean)
 
 
-def refuse_unusable(features: Tensor, what: str) -> None:
+def refuse_unusable(features: Tensor, what: str, otherwise: str) -> None:
     """Raise DataError unless there are features of two images, all of them finite."""
     if len(features) < 2 or not features.isfinite().all():
         raise DataError(
             f"{what} needs features of at least two images, all of them finite",
             where="features",
-            remedy="check the pictures and the backbone's weights, or keep the head's random weights",
+            remedy=f"check the pictures and the backbone's weights, or {otherwise}",
         )
 
 

@@ -212,8 +212,8 @@ def _embedding(run: RunRecords) -> str:
     sizes = [row.dimensions for row in run.metrics.learners]
     text = count(run.metrics.ensemble.dimensions, "dimension")
     if len(sizes) > 1:
-        order = "" if run.setting("loss.schedule") == "independent" else " in the order of boosting"
-        order = " in the order of strength" if turned(run) else order
+        boosted = "" if run.setting("loss.schedule") == "independent" else " in the order of boosting"
+        order = " in the order of strength" if turned(run) else boosted
         text += f" = {' + '.join(map(str, sizes))}, {len(sizes)} learners{order}"
     backbone = run.setting("model.backbone")
     starts = {"whitening": "; the head started from learned whitening", "random": "; the head started at random"}
