@@ -51,7 +51,7 @@ class Run:
         config = load(folder / "config.yaml")
         name = folder.name.split("-")[0]
         self.model, info = load_model(folder)
-        self.view = TestTransform(info.image["size"], info.image["fit"])
+        self.view = TestTransform.of(info.image)
         manifest = held_out(open_source(str(data / name), config.data), config, _QUIET)
         searched = with_distractors(manifest, config.data.validation_gallery, config.seed)
         self.vectors, self.codes, self.split, images = _embedded(self.model, manifest, self.view)

@@ -126,7 +126,7 @@ def _embed(run: Path, cache: Path, console: Console) -> None:
     config = load(files.config)
     manifest = held_out(open_source(provenance.data.path, config.data), config, console)
     model, info = load_model(run)
-    view = TestTransform(info.image["size"], info.image["fit"])
+    view = TestTransform.of(info.image)
     vectors = embed(model, manifest, transform=view, hardware=build.hardware(config))
     seen = manifest.take(vectors.index)
     searched = with_distractors(seen, config.data.validation_gallery, config.seed)

@@ -47,9 +47,9 @@ UNLABELLED = "power without labels"
 
 
 @torch.inference_mode()
-def pooled(manifest: Manifest, fit: str = "crop") -> dict[str, Tensor]:
+def pooled(manifest: Manifest, **changes: str) -> dict[str, Tensor]:
     """(n, d) features of all images by every pooling, from the backbone's last map."""
-    config = CONFIG.replace(image__fit=fit)
+    config = CONFIG.replace(**{"image__fit": "crop", **changes})
     backbone = build.model(CONFIG).backbone.eval().to(memory_format=torch.channels_last)
     path = averaging(backbone)
     assert path is not None
@@ -93,9 +93,12 @@ def main() -> None:
     for dataset in DATASETS:
         manifest = open_source(str(given.data / dataset)).only("train")
         features = pooled(manifest)
-        fits = {fit: features if fit == "crop" else pooled(manifest, fit) for fit in get_args(Fit)}
+        fits = {fit: features if fit == "crop" else pooled(manifest, image__fit=fit) for fit in get_args(Fit)}
+        filters = {"bilinear": features, "bicubic": pooled(manifest, image__filter="bicubic")}
         rows = (
             ("image.fit", {fit: (x[USUAL], 0.5) for fit, x in fits.items()}),
+            ("image.filter, no whitening", {filter: (x[USUAL], None) for filter, x in filters.items()}),
+            ("image.filter", {filter: (x[USUAL], 0.5) for filter, x in filters.items()}),
             ("no whitening", {name: (x, None) for name, x in features.items()}),
             ("pooling", {name: (x, 0.5) for name, x in features.items()}),
             ("before the head", {name: (norm(features[USUAL]), 0.5) for name, norm in NORMS.items()}),

@@ -293,6 +293,21 @@ def test_stretch_keeps_the_ends_of_long_pictures() -> None:
     assert torch.equal(TestTransform(64, "stretch")(image.mT), TestTransform(64, "stretch")(image).mT)
 
 
+def test_bicubic_keeps_more_of_fine_stripes() -> None:
+    stripes = torch.full((3, 160, 160), 100, dtype=torch.uint8)
+    stripes[:, :, 2::5] = 200
+    soft, sharp = (TestTransform(64, filter=filter)(stripes).float().std() for filter in ("bilinear", "bicubic"))
+    assert sharp > 1.2 * soft
+    drawn = [TrainTransform(64, filter=filter)(stripes, seeded(1)) for filter in ("bilinear", "bicubic")]
+    assert drawn[1].float().std() > 1.1 * drawn[0].float().std()
+
+
+def test_a_view_is_known_by_its_description() -> None:
+    view = TrainTransform(48, "pad", filter="bilinear").centre
+    assert view == TestTransform(48, "pad", "bilinear") == TestTransform.of(view.described)
+    assert TestTransform.of({"size": 48, "fit": "pad"}) == view, "files of before there was a choice"
+
+
 def test_stretch_is_crop_where_pictures_are_square() -> None:
     image = photo_like(150, 150)
     assert torch.equal(TestTransform(48, "stretch")(image), TestTransform(48)(image))

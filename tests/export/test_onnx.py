@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from bier.confidence.fitting import calibrate
+from bier.data.images import Filter, Fit, TestTransform
 from bier.errors import ImageError, ModelError
 from bier.export import OnnxEncoder, Parity, load_encoder, parity, write_onnx
 from bier.export import onnx as onnx_format
@@ -67,7 +68,7 @@ def test_the_description_is_complete_and_true(encoder: Encoder, onnx_file: Path)
     assert found["fingerprint"] == found["model"] == encoder.fingerprint
     assert (found["sizes"], found["dimensions"]) == ([8, 16], 24)
     assert found["scales"] == pytest.approx([(1 / 3) ** 0.5, (2 / 3) ** 0.5])
-    assert found["image"] == {"size": 64, "fit": "crop"}
+    assert found["image"] == {"size": 64, "fit": "crop", "filter": "bilinear"}
     assert found["normalization"] == {
         "inside": True,
         "mean": list(encoder.model.backbone.mean),
@@ -87,39 +88,43 @@ def test_no_path_of_this_machine_is_inside(onnx_file: Path) -> None:
     assert b"stack_trace" not in content
 
 
+@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
-def test_another_programmer_gets_there_by_the_steps(fit: str, encoder: Encoder, onnx_file: Path, photos: Path) -> None:
+def test_another_programmer_gets_there_by_the_steps(fit: Fit, filter: Filter, onnx_file: Path, photos: Path) -> None:
     """The steps of the description, written anew with Pillow and NumPy, and the file run by onnxruntime alone."""
     size = description(onnx_file)["image"]["size"]
-    reference = type(encoder.transform)(size, fit)  # type: ignore[arg-type]
+    reference = TestTransform(size, fit, filter)
+    resampling = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[filter]
     session = onnxruntime.InferenceSession(onnx_file)
     for path in sorted(photos.rglob("*.jpg"))[:8]:
         picture = Image.open(path).convert("RGB")
-        mine = np.asarray({"crop": _crop, "stretch": _stretch, "pad": _pad}[fit](picture, size)).transpose(2, 0, 1)
+        mine = np.asarray({"crop": _crop, "stretch": _stretch, "pad": _pad}[fit](picture, size, resampling)).transpose(
+            2, 0, 1
+        )
         ours = reference(torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)).numpy()
         assert np.abs(mine.astype(int) - ours.astype(int)).max() <= 1, "two roundings"
         pair = session.run(["vector"], {"images": np.stack([mine, ours])})[0]
         assert pair[0] @ pair[1] > 0.999
 
 
-def _crop(picture: Image.Image, size: int) -> Image.Image:
+def _crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
     w, h = picture.size
     a = max(1, round(min(h, w) * 7 / 8))
     top, left = (h - a) // 2, (w - a) // 2
-    return picture.crop((left, top, left + a, top + a)).resize((size, size), Image.Resampling.BILINEAR)
+    return picture.crop((left, top, left + a, top + a)).resize((size, size), resampling)
 
 
-def _stretch(picture: Image.Image, size: int) -> Image.Image:
+def _stretch(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
     w, h = picture.size
     a, b = max(1, round(h * 7 / 8)), max(1, round(w * 7 / 8))
     top, left = (h - a) // 2, (w - b) // 2
-    return picture.crop((left, top, left + b, top + a)).resize((size, size), Image.Resampling.BILINEAR)
+    return picture.crop((left, top, left + b, top + a)).resize((size, size), resampling)
 
 
-def _pad(picture: Image.Image, size: int) -> Image.Image:
+def _pad(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
     w, h = picture.size
     k = size / max(h, w)
-    picture = picture.resize((max(1, round(w * k)), max(1, round(h * k))), Image.Resampling.BILINEAR)
+    picture = picture.resize((max(1, round(w * k)), max(1, round(h * k))), resampling)
     square = Image.new("RGB", (size, size), "white")
     square.paste(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
     return square

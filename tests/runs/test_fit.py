@@ -55,7 +55,7 @@ def said(source: Path, folder: Path, **changes: object) -> tuple[Config, str]:
 
 
 def test_the_choice_is_made_once_and_kept(ends: Path, tmp_path: Path) -> None:
-    config, text = from_table({**TINY, **FEW_HELD_OUT}), StringIO()
+    config, text = from_table({**TINY, **FEW_HELD_OUT, "image.filter": "bicubic"}), StringIO()
     console = Console(file=text, width=300)
     with pytest.raises(Interrupted):
         runs.train(str(ends), config, tmp_path / "run", console, callbacks=[At(1, interrupt)])
@@ -65,7 +65,11 @@ def test_the_choice_is_made_once_and_kept(ends: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "run" / "config.yaml").image.fit == "stretch"
     runs.resume(tmp_path / "run", console)
     assert text.getvalue().count("image.fit: ") == 1
-    assert load_model(tmp_path / "run" / "model.safetensors")[1].image == {"size": 32, "fit": "stretch"}
+    assert load_model(tmp_path / "run" / "model.safetensors")[1].image == {
+        "size": 32,
+        "fit": "stretch",
+        "filter": "bicubic",
+    }
 
 
 def test_square_pictures_are_not_tried(birds: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from bier.data import Manifest, image_loader, open_source
+from bier.data.images import TestTransform
 from bier.errors import ConfigError, ImageError
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.create import create_backbone
@@ -26,6 +27,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     file = tmp_path_factory.mktemp("model") / "model.safetensors"
     save_model(file, model, {"size": 96, "fit": "crop"})
     return Encoder.load(file)
+
+
+def test_a_model_that_names_no_filter_keeps_the_one_of_its_time(encoder: Encoder) -> None:
+    assert encoder.transform == TestTransform(96, "crop", "bilinear")
 
 
 def test_vectors_are_the_plain_models_alone_or_in_a_batch(encoder: Encoder, photographs: Path) -> None:

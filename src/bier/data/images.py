@@ -9,10 +9,10 @@ import io
 import math
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Literal, TypeVar
+from typing import Any, BinaryIO, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from bier.data.references import clipped, is_reference, located, picture_bytes, 
 from bier.errors import ImageError, PlaceError
 
 Fit = Literal["crop", "stretch", "pad"]
+Filter = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
 
 MARGIN = 256 / 224
@@ -188,23 +189,35 @@ class TestTransform:
         size: side of the result in pixels.
         fit: ``crop`` scales the shorter side to 256/224 of ``size`` and keeps the centre; ``stretch`` scales both
             sides to that and keeps the centre; ``pad`` scales the longer side to ``size`` and fills up with white.
+        filter: how pixels are scaled; ``bicubic`` is sharper, and usual in pretraining.
     """
 
     __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
 
     size: int
     fit: Fit = "crop"
+    filter: Filter = "bilinear"
+
+    @classmethod
+    def of(cls, image: Mapping[str, Any]) -> TestTransform:
+        """From what `described` gave to a model's file. Older files name no filter: theirs is bilinear."""
+        return cls(image["size"], image["fit"], image.get("filter", "bilinear"))
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """For a model's file."""
+        return {"size": self.size, "fit": self.fit, "filter": self.filter}
 
     def __call__(self, image: Tensor) -> Tensor:
         """uint8 (3, H, W) to uint8 (3, size, size)."""
         if self.fit == "pad":
-            return _pad(image, self.size)
+            return _pad(image, self.size, self.filter)
         # Cut before scaling: the same view, and a picture of 100,000 x 1 does not become gigabytes.
         height, width = image.shape[-2:]
         longest = max(height, width) if self.fit == "stretch" else min(height, width)
         h, w = (max(1, round(min(side, longest) / MARGIN)) for side in (height, width))
         top, left = (height - h) // 2, (width - w) // 2
-        return resize(image[:, top : top + h, left : left + w], self.size, self.size)
+        return resize(image[:, top : top + h, left : left + w], self.size, self.size, self.filter)
 
     def shrinks(self, height: int, width: int) -> float:
         """As `bier.data.reduction.View`."""
@@ -224,6 +237,7 @@ class TrainTransform:
             `TestTransform`, whatever ``fit`` is.
         flip: mirror every second picture.
         color_jitter: brightness, contrast and saturation each change by a factor in 1 -/+ this.
+        filter: as `TestTransform`.
     """
 
     size: int
@@ -231,6 +245,12 @@ class TrainTransform:
     crop_scale: float = 0.6
     flip: bool = True
     color_jitter: float = 0.2
+    filter: Filter = "bilinear"
+
+    @property
+    def centre(self) -> TestTransform:
+        """The view without chance."""
+        return TestTransform(self.size, self.fit, self.filter)
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """uint8 (3, H, W) to uint8 (3, size, size)."""
@@ -247,7 +267,7 @@ class TrainTransform:
     def shrinks(self, height: int, width: int) -> float:
         """As `bier.data.reduction.View`: where the smallest region is cut, in its narrowest shape."""
         if self.crop_scale >= 1:
-            return TestTransform(self.size, self.fit).shrinks(height, width)
+            return self.centre.shrinks(height, width)
         if self.fit == "pad":
             return max(height, width) / MARGIN / self.size
         shorter = min(height, width)
@@ -256,10 +276,10 @@ class TrainTransform:
 
     def _view(self, image: Tensor, draws: Iterator[float]) -> Tensor:
         if self.crop_scale >= 1:
-            return TestTransform(self.size, self.fit)(image)
+            return self.centre(image)
         across, down = next(draws), next(draws)
         if self.fit == "pad":
-            image = _pad(image, round(self.size * MARGIN))
+            image = _pad(image, round(self.size * MARGIN), self.filter)
             height = width = self.size
         else:
             natural = image.shape[-1] / image.shape[-2] if self.fit == "stretch" else 1.0
@@ -268,7 +288,7 @@ class TrainTransform:
             int(down * (image.shape[-2] - height + 1)),
             int(across * (image.shape[-1] - width + 1)),
         )
-        return resize(image[:, top : top + height, left : left + width], self.size, self.size)
+        return resize(image[:, top : top + height, left : left + width], self.size, self.size, self.filter)
 
 
 _ATTEMPTS = 10
@@ -312,16 +332,16 @@ def _jitter(image: Tensor, brightness: float, contrast: float, saturation: float
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def _pad(image: Tensor, size: int) -> Tensor:
+def _pad(image: Tensor, size: int, filter: Filter) -> Tensor:
     """Longer side to ``size``, white around the middle up to a square."""
     height, width = image.shape[-2:]
     scale = size / max(height, width)
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     left, top = (size - width) // 2, (size - height) // 2
-    image = resize(image, height, width)
+    image = resize(image, height, width, filter)
     return functional.pad(image, (left, size - width - left, top, size - height - top), value=_WHITE)
 
 
-def resize(image: Tensor, height: int, width: int, filter: str = "bilinear") -> Tensor:
-    """uint8 (3, H, W) to (3, height, width); ``bicubic`` is sharper, and slower."""
+def resize(image: Tensor, height: int, width: int, filter: Filter) -> Tensor:
+    """uint8 (3, H, W) to (3, height, width)."""
     return functional.interpolate(image[None], (height, width), mode=filter, antialias=True)[0]

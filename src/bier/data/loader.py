@@ -177,7 +177,7 @@ class _NumberedView:
 def _one_view(transform: TrainTransform, seed: int, view: int, index: int) -> _View:
     """The centre for view 0, else what an epoch of that number would show."""
     if view == 0:
-        return _View(TestTransform(transform.size, transform.fit))
+        return _View(transform.centre)
     return _RandomView(transform, seed, view)(index, 0)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bier.data.images import TestTransform, TrainTransform, read_picture, resize
+from bier.data.images import TrainTransform, read_picture, resize
 from bier.data.manifest import Manifest
 from bier.data.plain_copy import UNFINISHED, write_copy
 from bier.data.references import file_of
@@ -51,8 +51,7 @@ class CopyView:
 
     def shrinks(self, height: int, width: int) -> float:
         """By what factor a copy is smaller than such a picture."""
-        test = TestTransform(self.train.size, self.train.fit)
-        return max(1.0, min(view.shrinks(height, width) for view in (self.train, test)) / ROOM)
+        return max(1.0, min(view.shrinks(height, width) for view in (self.train, self.train.centre)) / ROOM)
 
     def __call__(self, image: Tensor) -> Tensor:
         """uint8 (3, H, W), smaller or as it is."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bier.confidence.calibration import check_calibration
+from bier.data.images import Filter, TestTransform
 from bier.errors import ModelError
 from bier.network.model_description import IMAGE, MOST_DIMENSIONS, SIZES, WEIGHTING
 from bier.system import json_values
@@ -42,8 +43,8 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
         "scales": list(encoder.scales),
         "prefix_scales": [head.scales(m).tolist() for m in range(1, len(head.sizes) + 1)],
         "weighting": head.described_weighting,
-        "image": {"size": size, "fit": encoder.transform.fit},
-        "preprocessing": steps(size, encoder.transform.fit),
+        "image": encoder.transform.described,
+        "preprocessing": steps(encoder.transform),
         "normalization": {"inside": True, "mean": list(backbone.mean), "std": list(backbone.std)},
         "input": {"name": INPUT, "type": "uint8", "shape": ["batch", 3, size, size], "channels": "RGB"},
         "output": {"name": OUTPUT, "type": "float32", "shape": ["batch", encoder.dimensions]},
@@ -52,9 +53,15 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def steps(size: int, fit: str) -> list[str]:
+_FILTERS: dict[Filter, str] = {
+    "bilinear": "bilinear, antialiased (a triangle filter, twice the scale wide when shrinking)",
+    "bicubic": "bicubic with a = -0.5, antialiased (the filter is four times the scale wide when shrinking)",
+}
+
+
+def steps(view: TestTransform) -> list[str]:
     """What to do to a picture before the model sees it, for a person who writes it anew."""
-    resize = "bilinear, antialiased (a triangle filter as wide as the scale when shrinking), rounded to uint8"
+    size, fit, resize = view.size, view.fit, f"{_FILTERS[view.filter]}, rounded to uint8"
     upright = [
         "decode; the first frame of several; turn as the EXIF orientation says",
         "16-bit grey values: divide by 257 and round; CMYK and palettes: convert to RGB",

@@ -37,7 +37,7 @@ class ExportedEncoder(ABC):
 
     @property
     def transform(self) -> TestTransform:
-        return TestTransform(self.description["image"]["size"], self.description["image"]["fit"])
+        return TestTransform.of(self.description["image"])
 
     @property
     def fingerprint(self) -> str:

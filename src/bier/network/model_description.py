@@ -17,7 +17,10 @@ LARGEST_IMAGE = 4096
 MOST_DIMENSIONS, MOST_LEARNERS = 1_000_000, 1024
 """Likewise."""
 
-IMAGE = record({"size": whole(1, LARGEST_IMAGE), "fit": one_of("crop", "stretch", "pad")})
+IMAGE = record(
+    {"size": whole(1, LARGEST_IMAGE), "fit": one_of("crop", "stretch", "pad")},
+    optional={"filter": one_of("bilinear", "bicubic")},
+)
 SIZES = list_of(whole(1, MOST_DIMENSIONS), 1, MOST_LEARNERS)
 WEIGHTING = word_or_list(one_of("boosting", "size", "equal"), list_of(number(1e-9, 1), 1, MOST_LEARNERS))
 

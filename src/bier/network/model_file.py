@@ -30,7 +30,7 @@ class ModelInfo:
     sizes: tuple[int, ...]
     weighting: str | Sequence[float]
     image: Mapping[str, Any]
-    """``size`` in pixels and ``fit``."""
+    """``size`` in pixels, ``fit``, and ``filter``, which older files lack."""
     refit: Mapping[str, Any] | None = None
     """How the head was refitted after training (`bier.runs.finish`); None: it has not been looked at."""
     calibration: Mapping[str, Any] | None = None

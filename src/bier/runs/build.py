@@ -92,7 +92,12 @@ def size_warning(config: Config, size: int) -> str | None:
 def train_transform(config: Config, size: int) -> TrainTransform:
     image = config.image
     return TrainTransform(
-        size=size, fit=_fit(config), crop_scale=image.crop_scale, flip=image.flip, color_jitter=image.color_jitter
+        size=size,
+        fit=_fit(config),
+        crop_scale=image.crop_scale,
+        flip=image.flip,
+        color_jitter=image.color_jitter,
+        filter=image.filter,
     )
 
 
@@ -102,7 +107,7 @@ def views(config: Config) -> int | None:
 
 
 def test_transform(config: Config, size: int) -> TestTransform:
-    return TestTransform(size=size, fit=_fit(config))
+    return TestTransform(size=size, fit=_fit(config), filter=config.image.filter)
 
 
 def _fit(config: Config) -> Fit:

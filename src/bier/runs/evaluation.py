@@ -95,7 +95,7 @@ def evaluate(
             manifest = held_out(manifest, config, console)
     set_threads(config)
     wanted = of_split(manifest, split)
-    view = TestTransform(info.image["size"], info.image["fit"])
+    view = TestTransform.of(info.image)
     if prepared is not None and is_wanted(prepared, load(None, overrides), console):
         wanted = with_prepared(wanted, config.replace(data__prepared=prepared), view.size, console, processes)
     vectors = embed_manifest(model, wanted, view, build.hardware(config, processes), console)

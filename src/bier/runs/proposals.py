@@ -120,7 +120,7 @@ def proposals(
     pictures, notes = _without_labels(catalogue, manifest, everything, class_depth)
     set_threads(config)
     model, info = load_model(run)
-    view, hardware = TestTransform(info.image["size"], info.image["fit"]), build.hardware(config)
+    view, hardware = TestTransform.of(info.image), build.hardware(config)
     with VectorFile() as known, VectorFile() as vectors:
         own = manifest.take(_embed(model, manifest, view, hardware, console, known))
         seen = pictures.take(_embed(model, pictures, view, hardware, console, vectors))

@@ -88,7 +88,7 @@ def suspects(run: Path, source: str | None, console: Console) -> Suspects:
         )
     set_threads(config)
     model, info = load_model(run)
-    view = TestTransform(info.image["size"], info.image["fit"])
+    view = TestTransform.of(info.image)
     vectors = embed_manifest(model, wanted, view, build.hardware(config), console)
     seen = wanted.take(vectors.index)
     joined, separator = retrieval_vectors(model, vectors), config.data.label_separator

@@ -87,7 +87,7 @@ def make_model(
     if len(vectors) < 2:
         raise DataError("only one picture can be read", where=source.name, remedy="give two pictures or more")
     whiten(model.head, vectors.features, None, seed=config.seed)
-    save_model(file, model, {"size": view.size, "fit": view.fit})
+    save_model(file, model, view.described)
     return Untrained(
         pictures=len(vectors),
         unreadable=len(chosen) - len(vectors),

@@ -135,6 +135,10 @@ class ImageConfig:
         "auto",
         "How a picture becomes square: crop, stretch (squeezed), or pad (with white); auto tries the first two.",
     )
+    # The sharper one finds no more after training (docs/experiments.md).
+    filter: Literal["bilinear", "bicubic"] = setting(
+        "bilinear", "How pixels are scaled; bicubic is sharper, and usual in pretraining."
+    )
     # In six epochs larger regions find more (docs/experiments.md).
     crop_scale: float = setting(
         0.6,

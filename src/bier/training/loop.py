@@ -89,8 +89,7 @@ def _keep_start(job: Job, progress: Progress, running: Running, callbacks: Callb
 
 
 def _save_model(job: Job) -> None:
-    view = job.pictures.test_view
-    save_model(RunFolder(job.folder).model, job.learning.model, {"size": view.size, "fit": view.fit})
+    save_model(RunFolder(job.folder).model, job.learning.model, job.pictures.test_view.described)
 
 
 class _Epoch:

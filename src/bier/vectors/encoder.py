@@ -62,7 +62,7 @@ class Encoder:
             ModelError: no such file, a truncated one, or one of another kind.
         """
         model, info = load_model(path)
-        transform = TestTransform(info.image["size"], info.image["fit"])
+        transform = TestTransform.of(info.image)
         learned = None if info.calibration is None else Calibration.from_json(info.calibration)
         return cls(model.to(device).eval(), transform, model_fingerprint(path), precision, learned)
 
