@@ -52,6 +52,19 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
+def wait_for_imports(process: subprocess.Popen[str]) -> None:
+    """Until torch begins to load, which takes a second more on any machine."""
+    maps = Path(f"/proc/{process.pid}/maps")
+    if not maps.exists():  # not Linux
+        time.sleep(1)
+        return
+    deadline = time.monotonic() + 100
+    while "libtorch" not in maps.read_text():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -90,7 +103,7 @@ def test_one_command_at_a_time_from_the_first_moment_to_the_last(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_packages_are_imported(number: signal.Signals, birds: Path, tmp_path: Path) -> None:
     process = start("train", birds, "--out", tmp_path / "my run")
-    time.sleep(2.5)
+    wait_for_imports(process)
     process.send_signal(number)
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 130, said
