@@ -21,6 +21,7 @@ TINY = {
     "model.sizes": [8, 16],
     "diversity.hidden": 16,
     "hardware.threads": 1,
+    "hardware.precision": "float32",  # a busy machine would now take this one, now bfloat16
 }
 """For ten classes of three or four pictures: three of them are trained on, in batches of six."""
 
