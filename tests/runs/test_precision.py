@@ -10,13 +10,16 @@ import torch
 from commands import run
 from folders import some_birds
 from safetensors.torch import load_file
-from tiny_runs import TINY, At, interrupt
+from tiny_runs import TINY as EXACT
+from tiny_runs import At, interrupt
 
 import bier
 from bier.network.create import create_backbone
 from bier.runs import precision
 from bier.settings.reading import from_table, save
 from bier.training.stopping import Interrupted
+
+TINY = {**EXACT, "hardware.precision": "auto"}
 
 
 @pytest.fixture
