@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bier.data import TestTransform, TrainTransform, open_source, read_image
-from bier.data.images import MARGIN
+from bier.data.images import MARGIN, Filter, resize
 from bier.data.plain_copy import read_copy, write_copy
 from bier.data.prepared import CopyView
 from bier.network.create import create_backbone
@@ -91,8 +91,8 @@ def region(image: Tensor, of: str) -> Tensor:
     return image[:, top : top + high, left : left + wide]
 
 
-def resized(image: Tensor, size: int, mode: str = "bilinear") -> Tensor:
-    return F.interpolate(image[None], (size, size), mode=mode, antialias=True)[0]
+def resized(image: Tensor, size: int, filter: Filter = "bilinear") -> Tensor:
+    return resize(image, size, size, filter)
 
 
 def ways(content: bytes, size: int, of: str) -> dict[str, Tensor]:

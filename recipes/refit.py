@@ -97,8 +97,10 @@ def cells(folders: list[Path], wanted: tuple[str, int, int]) -> list[str]:
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
+    """The whole, and parts of it."""
     rows: list[dict[str, Any]] = json.loads(RunFolder(folder).metrics.read_text(encoding="utf-8"))["rows"]
-    return rows
+    [whole] = [row for row in rows if row["kind"] == "ensemble"]
+    return [row for row in rows if row is whole or row["learners"] != whole["learners"]]
 
 
 def _key(row: dict[str, Any]) -> tuple[str, int, int] | None:

@@ -28,7 +28,7 @@ from bier.runs import build
 from bier.settings.schema import Config
 from bier.system.allocator import keep_freed_memory
 
-CONFIG = Config().replace(image__size=128, data__workers=1, model__pooling="average")
+CONFIG = Config().replace(image__size=128, image__fit="crop", data__workers=1, model__pooling="average")
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean(dim=(2, 3)),
     "maximum": lambda maps: maps.amax(dim=(2, 3)),
@@ -49,7 +49,7 @@ UNLABELLED = "power without labels"
 @torch.inference_mode()
 def pooled(manifest: Manifest, **changes: str) -> dict[str, Tensor]:
     """(n, d) features of all images by every pooling, from the backbone's last map."""
-    config = CONFIG.replace(**{"image__fit": "crop", **changes})
+    config = CONFIG.replace(**changes)
     backbone = build.model(CONFIG).backbone.eval().to(memory_format=torch.channels_last)
     path = averaging(backbone)
     assert path is not None

@@ -21,7 +21,7 @@ TINY = {
     "model.sizes": [8, 16],
     "diversity.hidden": 16,
     "hardware.threads": 1,
-    "hardware.precision": "float32",  # a busy machine would now take this one, now bfloat16
+    "hardware.precision": "float32",  # runs are compared to the bit, and a trial takes now this, now that
 }
 """For ten classes of three or four pictures: three of them are trained on, in batches of six."""
 

@@ -13,8 +13,7 @@ import pyarrow
 import pytest
 import torch
 from folders import some_birds
-from tiny_runs import TINY as USUAL
-from tiny_runs import At, fail, interrupt
+from tiny_runs import TINY, At, fail, interrupt
 
 import bier
 from bier.data import open_source
@@ -22,9 +21,6 @@ from bier.errors import ConfigError, DataError, ModelError
 from bier.records.history import Epoch
 from bier.records.metrics import Metrics
 from bier.training.callbacks import Callback, Running, Step
-
-# Runs are compared to the bit, and on a busy machine the trial of precisions takes the one or the other.
-TINY = {**USUAL, "hardware.precision": "float32"}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from bier.data import TestTransform, TrainTransform
-from bier.data.images import Fit
 from bier.errors import ConfigError, ModelError, nearest
 from bier.method import losses
 from bier.method.boosting import OnlineBoosting
@@ -93,7 +92,7 @@ def train_transform(config: Config, size: int) -> TrainTransform:
     image = config.image
     return TrainTransform(
         size=size,
-        fit=_fit(config),
+        fit="crop" if image.fit == "auto" else image.fit,  # before it was tried, or where it cannot be
         crop_scale=image.crop_scale,
         flip=image.flip,
         color_jitter=image.color_jitter,
@@ -107,12 +106,7 @@ def views(config: Config) -> int | None:
 
 
 def test_transform(config: Config, size: int) -> TestTransform:
-    return TestTransform(size=size, fit=_fit(config), filter=config.image.filter)
-
-
-def _fit(config: Config) -> Fit:
-    """That of the settings; what ``auto`` is before it was tried, or where it cannot be."""
-    return "crop" if config.image.fit == "auto" else config.image.fit
+    return train_transform(config, size).centre
 
 
 def model(config: Config) -> RetrievalModel:
