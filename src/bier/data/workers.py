@@ -29,6 +29,8 @@ from bier.system.parent import end_with
 
 Content = TypeVar("Content")
 FEWER = "use fewer workers (data.workers, --workers); 0 decodes in the main process"
+_PATIENCE = 5.0
+"""Seconds that a killed process may take to end."""
 
 
 def memory_to_share(batch: int, workers: int) -> bool:
@@ -179,12 +181,14 @@ def _ended(contents: Any, crew: list[BaseProcess]) -> Iterator[None]:
     """
     kill = partial(_kill, crew)
     atexit.register(kill)
-    threading.Thread(target=_watch, args=(contents, crew), name="deaths of workers", daemon=True).start()
+    watcher = threading.Thread(target=_watch, args=(contents, crew), name="deaths of workers", daemon=True)
+    watcher.start()
     try:
         yield
     finally:
         kill()
         atexit.unregister(kill)
+        watcher.join(_PATIENCE)  # of two threads that wait for a process, one alone learns that it has ended
         contents._workers_done_event = threading.Event()  # a worker may have been killed with its lock in hand
         contents._shutdown_workers()
 
@@ -193,7 +197,7 @@ def _watch(contents: Any, crew: list[BaseProcess]) -> None:
     """When one dies, end the others, and the wait for what it was sending: half a message would be waited for."""
     sentinels = {process.sentinel: process for process in crew}
     [first, *_] = connection.wait(list(sentinels))
-    sentinels[first].join(5)  # type: ignore[index]
+    sentinels[first].join(_PATIENCE)  # type: ignore[index]
     if sentinels[first].exitcode:  # type: ignore[index]
         _kill(crew)
         contents._worker_result_queue._writer.close()
