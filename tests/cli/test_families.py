@@ -118,7 +118,8 @@ def test_the_whole_way(name: str, size: int, birds: Path, tmp_path: Path) -> Non
     small = OnnxEncoder.load(tmp_path / "small.onnx")
     assert np.isfinite(small.encode(images).numpy()).all()
 
-    call("index", birds, "-o", index, "--model", folder, "--engine", "exact", "--device", "cpu")
+    exactly = ("--engine", "exact", "--device", "cpu", "--precision", "float32")
+    call("index", birds, "-o", index, "--model", folder, *exactly)
     with (
         open_index(index) as opened,
         served(opened, run.encoder("cpu"), ServeSettings()) as address,
