@@ -11,7 +11,7 @@ import timm
 import torch
 
 from bier.errors import ModelError
-from bier.network.backbone import LITE0
+from bier.network.backbone import LITE0, Backbone
 from bier.network.create import create_backbone
 from bier.network.families.timm_models import _create
 from bier.network.family import Habits
@@ -114,6 +114,28 @@ def test_layer_groups_of_each_family_rise(each: Tried) -> None:
     numbers = numbers or [int(label[-1]) for label, _ in groups if label[-1].isdigit()]
     assert len(numbers) >= 4
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "poolformer_s12", "rdnet_tiny", "visformer_tiny"])
+def test_layer_groups_are_all_parameters(name: str) -> None:
+    """PoolFormer gives timm no groups and RDNet none that are coarse; Visformer's stages have parts of many names."""
+    found = network(name)
+    grouped = [parameter for _, parameters in timm_groups(found) for parameter in parameters]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == set(found.parameters())
+
+
+def test_numbered_modules_are_groups_where_timm_has_none() -> None:
+    labels = [label for label, _ in timm_groups(network("poolformer_s12"))]
+    assert labels == ["stem", "stages.0", "stages.1", "stages.2", "stages.3", "head"]
+
+
+def test_a_backbone_does_not_begin_with_a_parameter_that_would_not_be_trained() -> None:
+    found = network("test_resnet")
+    groups = timm_groups(found)
+    for wrong in (groups[1:], [*groups, groups[0]]):
+        with pytest.raises(ValueError, match="all of its parameters, once each"):
+            Backbone(found, name="test_resnet", features=4, mean=(0, 0, 0), std=(1, 1, 1), groups=wrong)
 
 
 def test_a_word_lists_its_family() -> None:

@@ -37,6 +37,9 @@ class Backbone(nn.Module):
         std: likewise.
         groups: names and parameters of the layer groups, input to output; together all parameters, once each.
         image_size: side in pixels, where the network takes no other.
+
+    Raises:
+        ValueError: ``groups`` leave a parameter out, or have it twice. One that is left out would never be trained.
     """
 
     def __init__(
@@ -51,6 +54,9 @@ class Backbone(nn.Module):
         image_size: int | None = None,
     ) -> None:
         super().__init__()
+        grouped = [parameter for _, parameters in groups for parameter in parameters]
+        if len(grouped) != len(set(grouped)) or set(grouped) != set(network.parameters()):
+            raise ValueError(f"the layer groups of {name} are not all of its parameters, once each")
         self.network = network
         self.name = name
         self.features = features

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
+from typing import Any
 
 from torch import nn
 
@@ -15,17 +16,37 @@ def timm_groups(network: nn.Module) -> list[Group]:
     from timm.models import group_parameters
 
     parameters = dict(network.named_parameters())
-    stem, *stages = group_parameters(network, network.group_matcher(coarse=True)).values()  # type: ignore[operator]
+    stem, *stages = group_parameters(network, _matcher(network)).values()
     groups: dict[str, list[str]] = {"stem": stem}
     behind: list[str] = []
     for names in stages:
         own = [name for name in names if _top(name) == _top(names[0])]
-        label = _common([*behind, *own]) or ("head" if behind else own[0])
+        label = _common([*behind, *own]) or ("head" if names is stages[-1] else _common(own))
         groups[own[0] if label in groups else label] = [*behind, *own]
         behind = [name for name in names if name not in own]
     if behind:
-        groups["head"] = behind
+        groups[behind[0] if "head" in groups else "head"] = behind
     return [(label, [parameters[name] for name in names]) for label, names in groups.items()]
+
+
+def _matcher(network: nn.Module) -> Any:
+    """timm's own, from a parameter's name to its stage; for a network without one each numbered module is a stage."""
+    try:
+        return network.group_matcher(coarse=True)  # type: ignore[operator]
+    except (AttributeError, AssertionError):  # PiT and MetaFormer have none, RDNet none that is coarse
+        return _numbered(network)
+
+
+def _numbered(network: nn.Module) -> Callable[[str], int]:
+    """What stands before the first stage is 0; what stands behind a stage belongs to it."""
+    stages: dict[str, int] = {}
+    ordinals = {}
+    for name, _ in network.named_parameters():
+        top, number, *_ = [*name.split("."), ""]
+        if number.isdigit():
+            stages.setdefault(f"{top}.{number}", len(stages) + 1)
+        ordinals[name] = len(stages)
+    return ordinals.__getitem__
 
 
 def _top(name: str) -> str:
