@@ -26,7 +26,8 @@ bier train photos/ --set model.backbone=vit_small_patch14_dinov2.lvd142m
 ```
 
 Without it, training takes EfficientNet-lite0. Any name that [timm](https://huggingface.co/timm) knows will do. The
-part after the dot is the tag, which chooses among several weights. Without a tag, timm chooses.
+part after the dot is the tag, which chooses among several weights. Without a tag, timm chooses. A test builds the
+smallest network of each module of timm, and sends pictures and gradients through it.
 
 `bier backbones` lists the networks that were tried. A word chooses a family, or part of a name:
 

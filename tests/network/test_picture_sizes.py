@@ -20,6 +20,9 @@ from bier.network.picture_sizes import PictureSizes
         ("swin_tiny_patch4_window7_224", 224, 224),
         ("mixer_s32_224", 224, 224),  # takes no other
         ("hf-hub:timm/eva02_tiny_patch14_224.mim_in22k", 126, 224),
+        pytest.param("deepseek_vit_412m", 308, 546, marks=pytest.mark.slow),  # whole patches of 14
+        ("halonet_h1", 256, 256),  # blocks of eight behind a stride of 32
+        ("inception_v3", 160, 299),
         ("no_such_network", 128, 224),
     ],
 )

@@ -13,8 +13,8 @@ from bier.network.backbone import Backbone, Pooling
 from bier.network.pooling import GeneralizedMean, averaging
 from bier.network.tokens import OWN, TokenPooling, Tokens, tokens_of
 
-TRIAL_SIZE = 128
-"""Pixels of a picture that any network can take."""
+TRIAL_SIZE = 224
+"""Pixels of a picture that any network can take: patches of 14, 16 and 32 divide it."""
 
 
 def trial_size(backbone: Backbone) -> int:

@@ -187,18 +187,37 @@ def timm_sizes(name: str, step: int | None = None) -> PictureSizes:
     if settings is None:
         return PictureSizes()
     usual = int(settings.input_size[-1])
-    if not settings.fixed_input_size:
-        return PictureSizes(usual)
-    step, only = (step, False) if step else _grid(_architecture_in(name))
+    step, only = (step, False) if step else _grid(_architecture_in(name), usual)
     return PictureSizes(usual, step, only=only)
 
 
 @cache
-def _grid(architecture: str) -> tuple[int, bool]:
+def _grid(architecture: str, usual: int) -> tuple[int, bool]:
     """The step of a network's sides, and whether it takes one side alone; it gets no memory for its weights."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network = _create(architecture)
-    return network.feature_info[-1]["reduction"], _only_size(network) is not None
+    if _only_size(network) is not None:
+        return 1, True
+    last = network.feature_info[-1]["reduction"] if hasattr(network, "feature_info") else 1
+    if network.pretrained_cfg.get("fixed_input_size"):
+        return last, False
+    # timm says of some that they take any side, but HaloNet needs whole blocks, and DeepSeek's ViT whole patches.
+    if not _runs(network, usual):
+        return 1, False
+    for step in (1, last):
+        if all(_runs(network, usual - smaller) for smaller in (step, last + step)):
+            return step, False
+    return 1, True
+
+
+@torch.no_grad()
+def _runs(network: Any, side: int) -> bool:
+    """Whether a network on the meta device takes pictures of this side."""
+    try:
+        network.eval()(torch.empty(1, 3, side, side, device="meta"))
+    except (AssertionError, RuntimeError):
+        return False
+    return True
 
 
 def timm_weights(name: str) -> Weights:
