@@ -57,6 +57,15 @@ class Refit:
     """MAP@R on the validation classes; likewise after it."""
     after: float
 
+    def in_words(self) -> str:
+        """What was done to the head; empty where it stays."""
+        done = []
+        if self.share:
+            done.append(f"averaged with a whitening of its features (power {self.power:g}, share {self.share:g})")
+        if self.rotated:
+            done.append("turned, its strongest directions first")
+        return ", and ".join(done)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedBy:

@@ -44,9 +44,7 @@ def _figures(epoch: Epoch) -> str:
 
 def _refit(run: RunRecords) -> str:
     refit = run.provenance.refit if run.provenance else None
-    if refit is None or not (refit.rotated or refit.share):
+    done = refit.in_words() if refit else ""
+    if not refit or not done:
         return ""
-    ways = ["averaged with a whitening of its features"] if refit.share else []
-    ways += ["turned, its strongest directions first"] if refit.rotated else []
-    before, after = percent(refit.before), with_sign(refit.after)
-    return f"Then the head was {', and '.join(ways)}: MAP@R {before} to {after} on these classes."
+    return f"Then the head was {done}: MAP@R {percent(refit.before)} to {with_sign(refit.after)} on these classes."

@@ -71,7 +71,7 @@ def refit_head(job: Job, manifest: Manifest, console: Console, sizes: Sequence[i
         if result.rotated:
             model.head = rotate(model.head, vectors.features, sizes)
         save_model(file, model, info.image, refit=dataclasses.asdict(result))
-        console.print(f"{_in_words(result)}, {time.monotonic() - began:.0f} s", soft_wrap=True)
+        console.print(f"{_told(result)}, {time.monotonic() - began:.0f} s", soft_wrap=True)
     job.hardware.processes.wait()  # for the model, which all of them read
     return result
 
@@ -127,15 +127,8 @@ def _best(
     return best
 
 
-def _in_words(result: Refit) -> str:
-    done = []
-    if result.share:
-        done.append(f"averaged with a whitening of its features, power {result.power:g}, share {result.share:g}")
-    if result.rotated:
-        done.append("turned, its strongest directions first")
+def _told(result: Refit) -> str:
+    done = result.in_words()
     if not done:
         return "the trained head stays: to average it, or to turn it, is no better on the validation classes"
-    return (
-        f"the head is {', and '.join(done)}: MAP@R {100 * result.before:.1f} → {100 * result.after:.1f} % on the "
-        "validation classes"
-    )
+    return f"the head is {done}: MAP@R {100 * result.before:.1f} → {100 * result.after:.1f} % on the validation classes"
