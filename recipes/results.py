@@ -47,6 +47,7 @@ BUDGET = Config().replace(
     image__fit="crop",  # the tables were made so, before stretch was tried
     image__crop_scale=0.3,  # likewise
     model__refit=False,  # likewise
+    data__classes_per_batch=16,  # likewise, before batches of 8 were tried
     data__workers=1,
     data__validation_gallery=0,  # likewise, before recipes/validation.py had shown what is better
     hardware__threads=1,

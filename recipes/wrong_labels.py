@@ -27,6 +27,7 @@ CONFIG = Config().replace(
     optimizer__freeze=5,
     image__size=128,
     image__crop_scale=0.3,  # the table was made so
+    data__classes_per_batch=16,  # likewise
     data__workers=1,
     hardware__threads=1,
 )

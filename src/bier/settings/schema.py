@@ -93,7 +93,7 @@ class DataConfig:
     )
     crop_to_bbox: bool = setting(False, "Cut each picture to its bounding box, where the source has one.")
     classes_per_batch: int = setting(
-        16,
+        8,
         "Classes in a batch; all of them where there are fewer.",
         unit="classes",
         low=2,
