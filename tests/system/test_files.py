@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bier.errors import StorageError
-from bier.system.files import WhileUnchanged, tidy, write_atomically, write_json, write_text
+from bier.system.files import WhileUnchanged, is_free, tidy, write_atomically, write_json, write_text
 from bier.system.tensors import MODEL_FILE, MODEL_FORMAT, save_tensors
 
 
@@ -139,6 +139,18 @@ write_atomically(Path(sys.argv[1]), write)
 
 
 @pytest.mark.slow
+def test_a_folder_with_what_a_killed_writer_left_is_free(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    assert is_free(folder)
+    folder.mkdir()
+    assert is_free(folder)
+    (folder / ".vectors.json.0123456789abcdef.tmp").mkdir()
+    assert is_free(folder)
+    (folder / ".hidden").touch()
+    assert not is_free(folder)
+    assert not is_free(folder / ".hidden")
+
+
 def test_what_a_killed_writer_left_is_tidied_and_what_one_writes_stays(tmp_path: Path) -> None:
     writers = []
     for name in ("one", "two"):

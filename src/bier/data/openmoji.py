@@ -26,6 +26,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from bier.errors import DataError, StorageError
+from bier.system.files import is_free
 
 SMALLEST_FAMILY = 5
 
@@ -238,7 +239,7 @@ def _claim(folder: Path, identity: dict[str, object]) -> None:
             return
         (folder / "labels.csv").unlink(missing_ok=True)
         shutil.rmtree(folder / "images", ignore_errors=True)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif not is_free(folder):
         raise DataError("this holds something else than the demo's pictures", where=folder, remedy="name a new folder")
     _write(mark, text.encode())
 

@@ -30,7 +30,7 @@ from bier.data.plain_copy import UNFINISHED, write_copy
 from bier.data.references import file_of
 from bier.data.workers import from_workers
 from bier.errors import DataError, ImageError, StorageError
-from bier.system.files import disk_is_full, state_of, storage_error, write_json
+from bier.system.files import disk_is_full, is_free, state_of, storage_error, write_json
 
 ROOM = 1.5
 """How many times the side of a view the smallest crop of training has in a copy, where the picture has as much."""
@@ -89,7 +89,7 @@ def open_folder(folder: Path) -> None:
     info = folder / INFO
     try:
         if not info.is_file():
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if not is_free(folder):
                 raise _no_folder_of_copies(folder)
             write_json(info, {"format": FORMAT})
         elif json.loads(info.read_text(encoding="utf-8")) != {"format": FORMAT}:

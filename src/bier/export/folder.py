@@ -14,7 +14,7 @@ from bier.export import parity
 from bier.export.card import model_card
 from bier.export.parity import Parity
 from bier.network.hub import FILES
-from bier.system.files import write_atomically, write_json, write_text
+from bier.system.files import is_free, write_atomically, write_json, write_text
 from bier.vectors.encoder import Encoder
 
 WEIGHTS, DESCRIPTION, CARD = FILES
@@ -50,7 +50,7 @@ def write_folder(encoder: Encoder, model: Path, out: Path, images: Tensor, name:
 
 
 def _refuse_foreign(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not _is_ours(out / DESCRIPTION):
+    if out.is_dir() and not is_free(out) and not _is_ours(out / DESCRIPTION):
         raise ConfigError("holds other things already", where=out, remedy="give a new or empty folder as --out")
 
 

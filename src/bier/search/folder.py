@@ -9,7 +9,7 @@ from typing import Any
 from bier.errors import SearchError, nearest
 from bier.search.base import Index, IndexInfo
 from bier.search.generations import FILE, FIRST, Generations, checksum, read_generations, unreadable
-from bier.system.files import write_json
+from bier.system.files import is_free, write_json
 from bier.system.registry import Registry
 
 FORMAT = "bier-index-1"
@@ -33,7 +33,7 @@ def create_index(path: Path | str, info: IndexInfo, engine: str | None = None, *
     folder = Path(path).resolve()
     if (folder / FILE).exists():
         raise SearchError("there is an index already", where=path, remedy="choose another folder, or open that one")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_free(folder):
         raise SearchError("is not an empty folder", where=path, remedy="choose a new folder for the index")
     info = replace(info, engine=engine or info.engine, uri=uri or info.uri)
     kind = _engine(info.engine, folder)

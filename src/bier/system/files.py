@@ -88,6 +88,13 @@ def tidy(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a folder is not there yet, or holds nothing but what writers that were killed have left."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(_WORKROOM.fullmatch(path.name) for path in folder.iterdir())
+
+
 def _is_beginning(room: Path) -> bool:
     return room.suffix == ".new" and time.time() - room.stat().st_mtime < _BEGINNING
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bier.errors import DataError, nearest
-from bier.system.files import tidy
+from bier.system.files import is_free, tidy
 from bier.system.places import Place, as_path
 from bier.vectors.batches import Batch, Task
 from bier.vectors.encoder import PictureEncoder
@@ -158,7 +158,7 @@ def _begin(
         if not isinstance(out, Place):
             tidy(out)
         return begun
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_free(out):
         raise DataError("is there already, and no folder of vectors", where=out, remedy="give a new folder")
     info.save(out)
     return info
