@@ -43,6 +43,8 @@ PLACEHOLDERS = {
     "CUB_200_2011": "a benchmark that is not here",
     "--host 0.0.0.0": "opens the machine to others",
     "hub:": "a model hub",
+    "resnet50.safetensors": "weights of the reader's own; tests/network/test_weights.py has some",
+    "/api/uploads": "a picture that a mark names; tests/serve/test_uploads.py marks one",
     "dinov2": "weights on a model hub; tests/runs/test_lora.py trains with random ones",
     "bier demo": "`make demo` runs it",
 }
@@ -99,6 +101,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(world / "photos", [f"{number:03}" for number in range(1, 61)] + ["boots", "shoes"])
     for old, new in (("boots/00003", "boots/0001"), ("boots/00004", "boots/17"), ("011/00003", "011/00206")):
         (world / f"photos/{old}.jpg").rename(world / f"photos/{new}.jpg")
+    tagged = [f"photos/{n:03}/{k:05}.jpg,{n:03}|{'red' if n % 2 else 'blue'}" for n in range(1, 11) for k in (1, 2)]
+    (world / "photos.csv").write_text("\n".join(["image,label", *tagged, ""]), encoding="utf-8")
     for name in ("query.jpg", "boot.jpg"):
         shutil.copy(world / "photos/boots/00001.jpg", world / name)
     draw(world / "catalogue", ["new", "old", *(f"{number:03}" for number in range(1, 21))])
@@ -120,7 +124,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["OMP_NUM_THREADS"] = "1"
     run = [sys.executable, "-m", "bier.cli"]
     subprocess.run([*run, "train", "photos/", "--out", "runs/photos", *options], cwd=world, check=True)
-    for name in ("first", "A", "B", "photos-20261123-101500"):
+    for name in ("first", "second", "A", "B", "photos-20261123-101500"):
         shutil.copytree(world / "runs/photos", world / f"runs/{name}")
     subprocess.run([*run, "index", "photos/", "-o", "shop-index", "--model", "runs/photos"], cwd=world, check=True)
     return world
@@ -134,7 +138,7 @@ class Reader:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        if any("-o shop-index" in command for command in commands(page)):
+        if any("-o shop-index" in command and reason(command) is None for command in commands(page)):
             shutil.rmtree(world / "shop-index", ignore_errors=True)
 
     def type(self, command: str, faults: bool = False) -> str:

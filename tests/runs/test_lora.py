@@ -15,6 +15,7 @@ from tiny_runs import TINY, At, interrupt
 import bier
 from bier.errors import ModelError
 from bier.network.create import create_backbone
+from bier.network.names import family_of
 from bier.settings.reading import from_table, save
 from bier.training.stopping import Interrupted
 
@@ -108,7 +109,7 @@ def test_three_processes_make_the_run_of_one(birds: Path, tmp_path: Path) -> Non
 )
 def test_real_families_learn_with_it(backbone: str, birds: Path, tmp_path: Path) -> None:
     """Random weights: none of the real ones are at hand."""
-    size = create_backbone(backbone, "none").image_size or 112
+    size = family_of(backbone).sizes(backbone).nearest(112)[-1]
     changes = {"model.backbone": backbone, "model.pooling": "auto", "image.size": size, "optimizer.epochs": 1}
     run = bier.train(birds, {**LORA, **changes}, tmp_path / "run", quiet=True)
     assert run.metrics is not None

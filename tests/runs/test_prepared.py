@@ -83,7 +83,7 @@ def test_a_changed_picture_is_said_and_tries_share_the_copies(
     capsys: Any, birds: Path, settings: Path, tmp_path: Path
 ) -> None:
     copies = tmp_path / "copies"
-    _, printed = trained(capsys, birds, settings, "one", "--prepared", copies)
+    _, printed = trained(capsys, birds, settings, "one", "--prepared", copies, "--set", "image.crop_scale=0.3")
     assert "40 made" in printed
     first, second = sorted(birds.rglob("*.jpg"))[:2]
     second.write_bytes(first.read_bytes() + b" ")
