@@ -124,7 +124,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["OMP_NUM_THREADS"] = "1"
     run = [sys.executable, "-m", "bier.cli"]
     subprocess.run([*run, "train", "photos/", "--out", "runs/photos", *options], cwd=world, check=True)
-    for name in ("first", "second", "A", "B", "photos-20261123-101500"):
+    other = [*options, "--set", "seed=1"]
+    subprocess.run([*run, "train", "photos/", "--out", "runs/second", *other], cwd=world, check=True)
+    for name in ("first", "A", "B", "photos-20261123-101500"):
         shutil.copytree(world / "runs/photos", world / f"runs/{name}")
     subprocess.run([*run, "index", "photos/", "-o", "shop-index", "--model", "runs/photos"], cwd=world, check=True)
     return world
