@@ -47,6 +47,7 @@ PLACEHOLDERS = {
     "/api/uploads": "a picture that a mark names; tests/serve/test_uploads.py marks one",
     "dinov2": "weights on a model hub; tests/runs/test_lora.py trains with random ones",
     "bier demo": "`make demo` runs it",
+    "RUN TEST": "vectors for a benchmark, which takes minutes",
 }
 
 
