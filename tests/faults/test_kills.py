@@ -86,9 +86,9 @@ def test_embedding_goes_on_bit_for_bit(
         for _ in range(chance.randint(1, 2)):
             kills += killed(warm, chance, words, made.steps["vectors"], made.seconds["vectors"]).code == -9
         ended_well(warm.command(*words))
-        found = {path.name: path.read_bytes() for path in (tmp_path / str(number)).iterdir()}
-        left = {name for name in found if name.startswith(".")}
-        assert {name: found[name] for name in found.keys() - left} == expected, f"kill {number}"
+        # A room that was just being made stays for a minute: its writer may live.
+        kept = [path for path in (tmp_path / str(number)).iterdir() if not path.name.startswith(".")]
+        assert {path.name: path.read_bytes() for path in kept} == expected, f"kill {number}"
     tried(f"embed: {kills} kills, {count} of {count} folders equal bit for bit")
 
 

@@ -152,16 +152,16 @@ def _begin(
         batch_size=batch_size,
         fields=source.kinds,
     )
-    if (out / INFO).is_file():
-        begun = read_info(out)
+    begun = read_info(out) if (out / INFO).is_file() else None
+    if begun is not None:
         _refuse_other(begun, info, out)
-        if not isinstance(out, Place):
-            tidy(out)
-        return begun
-    if not is_free(out):
+    elif not is_free(out):
         raise DataError("is there already, and no folder of vectors", where=out, remedy="give a new folder")
-    info.save(out)
-    return info
+    if not isinstance(out, Place):
+        tidy(out)
+    if begun is None:
+        info.save(out)
+    return begun or info
 
 
 def _refuse_other(begun: VectorsInfo, wanted: VectorsInfo, out: Path) -> None:
