@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bier.network.create import create_backbone
 from bier.network.names import family_of
 from bier.network.picture_sizes import PictureSizes
 
@@ -29,6 +30,10 @@ from bier.network.picture_sizes import PictureSizes
 def test_the_size_that_is_chosen(name: str, cpu: int, gpu: int) -> None:
     sizes = family_of(name).sizes(name)
     assert (sizes.chosen(on_cpu=True), sizes.chosen(on_cpu=False)) == (cpu, gpu)
+
+
+def test_a_network_of_blocks_takes_its_own_size_alone() -> None:
+    assert create_backbone("halonet_h1", "none", pooling="auto").image_size == 256
 
 
 def test_the_nearest_sizes() -> None:

@@ -43,9 +43,13 @@ def timm_model(name: str, weights: str) -> Backbone:
 
 def _only_size(network: Any) -> int | None:
     """Pixels of a picture's side where the network takes no other."""
+    from timm.layers.halo_attn import HaloAttn
+
     settings = network.pretrained_cfg
     dynamic = not settings.get("fixed_input_size") or getattr(network, "dynamic_img_size", False)
-    return None if dynamic else int(settings["input_size"][-1])
+    # timm says that HaloNet takes any side, but each of its maps must have whole blocks.
+    in_blocks = any(isinstance(module, HaloAttn) for module in network.modules())
+    return None if dynamic and not in_blocks else int(settings["input_size"][-1])
 
 
 def _architecture(name: str, network: Any) -> str:
@@ -201,13 +205,9 @@ def _grid(architecture: str, usual: int) -> tuple[int, bool]:
     last = network.feature_info[-1]["reduction"] if hasattr(network, "feature_info") else 1
     if network.pretrained_cfg.get("fixed_input_size"):
         return last, False
-    # timm says of some that they take any side, but HaloNet needs whole blocks, and DeepSeek's ViT whole patches.
-    if not _runs(network, usual):
-        return 1, False
-    for step in (1, last):
-        if all(_runs(network, usual - smaller) for smaller in (step, last + step)):
-            return step, False
-    return 1, True
+    # timm says so of DeepSeek's ViT, too, which needs whole patches.
+    in_patches = not _runs(network, usual - 1) and _runs(network, usual - last)
+    return last if in_patches else 1, False
 
 
 @torch.no_grad()
