@@ -138,7 +138,6 @@ write_atomically(Path(sys.argv[1]), write)
 """
 
 
-@pytest.mark.slow
 def test_a_folder_with_what_a_killed_writer_left_is_free(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     assert is_free(folder)
@@ -151,6 +150,7 @@ def test_a_folder_with_what_a_killed_writer_left_is_free(tmp_path: Path) -> None
     assert not is_free(folder / ".hidden")
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_left_is_tidied_and_what_one_writes_stays(tmp_path: Path) -> None:
     writers = []
     for name in ("one", "two"):

@@ -26,7 +26,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from bier.errors import DataError, StorageError
-from bier.system.files import is_free
+from bier.system.files import is_free, write_text
 
 SMALLEST_FAMILY = 5
 
@@ -241,7 +241,7 @@ def _claim(folder: Path, identity: dict[str, object]) -> None:
         shutil.rmtree(folder / "images", ignore_errors=True)
     elif not is_free(folder):
         raise DataError("this holds something else than the demo's pictures", where=folder, remedy="name a new folder")
-    _write(mark, text.encode())
+    write_text(mark, text)
 
 
 def _write(target: Path, content: bytes) -> None:

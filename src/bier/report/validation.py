@@ -44,7 +44,6 @@ def _figures(epoch: Epoch) -> str:
 
 def _refit(run: RunRecords) -> str:
     refit = run.provenance.refit if run.provenance else None
-    done = refit.in_words() if refit else ""
-    if not refit or not done:
+    if refit is None or not (done := refit.in_words()):
         return ""
     return f"Then the head was {done}: MAP@R {percent(refit.before)} to {with_sign(refit.after)} on these classes."
