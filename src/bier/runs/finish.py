@@ -62,7 +62,8 @@ def refit_head(job: Job, manifest: Manifest, console: Console, sizes: Sequence[i
         seen, head = seen.take(vectors.index), model.to("cpu").head
         separator = job.pictures.label_separator
         sizes = head.sizes if sizes is None else sizes
-        result = _best(head, vectors.features, seen, validation, job.seed, separator, sizes)
+        trial = _Trial(vectors.features, seen, validation, separator)
+        result = _best(head, trial, job.seed, sizes)
         if result.share:
             everything = dataclasses.replace(seen, untold=frozenset())
             known, labels = _classes(everything, vectors.features, separator)
@@ -90,38 +91,47 @@ def _classes(seen: Manifest, features: Tensor, separator: str | None) -> tuple[T
     return features[entries], torch.from_numpy(classes)
 
 
-def _best(
-    head: EmbeddingEnsemble,
-    features: Tensor,
-    seen: Manifest,
-    validation: Manifest,
-    seed: int,
-    separator: str | None,
-    sizes: Sequence[int],
-) -> Refit:
-    """The average that finds validation classes best, if one does, and whether to turn it; all fitted without them."""
-    searched = set(validation.image)
-    rows = np.flatnonzero([image in searched for image in seen.image])
-    gallery, gallery_features = seen.take(rows), features[torch.from_numpy(rows)]
-    training = np.flatnonzero(seen.split == "train")
-    known, labels = _classes(seen.take(training), features[training], separator)
+class _Trial:
+    """Heads are fitted to training pictures alone, and judged by how well validation classes are found.
+
+    Args:
+        features: (n, d) of the pictures.
+        seen: the pictures, for training and validation.
+        validation: those that are searched.
+        separator: of several labels.
+    """
+
+    def __init__(self, features: Tensor, seen: Manifest, validation: Manifest, separator: str | None) -> None:
+        searched = set(validation.image)
+        rows = np.flatnonzero([image in searched for image in seen.image])
+        self._gallery, self._gallery_features = seen.take(rows), features[torch.from_numpy(rows)]
+        self._separator = separator
+        training = np.flatnonzero(seen.split == "train")
+        self.features = features[torch.from_numpy(training)]
+        """Of training pictures, (m, d)."""
+        self.known, self.labels = _classes(seen.take(training), self.features, separator)
 
     @torch.inference_mode()
-    def score(tried: EmbeddingEnsemble) -> float:
-        return validation_scores(tried(gallery_features), gallery, separator=separator)[0]["map_at_r"]
+    def score(self, head: EmbeddingEnsemble) -> float:
+        """MAP@R of the validation classes."""
+        vectors = head(self._gallery_features)
+        return validation_scores(vectors, self._gallery, separator=self._separator)[0]["map_at_r"]
 
-    before = score(head)
+
+def _best(head: EmbeddingEnsemble, trial: _Trial, seed: int, sizes: Sequence[int]) -> Refit:
+    """The average that finds validation classes best, if one does, and whether to turn it."""
+    before = trial.score(head)
     best = Refit(power=0.0, share=0.0, before=before, after=before)
     taken = head
     for power in POWERS:
-        fitted = refit(head, known, labels, power=power, seed=seed)
+        fitted = refit(head, trial.known, trial.labels, power=power, seed=seed)
         for share in SHARES:
             tried = average(head, fitted, share)
-            after = score(tried)
+            after = trial.score(tried)
             if after > best.after:
                 best, taken = Refit(power=power, share=share, before=before, after=after), tried
     if len(sizes) > 1:
-        after = score(rotate(taken, features[training], sizes))
+        after = trial.score(rotate(taken, trial.features, sizes))
         if after > best.after:
             best = dataclasses.replace(best, rotated=True, after=after)
     return best
