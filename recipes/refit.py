@@ -1,12 +1,13 @@
 """What the refit of the head after training brings: the same runs with the trained head, and with the refitted one.
 
     python recipes/refit.py run   [--data ../shared/data] [--out runs/refit] [--seeds 0 1 2] [--only bier one] \\
-                                  [--datasets cub100 cars196]
+                                  [--datasets cub100 cars196] [--backbone efficientnet_lite0] [--size 128]
     python recipes/refit.py table [--out runs/refit]
 
-``run`` trains six epochs at 128 px with ``model.refit=false`` where that is not done, copies the run, and refits its
-head as `bier train` does. One embedding may be cut into three learners then, which `bier train` does not do. Each run
-uses one thread. Validation classes choose; test classes are looked at once, in the end.
+``run`` trains six epochs with ``model.refit=false`` where that is not done, copies the run, and refits its head as
+`bier train` does. One embedding may be cut into three learners then, which `bier train` does not do. Each run uses one
+thread. Each backbone and size needs a folder of its own. Validation classes choose; test classes are looked at once, in
+the end.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ from bier.system.allocator import keep_freed_memory
 from bier.system.console import plain_console
 
 BUDGET = Config().replace(
-    image__size=128,
     optimizer__epochs=6,
     model__refit=False,
     data__workers=1,
@@ -58,14 +58,17 @@ ROWS = {
 """Kind, number of learners and last learner of the rows of a table."""
 
 
-def train_all(data: Path, out: Path, seeds: list[int], only: list[str], datasets: list[str], console: Console) -> None:
-    for name in only:
-        for seed in seeds:
-            for dataset in datasets:
-                folder = out / f"{dataset}-{name}-{seed}"
+def train_all(given: argparse.Namespace, console: Console) -> None:
+    """What is not there yet of all that the command line names."""
+    budget = BUDGET.replace(model__backbone=given.backbone, image__size=given.size)
+    for name in given.only:
+        for seed in given.seeds:
+            for dataset in given.datasets:
+                folder = given.out / f"{dataset}-{name}-{seed}"
                 if not is_finished(folder):
                     shutil.rmtree(folder, ignore_errors=True)
-                    runs.train(str(data / dataset), BUDGET.replace(seed=seed, **CONTENDERS[name][1]), folder, console)
+                    config = budget.replace(seed=seed, **CONTENDERS[name][1])
+                    runs.train(str(given.data / dataset), config, folder, console)
                 if not RunFolder(refitted(folder)).metrics.exists():
                     refit(folder, console)
 
@@ -136,13 +139,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--size", type=int, default=128)
     given = parser.parse_args()
     if given.action == "table":
         print_tables(given.out)
         return
     torch.set_num_threads(1)
     keep_freed_memory()
-    train_all(given.data, given.out, given.seeds, given.only, given.datasets, plain_console())
+    train_all(given, plain_console())
 
 
 if __name__ == "__main__":
