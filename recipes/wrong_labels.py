@@ -28,6 +28,8 @@ CONFIG = Config().replace(
     image__size=128,
     image__crop_scale=0.3,  # the table was made so
     data__classes_per_batch=16,  # likewise
+    optimizer__learning_rate=1e-4,  # likewise
+    optimizer__head_factor=3.0,  # likewise
     data__workers=1,
     hardware__threads=1,
 )

@@ -91,7 +91,7 @@ def test_the_family_of_a_name(name: str, family: str) -> None:
 
 
 def test_the_default_backbone_and_names_without_a_family_keep_their_habits() -> None:
-    expected = Habits(learning_rate=1e-4, head_factor=3.0, layer_decay=1.0, warmup=0.1, drop_path=0.0)
+    expected = Habits(learning_rate=1e-4, head_factor=1.0, layer_decay=1.0, warmup=0.1, drop_path=0.0)
     assert family_of(LITE0).habits == family_of("vit_tiny_patch16_224").habits == expected
 
 

@@ -76,7 +76,7 @@ def test_a_size_far_from_what_the_weights_know_is_told() -> None:
 def test_what_the_settings_leave_out_is_filled_in_by_family() -> None:
     lite0 = with_habits(load(None, []))
     found = lite0.optimizer
-    assert (found.learning_rate, found.head_factor, found.layer_decay, found.warmup) == (1e-4, 3.0, 1.0, 0.1)
+    assert (found.learning_rate, found.head_factor, found.layer_decay, found.warmup) == (1e-4, 1.0, 1.0, 0.1)
     assert lite0.model.drop_path == 0
     dinov2 = with_habits(load(None, ["model.backbone=vit_small_patch14_dinov2", "optimizer.warmup=0.3"]))
     assert dinov2.optimizer.learning_rate == 3e-5

@@ -41,15 +41,15 @@ class Habits:
     """
 
     learning_rate: float = 1e-4
-    head_factor: float = 3.0
+    head_factor: float = 1.0
     layer_decay: float = 1.0
     warmup: float = 0.1
     drop_path: float = 0.0
 
 
 # The rate is that of WiSE-FT (Wortsman et al., 2022) for CLIP and of Hyp-ViT (Ermolov et al., 2022) for ViT-S; the
-# decay that of BEiT and MAE, which take 0.65 to 0.75. The factor gives the head the rate that it has by default.
-TRANSFORMER = Habits(learning_rate=3e-5, head_factor=10.0, layer_decay=0.75)
+# decay that of BEiT and MAE, which take 0.65 to 0.75. The factor gives the head about the rate that it has by default.
+TRANSFORMER = Habits(learning_rate=3e-5, head_factor=3.0, layer_decay=0.75)
 """Of vision transformers."""
 
 

@@ -13,10 +13,9 @@ from rich.console import Console
 from bier.data import Manifest
 from bier.data.images import Fit, picture_shape
 from bier.errors import ImageError
-from bier.runs.trial import FEWEST_CLASSES, in_words, judging, score, some_images
+from bier.runs.trial import FEWEST_CLASSES, in_words, judged, score, some_images
 from bier.settings.schema import Config
 from bier.training.job import Job
-from bier.vectors.embed import embed
 
 TRIED: tuple[Fit, ...] = ("crop", "stretch")
 """The paper's ``pad`` loses to both on long pictures (docs/experiments.md)."""
@@ -77,10 +76,8 @@ def _scores(job: Job, images: Manifest, seed: int) -> dict[Fit, float]:
     model, scores = job.learning.model, dict[Fit, float]()
     for fit in TRIED:
         view = replace(job.pictures.test_view, fit=fit)
-        vectors = embed(model, images, transform=view, hardware=job.hardware)
-        labels = torch.from_numpy(images.codes()[vectors.index])
-        judges = judging(labels)
-        if judges is None:
+        tried = judged(model, images, view, job.hardware)
+        if tried is None:
             return {}
-        scores[fit] = score(vectors.features, labels, judges, model.head, seed, "image.fit")
+        scores[fit] = score(tried, model.head, seed, "image.fit")
     return scores

@@ -12,10 +12,9 @@ from bier.data import Manifest
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.network.choice import SideBySide, possible_poolings, side_by_side
 from bier.network.model import RetrievalModel
-from bier.runs.trial import FEWEST_CLASSES, in_words, judging, score, some_images
+from bier.runs.trial import FEWEST_CLASSES, in_words, judged, score, some_images
 from bier.settings.schema import Config
 from bier.training.job import Job
-from bier.vectors.embed import embed
 
 SAME = 1e-4
 """Features of two poolings that differ by less, as a share of the largest, are those of one."""
@@ -54,16 +53,12 @@ def _scores(job: Job, images: Manifest, seed: int) -> dict[str, float]:
     model = job.learning.model
     all_of_them = side_by_side(model.backbone)
     scratch = EmbeddingEnsemble(all_of_them.backbone.features, (1,)).to(job.hardware.device)
-    vectors = embed(
-        RetrievalModel(all_of_them.backbone, scratch), images, transform=job.pictures.test_view, hardware=job.hardware
-    )
-    labels = torch.from_numpy(images.codes()[vectors.index])
-    judges = judging(labels)
-    if judges is None:
+    tried = judged(RetrievalModel(all_of_them.backbone, scratch), images, job.pictures.test_view, job.hardware)
+    if tried is None:
         return {}
     return {
-        name: score(all_of_them.of(vectors.features, name), labels, judges, model.head, seed, "model.pooling")
-        for name in _different(all_of_them, vectors.features)
+        name: score(tried._replace(features=all_of_them.of(tried.features, name)), model.head, seed, "model.pooling")
+        for name in _different(all_of_them, tried.features)
     }
 
 

@@ -37,6 +37,7 @@ from bier.runs.pooling import choose_pooling
 from bier.runs.precision import choose_precision, with_precision
 from bier.runs.prepared import with_prepared
 from bier.runs.provenance import now, provenance_of
+from bier.runs.rate import choose_rate
 from bier.runs.splits import has_test, held_out, overlaps, test_part, with_held_out
 from bier.runs.start import START_IMAGES, prepare_head
 from bier.settings.reading import load, save
@@ -121,6 +122,7 @@ def _train(
     manifest = held_out(opened(source, config.data, console), config, console)
     hardware = build.hardware(config, processes)
     open_precision = config.hardware.precision == "auto"  # never where a run goes on
+    open_rate = config.optimizer.learning_rate is None and not resume
     config = resolved(config, hardware)
     set_threads(config)
     if not resume:
@@ -148,6 +150,11 @@ def _train(
             config = choose_precision(job, config, console)
             hardware = with_precision(hardware, config)
         config = choose_pooling(job, config, console)
+        if config != given:
+            job = build_job(manifest, config, folder, hardware, taken)
+    if open_rate:
+        given = config
+        config = choose_rate(job, config, console)
         if config != given:
             job = build_job(manifest, config, folder, hardware, taken)
     provenance = _same_data(folder, manifest, taken) if resume else provenance_of(source, manifest, config, job, taken)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bier.data import Manifest
+from bier.data.images import TestTransform
 from bier.errors import DataError
 from bier.evaluate import evaluate_retrieval
 from bier.method.ensemble import EmbeddingEnsemble
 from bier.method.whitening import whiten
+from bier.network.model import RetrievalModel
+from bier.system.hardware import Hardware
+from bier.vectors.embed import embed
 
 Name = TypeVar("Name", bound=str)
 
@@ -36,19 +40,28 @@ def some_images(training: Manifest, seed: int) -> Manifest:
     return training.take(np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64))
 
 
-def judging(labels: Tensor) -> Tensor | None:
-    """Which of the images (n,) judge, the others fit the whitening; nothing where too few of them can be searched."""
+class Judged(NamedTuple):
+    """Features (n, d) of images, their classes (n,), and which of them judge; the others fit the whitening."""
+
+    features: Tensor
+    labels: Tensor
+    judges: Tensor
+
+
+def judged(model: RetrievalModel, images: Manifest, view: TestTransform, hardware: Hardware) -> Judged | None:
+    """The features of images, half of whose classes judge; nothing where too few images can be read."""
+    vectors = embed(model, images, transform=view, hardware=hardware)
+    labels = torch.from_numpy(images.codes()[vectors.index])
     judges = labels % 2 == 1
-    return judges if all(_can_be_searched(labels[part]) for part in (judges, ~judges)) else None
+    enough = all(_can_be_searched(labels[part]) for part in (judges, ~judges))
+    return Judged(vectors.features, labels, judges) if enough else None
 
 
-def score(features: Tensor, labels: Tensor, judges: Tensor, like: EmbeddingEnsemble, seed: int, setting: str) -> float:
+def score(tried: Judged, like: EmbeddingEnsemble, seed: int, setting: str) -> float:
     """MAP@R of the judging images, in vectors of a head that is whitened on the others.
 
     Args:
-        features: (n, d).
-        labels: (n,).
-        judges: (n,), as `judging` tells them.
+        tried: the features.
         like: the head of the run, whose sizes and weighting are taken.
         seed: of the whitening.
         setting: whose value is being tried, for an error.
@@ -56,6 +69,7 @@ def score(features: Tensor, labels: Tensor, judges: Tensor, like: EmbeddingEnsem
     Raises:
         DataError: features that cannot be whitened.
     """
+    features, labels, judges = tried
     head = EmbeddingEnsemble(features.shape[1], like.sizes, weighting=like.weighting)
     try:
         whiten(head, features[~judges], labels[~judges], seed=seed)

@@ -6,7 +6,7 @@ from bier.network.families.timm_models import timm_family
 from bier.network.family import Habits, Member
 
 # The paper fine-tunes with 5e-5, a decay of 0.7 to 0.9 and paths dropped at 0.1 and more (Liu et al., 2022).
-HABITS = Habits(learning_rate=5e-5, head_factor=6.0, layer_decay=0.8, drop_path=0.1)
+HABITS = Habits(learning_rate=5e-5, head_factor=2.0, layer_decay=0.8, drop_path=0.1)
 
 MEMBERS = {
     "convnext": timm_family(

@@ -7,7 +7,7 @@ from bier.network.family import Habits, Member
 
 # The authors fine-tune from ImageNet-22k with about this rate, and paths dropped at 0.2 (Liu et al., 2021); SimMIM with
 # a decay of 0.8 to 0.9 and 0.1 (Xie et al., 2022). A layer group here is a whole stage.
-HABITS = Habits(learning_rate=3e-5, head_factor=10.0, layer_decay=0.9, drop_path=0.1)
+HABITS = Habits(learning_rate=3e-5, head_factor=3.0, layer_decay=0.9, drop_path=0.1)
 
 
 MEMBERS = {
