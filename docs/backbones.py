@@ -69,7 +69,8 @@ A size beyond twice or below half of what the weights know gets a warning. You m
 ## How is a backbone trained?
 
 Four settings of the optimiser and `model.drop_path` have values for each family. They count where you give none. The
-run's `config.yaml` holds the values that were used.
+run's `config.yaml` holds the values that were used. Where features find few pictures of new classes, the rate is
+[twice as high](training.md#how-is-the-learning-rate-chosen).
 
 Only those of EfficientNet-lite0 were chosen by experiments here. The others come from published recipes, which the
 families' files name. **No transformer was tuned here on real weights.** Try several rates on your own pictures:
