@@ -118,7 +118,8 @@ def print_tables(out: Path) -> None:
         print("| embedding | | head as trained: R@1 | MAP@R | refitted: R@1 | MAP@R | seeds |")
         print("|---|---|---|---|---|---|---|")
         for name, (title, _) in CONTENDERS.items():
-            after = sorted(out.glob(f"{dataset}-{name}-[0-9]*-refit"))
+            copies = sorted(out.glob(f"{dataset}-{name}-[0-9]*-refit"))
+            after = [folder for folder in copies if RunFolder(folder).metrics.exists()]  # others are being made
             before = [folder.with_name(folder.name.removesuffix("-refit")) for folder in after]
             for row, wanted in ROWS.items():
                 line = [*cells(before, wanted), *cells(after, wanted)]
