@@ -23,6 +23,7 @@ SETTINGS = (
     "data.images_per_class=2",
     "data.workers=0",
     "model.sizes=[8, 16]",
+    "model.refit=false",  # whether a head is turned hangs on a validation of few pictures
     "diversity.hidden=16",
     "hardware.threads=1",
 )
