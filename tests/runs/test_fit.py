@@ -51,7 +51,7 @@ def said(source: Path, folder: Path, **changes: object) -> tuple[Config, str]:
     config, text = from_table({**TINY, **FEW_HELD_OUT, **changes}), StringIO()
     manifest = held_out(open_source(source, config.data), config, plain_console(quiet=True))
     job = build_job(manifest, config, folder, build.hardware(config))
-    return choose_fit(job, config, Console(file=text, width=300)), text.getvalue()
+    return choose_fit(job, config, Console(file=text, width=300))[0], text.getvalue()
 
 
 def test_the_choice_is_made_once_and_kept(ends: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def job_of(source: Path, config: Config, folder: Path) -> Job:
 
 def said(job: Job, config: Config) -> tuple[Config, str]:
     text = StringIO()
-    return choose_pooling(job, config, Console(file=text, width=200)), text.getvalue()
+    return choose_pooling(job, config, Console(file=text, width=200))[0], text.getvalue()
 
 
 def test_the_choice_is_made_once_and_kept(birds: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from io import StringIO
 from pathlib import Path
 
@@ -37,12 +39,12 @@ def birds(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return some_birds(photographs, tmp_path_factory.mktemp("photos"), classes=14, images=4)
 
 
-def said(source: Path, folder: Path, **changes: object) -> tuple[float | None, str]:
+def said(source: Path, folder: Path, found: float | None = None, **changes: object) -> tuple[float | None, str]:
     """The rate, and what was said of it, where the usual one was filled in."""
     config, text = from_table({**PRETRAINED, "optimizer.learning_rate": USUAL, **changes}), StringIO()
     manifest = held_out(open_source(source, config.data), config, plain_console(quiet=True))
     job = build_job(manifest, config, folder, build.hardware(config))
-    return choose_rate(job, config, Console(file=text, width=300)).optimizer.learning_rate, text.getvalue()
+    return choose_rate(job, config, Console(file=text, width=300), found).optimizer.learning_rate, text.getvalue()
 
 
 def rate_of(folder: Path) -> float | None:
@@ -65,6 +67,30 @@ def test_where_features_find_few_the_rate_is_higher(
     assert taken == factor * USUAL
     assert text.startswith(f"optimizer.learning_rate: {factor * USUAL:g}, {words}")
     assert "without training on 4 training classes, " in text
+
+
+def test_what_another_choice_has_found_is_not_measured_again(
+    birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate, "judged", lambda *arguments: pytest.fail("pictures were embedded once more"))
+    assert said(birds, tmp_path, FEW - 0.01)[0] == HIGHER * USUAL
+    assert said(birds, tmp_path, FEW)[0] == USUAL
+
+
+def test_the_ways_to_a_square_and_the_rate_share_a_figure(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate, "judged", lambda *arguments: pytest.fail("pictures were embedded once more"))
+    cars, text = tmp_path / "cars", StringIO()
+    for folder in sorted((photographs / "cars196" / "images").iterdir())[:14]:
+        (cars / folder.name).mkdir(parents=True)
+        for picture in sorted(folder.iterdir())[:4]:
+            shutil.copy(picture, cars / folder.name)
+    console, stop = Console(file=text, width=300), [At(1, interrupt)]
+    with pytest.raises(Interrupted):
+        runs.train(str(cars), from_table(PRETRAINED), tmp_path / "run", console, callbacks=stop)
+    fit, chosen = re.findall(r"([\d.]+) % MAP@R", text.getvalue())[:2]
+    assert fit == chosen
 
 
 def test_the_choice_is_made_once_and_kept(birds: Path, tmp_path: Path) -> None:

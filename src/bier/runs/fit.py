@@ -23,16 +23,16 @@ LONG = 1.1
 """Longer side by shorter one; where half of the pictures have less, both ways show much the same."""
 
 
-def choose_fit(job: Job, config: Config, console: Console) -> Config:
-    """The settings with the best way to a square in the place of ``auto``.
+def choose_fit(job: Job, config: Config, console: Console) -> tuple[Config, float | None]:
+    """The settings with the best way to a square in the place of ``auto``, and its MAP@R; None if none was measured.
 
     The two are compared where half of the training images, or more, are long. Whitening is fitted on some training
     classes and judged by MAP@R on others, among training images alone.
     """
     if config.image.fit != "auto":
-        return config
+        return config, None
     if not are_long(job.pictures.train):
-        return config.replace(image__fit="crop")
+        return config.replace(image__fit="crop"), None
     began, processes = time.monotonic(), job.hardware.processes
     images = some_images(job.pictures.train, config.seed)
     scores: dict[Fit, float] = {}
@@ -45,11 +45,11 @@ def choose_fit(job: Job, config: Config, console: Console) -> Config:
             f"(it takes {FEWEST_CLASSES}). The ends of long pictures are cut off; image.fit=stretch keeps them",
             soft_wrap=True,
         )
-        return config.replace(image__fit="crop")
+        return config.replace(image__fit="crop"), None
     best = processes.gather_objects(max(scores, key=lambda name: scores[name]))[0]
     line = in_words("image.fit", best, scores, len(images.classes()), time.monotonic() - began)
     console.print(line, soft_wrap=True)
-    return config.replace(image__fit=best)
+    return config.replace(image__fit=best), scores[best]
 
 
 def are_long(images: Manifest, most: int = 100) -> bool:

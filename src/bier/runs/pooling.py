@@ -20,15 +20,15 @@ SAME = 1e-4
 """Features of two poolings that differ by less, as a share of the largest, are those of one."""
 
 
-def choose_pooling(job: Job, config: Config, console: Console) -> Config:
-    """The settings with the best pooling in the place of ``auto``, where there is a choice.
+def choose_pooling(job: Job, config: Config, console: Console) -> tuple[Config, float | None]:
+    """The settings with the best pooling in the place of ``auto``, and its MAP@R; None if there was no choice.
 
     There is none where the network averages one map that is never negative: that backbone has ``gem`` already.
     Whitening is fitted on some training classes and judged by MAP@R on others, among training images alone.
     """
     backbone, processes = job.learning.model.backbone, job.hardware.processes
     if config.model.pooling != "auto" or backbone.pooling != "average" or len(possible_poolings(backbone)) == 1:
-        return config
+        return config, None
     began = time.monotonic()
     images = some_images(job.pictures.train, config.seed)
     scores: dict[str, float] = {}
@@ -41,11 +41,11 @@ def choose_pooling(job: Job, config: Config, console: Console) -> Config:
             f"poolings (it takes {FEWEST_CLASSES})",
             soft_wrap=True,
         )
-        return config.replace(model__pooling="average")
+        return config.replace(model__pooling="average"), None
     best = processes.gather_objects(max(scores, key=lambda name: scores[name]))[0]
     line = in_words("pooling", best, scores, len(images.classes()), time.monotonic() - began)
     console.print(line, soft_wrap=True)
-    return config.replace(model__pooling=best)
+    return config.replace(model__pooling=best), scores[best]
 
 
 def _scores(job: Job, images: Manifest, seed: int) -> dict[str, float]:

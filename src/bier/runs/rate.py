@@ -11,6 +11,7 @@ import time
 import torch
 from rich.console import Console
 
+from bier.data import Manifest
 from bier.runs.habits import filled
 from bier.runs.trial import FEWEST_CLASSES, judged, score, some_images
 from bier.settings.schema import Config
@@ -24,7 +25,7 @@ HIGHER = 2.0
 _SETTING = "optimizer.learning_rate"
 
 
-def choose_rate(job: Job, config: Config, console: Console) -> Config:
+def choose_rate(job: Job, config: Config, console: Console, found: float | None = None) -> Config:
     """The settings with a rate that suits the pictures in the place of the family's usual one.
 
     Whitening is fitted on some training classes and judged by MAP@R on others, among training images alone. Random
@@ -34,24 +35,22 @@ def choose_rate(job: Job, config: Config, console: Console) -> Config:
         job: what will be trained.
         config: where the rate was left out, and the family's was filled in.
         console: where to tell of it.
+        found: that MAP@R, where another choice has measured it.
     """
     if not config.optimizer.epochs or config.model.weights == "none":
         return config
     began, usual = time.monotonic(), filled(config.optimizer.learning_rate)
     images = some_images(job.pictures.train, config.seed)
-    tried = None
-    if len(images.classes()) >= FEWEST_CLASSES:
-        with console.status(f"judging features of {len(images):,} images"), torch.random.fork_rng(devices=[]):
-            tried = judged(job.learning.model, images, job.pictures.test_view, job.hardware)
-    if tried is None:
+    if found is None:
+        found = _found(job, images, config.seed, console)
+    if found is None:
         console.print(
             f"{_SETTING}: {usual:g}, the usual one, since there are too few training classes of two readable images to "
             f"judge features (it takes {FEWEST_CLASSES})",
             soft_wrap=True,
         )
         return config
-    found = score(tried, job.learning.model.head, config.seed, _SETTING)
-    [found] = job.hardware.processes.gather_objects(found)[:1]
+    found = job.hardware.processes.gather_objects(found)[0]
     few = found < FEW
     rate = HIGHER * usual if few else usual
     console.print(
@@ -61,3 +60,12 @@ def choose_rate(job: Job, config: Config, console: Console) -> Config:
         soft_wrap=True,
     )
     return config.replace(optimizer__learning_rate=rate)
+
+
+def _found(job: Job, images: Manifest, seed: int, console: Console) -> float | None:
+    """MAP@R without training; nothing where too few images can be read."""
+    if len(images.classes()) < FEWEST_CLASSES:
+        return None
+    with console.status(f"judging features of {len(images):,} images"), torch.random.fork_rng(devices=[]):
+        tried = judged(job.learning.model, images, job.pictures.test_view, job.hardware)
+        return None if tried is None else score(tried, job.learning.model.head, seed, _SETTING)

@@ -122,7 +122,7 @@ def _train(
     manifest = held_out(opened(source, config.data, console), config, console)
     hardware = build.hardware(config, processes)
     open_precision = config.hardware.precision == "auto"  # never where a run goes on
-    open_rate = config.optimizer.learning_rate is None and not resume
+    open_rate = config.optimizer.learning_rate is None
     config = resolved(config, hardware)
     set_threads(config)
     if not resume:
@@ -136,8 +136,9 @@ def _train(
     if warning := build.size_warning(config, job.pictures.test_view.size):
         console.print(warning, soft_wrap=True)
     evaluate_after = evaluate_after and has_test(manifest)
+    untrained: float | None = None  # MAP@R, once a choice has measured it
     if not resume:
-        config = choose_fit(job, config, console)
+        config, untrained = choose_fit(job, config, console)
         if config.image.fit != job.pictures.test_view.fit:
             job = build_job(manifest, config, folder, hardware, taken)
     if config.data.prepared is not None:
@@ -149,12 +150,9 @@ def _train(
         if open_precision:
             config = choose_precision(job, config, console)
             hardware = with_precision(hardware, config)
-        config = choose_pooling(job, config, console)
-        if config != given:
-            job = build_job(manifest, config, folder, hardware, taken)
-    if open_rate:
-        given = config
-        config = choose_rate(job, config, console)
+        config, pooled = choose_pooling(job, config, console)
+        if open_rate:
+            config = choose_rate(job, config, console, untrained if pooled is None else pooled)
         if config != given:
             job = build_job(manifest, config, folder, hardware, taken)
     provenance = _same_data(folder, manifest, taken) if resume else provenance_of(source, manifest, config, job, taken)
